@@ -1,0 +1,16 @@
+"""U-Net on your own images and annotations: the library behind the scripts.
+
+One noun per module. Imports point one way:
+scripts -> training, prediction, scoring, pictures
+        -> dataset, model, masks, annotations -> images, folders.
+"""
+
+import os
+
+__version__ = "0.1.0"
+
+# Set here because every import of the library passes through this file before
+# TensorFlow or OpenCV is imported: afterwards it is too late to be quiet.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# OpenCV warns of every GeoTIFF tag that it does not know.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")

@@ -1,0 +1,363 @@
+"""Annotations as people have them, read into instances.
+
+A reader is a function ``(path) -> {image name: Annotation}``. To add a format
+write one, and add it to ``READERS`` with the test that recognises it.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from unet.folders import IMAGE_ENDINGS, DataError, list_images, natural
+from unet.images import read_mask
+from unet.masks import rasterise
+
+# Coordinates beyond this are damage, not annotation; GDAL would loop long.
+_FARTHEST = 1e6
+
+
+@dataclass
+class Instance:
+    """One object.
+
+    Attributes:
+        rings: float arrays N x 2 of (x, y) pixels from the top-left corner;
+            the first is the outline, the others are holes. Not closed: the
+            first point is not repeated.
+    """
+
+    rings: list[np.ndarray]
+
+    @property
+    def geometry(self):
+        """The instance as a ``shapely.Polygon``."""
+        return shapely.Polygon(self.rings[0], self.rings[1:])
+
+    def mask(self, shape):
+        """bool H x W: pixels whose centre the polygon covers."""
+        return rasterise(self.rings, shape)
+
+
+@dataclass
+class CompleteMask:
+    """A mask file that already shows every object of an image.
+
+    Attributes:
+        path: the mask file; must have the size of its image.
+    """
+
+    path: Path
+
+    def mask(self, shape):
+        """bool H x W."""
+        return read_mask(self.path, shape)
+
+
+@dataclass
+class Annotation:
+    """What is known of one image.
+
+    Attributes:
+        source: the file that it was read from.
+        instances: ``Instance`` or ``CompleteMask``, in the file's order.
+        repairs: what was mended or left out, and how often.
+    """
+
+    source: Path
+    instances: list[Instance | CompleteMask] = field(default_factory=list)
+    repairs: Counter = field(default_factory=Counter)
+
+
+def split_rings(points):
+    """Split the article's list of points into rings.
+
+    A ring ends where its first point comes again. Points that belong to no
+    ring are strays, unless three or more in a row are left over: those are a
+    ring that somebody forgot to close. Where several readings are possible
+    the one with the fewest left-over points is taken.
+
+    Args:
+        points: list of (x, y).
+
+    Returns:
+        (rings, repairs): a list of float arrays N x 2, each without its
+        closing point, and a ``Counter`` of what was mended.
+    """
+    repairs = Counter()
+    points = [tuple(point) for point in points]
+    again = _next_occurrence(points)
+    # left[i]: the fewest points left over when reading starts at point i.
+    left = [0] * (len(points) + 1)
+    for i in reversed(range(len(points))):
+        left[i] = left[i + 1] + 1
+        if again[i] is not None:
+            left[i] = min(left[i], left[again[i] + 1])
+    rings, loose, i = [], [], 0
+    while i < len(points):
+        if again[i] is not None and left[i] == left[again[i] + 1]:
+            _close_loose(loose, rings, repairs)
+            _add_ring(points[i : again[i]], rings, repairs)
+            i = again[i] + 1
+        else:
+            loose.append(points[i])
+            i += 1
+    _close_loose(loose, rings, repairs)
+    return rings, repairs
+
+
+def _next_occurrence(points):
+    """For each point the index at which it comes again, or None.
+
+    A point repeated at once does not end a ring: it is a stray.
+    """
+    seen, again = {}, [None] * len(points)
+    for i in reversed(range(len(points))):
+        following = seen.get(points[i])
+        if following is not None and following > i + 1:
+            again[i] = following
+        seen[points[i]] = i
+    return again
+
+
+def _close_loose(loose, rings, repairs):
+    """Decide what the points are that no ring took, and forget them."""
+    if len(set(loose)) >= 3:
+        repairs["open ring closed"] += 1
+        _add_ring(loose, rings, repairs)
+    elif loose:
+        repairs["stray point dropped"] += len(loose)
+    loose.clear()
+
+
+def _add_ring(points, rings, repairs):
+    """Add a ring, less the points that repeat the one before them."""
+    kept = [p for p, q in zip(points, [None, *points], strict=False) if p != q]
+    repairs["repeated point dropped"] += len(points) - len(kept)
+    if len(set(kept)) < 3:
+        repairs["ring of fewer than three points left out"] += 1
+    else:
+        rings.append(np.array(kept, np.float64))
+    repairs += Counter()  # drops the zeros
+
+
+def parse_article_text(text, source):
+    """Read ``[[x, y], [x, y], ...]``, the annotation text of the article.
+
+    Args:
+        text: one such list; ``[]`` means looked at, nothing there. A list of
+            rings, ``[[[x, y], ...], ...]``, is read as well.
+        source: named in errors.
+
+    Returns:
+        An ``Annotation``.
+
+    Raises:
+        DataError: the text is no list of points, or a coordinate is not a
+            finite number.
+    """
+    try:
+        # Python's tuples are as common as lists in such files.
+        value = json.loads(text.replace("(", "[").replace(")", "]"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{source}: expected a list of points [[x, y], [x, y], ...], "
+            f"found {_shortened(text)} ({error}). Correct the text, or write "
+            "[] where there is nothing."
+        ) from None
+    nested = _depth(value) == 3
+    annotation = Annotation(source)
+    for points in value if nested else [value]:
+        rings, repairs = split_rings(_checked_points(points, text, source))
+        annotation.instances += [Instance([ring]) for ring in rings]
+        annotation.repairs += repairs
+    return annotation
+
+
+def _depth(value):
+    """How deep lists are nested, looking at first elements."""
+    depth = 0
+    while isinstance(value, list):
+        depth += 1
+        value = value[0] if value else None
+    return depth
+
+
+def _checked_points(points, text, source):
+    try:
+        array = np.array(points, np.float64)
+    except (TypeError, ValueError, OverflowError):
+        array = np.empty(0)
+    if array.shape == (0,) and points == []:
+        return []
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise DataError(
+            f"{source}: expected points of two numbers, [[x, y], ...], found "
+            f"{_shortened(text)}. Correct the text."
+        )
+    if not (np.abs(array) <= _FARTHEST).all():  # False for NaN too
+        bad = array[~(np.abs(array) <= _FARTHEST).all(axis=1)][0]
+        raise DataError(
+            f"{source}: expected finite pixel coordinates, found "
+            f"[{bad[0]:g}, {bad[1]:g}]. Remove or correct that point."
+        )
+    return array.tolist()
+
+
+def _shortened(text):
+    text = " ".join(text.split())
+    return repr(text if len(text) <= 40 else text[:37] + "...")
+
+
+_NAMED_LINE = re.compile(
+    r"""\s*"?(?P<name>[^"\t\[(]+?)"?\s*[\t,]\s*"?(?P<points>[\[(].*?)"?\s*"""
+)
+
+
+def read_article_text(path):
+    """Read a text file of the article's kind.
+
+    Either one image's list of points, and the file is called NAME.txt; or
+    lines ``NAME<tab or comma>[[x, y], ...]``, where a name may come in several
+    lines and may carry the image's ending.
+
+    Returns:
+        dict from image name to ``Annotation``.
+
+    Raises:
+        DataError: the file or a line of it cannot be understood.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{path}: expected a UTF-8 text file: {error}."
+        ) from None
+    if text.lstrip()[:1] in ("[", "("):
+        return {Path(path).stem: parse_article_text(text, path)}
+    annotations = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        match = _NAMED_LINE.fullmatch(line)
+        if match is None:
+            if number == 1 and annotations == {} and "[" not in line:
+                continue  # a heading
+            raise DataError(
+                f"{path}, line {number}: expected NAME<tab or comma>"
+                f"[[x, y], ...], found {_shortened(line)}. Correct the line."
+            )
+        name = image_name(match["name"])
+        one = parse_article_text(match["points"], f"{path}, line {number}")
+        known = annotations.setdefault(name, Annotation(path))
+        known.instances += one.instances
+        known.repairs += one.repairs
+    if not annotations:
+        raise DataError(
+            f"{path}: expected a list of points [[x, y], ...], found an "
+            "empty file. Write [] where there is nothing."
+        )
+    return annotations
+
+
+def image_name(text):
+    """An image's name without directories and without an image's ending."""
+    path = Path(text.strip())
+    known = path.suffix.lower() in IMAGE_ENDINGS
+    return path.stem if known else path.name
+
+
+def read_complete_mask(path):
+    """Take a mask image, called like its image, as the whole annotation."""
+    return {
+        Path(path).stem: Annotation(Path(path), [CompleteMask(Path(path))])
+    }
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of annotation file: how it is recognised and read."""
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path], dict[str, Annotation]]
+
+
+READERS = {
+    "article": Format(
+        lambda path: path.suffix.lower() in (".txt", ".csv", ".tsv"),
+        read_article_text,
+    ),
+    "masks": Format(
+        lambda path: path.suffix.lower() in IMAGE_ENDINGS,
+        read_complete_mask,
+    ),
+}
+
+
+def annotation_files(source):
+    """The annotation files that a path names, with their formats.
+
+    Args:
+        source: a file, or a directory whose files are looked at.
+
+    Returns:
+        List of (path, format name), naturally sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    source = Path(source)
+    candidates = [source]
+    if source.is_dir():
+        candidates = sorted(
+            (p for p in source.iterdir() if not p.name.startswith(".")),
+            key=lambda path: natural(path.name),
+        )
+    files = [
+        (path, name)
+        for path in candidates
+        for name, kind in READERS.items()
+        if path.is_file() and kind.recognises(path)
+    ]
+    if not files:
+        raise DataError(
+            f"{source}: expected annotations (formats: "
+            f"{', '.join(READERS)}), found none. Check the path."
+        )
+    return files
+
+
+def find_images(source):
+    """Images by name: of a directory, or a single image file.
+
+    Returns:
+        dict from name (file name without ending) to path.
+
+    Raises:
+        DataError: there is no image, or two have the same name.
+    """
+    source = Path(source)
+    if not source.exists():
+        raise DataError(
+            f"{source}: expected a directory of images, found nothing. "
+            "Check the path."
+        )
+    paths = list_images(source) if source.is_dir() else [source]
+    images = {path.stem: path for path in paths}
+    if not images:
+        raise DataError(
+            f"{source}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
+            "none. Check the path."
+        )
+    if len(images) < len(paths):
+        twins = [p.name for p in paths if images[p.stem] != p]
+        raise DataError(
+            f"{source}: two images have the same name but for their ending "
+            f"({twins[0]}). Rename one; annotations are paired by name."
+        )
+    return images

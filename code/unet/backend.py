@@ -1,0 +1,39 @@
+"""Keras, imported once and quietly.
+
+TensorFlow 2.21 writes several lines about oneDNN to the terminal from C++
+before it reads ``TF_CPP_MIN_LOG_LEVEL``. The import therefore runs with the
+standard error stream held back; what was held back is shown when the import
+fails, or at once if the user has chosen a log level of 0 or 1.
+"""
+
+import os
+import sys
+import tempfile
+from contextlib import contextmanager
+
+
+@contextmanager
+def _held_back_stderr():
+    """Hold back what native code writes to standard error."""
+    if os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1"):
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with _held_back_stderr():
+    import keras
+
+__all__ = ["keras"]

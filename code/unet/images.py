@@ -1,0 +1,204 @@
+"""Images and masks on disk and in memory.
+
+Images are uint8 RGB, H x W x 3, as the eye sees them; masks are bool H x W.
+BGR, palettes, alpha, 16 bits and EXIF never leave this module.
+"""
+
+import io
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from unet.folders import DataError, replacing
+
+_END_OF_FILE = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+
+
+def read_image(path):
+    """Read an image as the eye sees it.
+
+    EXIF orientation is applied, grey is repeated over the channels, alpha is
+    dropped. Images of more than 8 bits are scaled by ``to_uint8``.
+
+    Returns:
+        uint8 array, H x W x 3, RGB.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    return to_uint8(
+        _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH), path
+    )
+
+
+def to_uint8(image, path="image"):
+    """Scale an image of any depth to 0..255, clipping nothing.
+
+    8 bits stay as they are. Floats from 0 to 1 are multiplied by 255.
+    Everything else is stretched: the smallest value of the image becomes 0
+    and the largest 255, with the three channels together, so that colours
+    keep their balance.
+
+    Args:
+        image: array of any real dtype.
+        path: named in the error.
+
+    Returns:
+        uint8 array of the same shape.
+
+    Raises:
+        DataError: the image holds NaN or infinity.
+    """
+    if image.dtype == np.uint8:
+        return image
+    low, high = float(image.min()), float(image.max())
+    if not np.isfinite([low, high]).all():
+        raise DataError(
+            f"{path}: expected finite pixel values, found NaN or infinity. "
+            "Replace them before use."
+        )
+    if image.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.rint((image.astype(np.float32) - low) * scale).astype(np.uint8)
+
+
+def read_mask(path, shape=None):
+    """Read a mask: zero is background, the one other value is the object.
+
+    0/1, 0/255 and 0/65535, palettes, colours and alpha channels are read; a
+    mask with several grey values is refused, because nobody can know which
+    of them are the object.
+
+    Args:
+        path: a mask file.
+        shape: (H, W) that the mask must have, or None.
+
+    Returns:
+        bool array, H x W.
+
+    Raises:
+        DataError: unreadable, of another shape, or grey.
+    """
+    mask = _one_channel(_decode(path, cv2.IMREAD_UNCHANGED))
+    if shape is not None and mask.shape != tuple(shape):
+        raise DataError(
+            f"{path}: expected the size of its image, {shape[1]} x "
+            f"{shape[0]} (width x height), found {mask.shape[1]} x "
+            f"{mask.shape[0]}. Export the mask at the image's own size."
+        )
+    high = mask.max()
+    foreground = mask == high
+    if high and np.count_nonzero(mask) != np.count_nonzero(foreground):
+        values = np.unique(mask)
+        raise DataError(
+            f"{path}: expected two values, 0 and 255, found {len(values)} "
+            f"({', '.join(map(str, values[:6]))}"
+            f"{', ...' if len(values) > 6 else ''}). A grey mask usually "
+            "comes from JPEG or from resizing: export it again as PNG, or "
+            "threshold it."
+        )
+    return foreground if high else np.zeros(mask.shape, bool)
+
+
+def _one_channel(mask):
+    """Reduce a decoded mask to one channel that tells object from not."""
+    if mask.ndim == 2:
+        return mask
+    colour = mask[..., :3].max(axis=2)
+    if mask.shape[2] == 4 and colour.min() == colour.max():
+        return mask[..., 3]
+    return colour
+
+
+def _decode(path, flags):
+    """Decode a file with OpenCV; raise DataError with the reason."""
+    data = read_bytes(path)
+    for start, end in _END_OF_FILE.items():
+        # Seen before libpng and libjpeg print a line of their own about it.
+        if data.startswith(start) and end not in data[-64:]:
+            _refuse_truncated(data, path)
+    array = None
+    if data:
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if array is None:
+        raise DataError(
+            f"{path}: expected an image, found a file that cannot be decoded "
+            f"({len(data)} bytes). It may be damaged or of another format: "
+            "open it in a viewer and export it as PNG."
+        )
+    return array
+
+
+def _refuse_truncated(data, path):
+    """Let Pillow, which is strict, judge a file without its end marker."""
+    try:
+        Image.open(io.BytesIO(data)).load()
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(
+            f"{path}: the file is truncated or damaged ({error}). "
+            "Copy or export it again."
+        ) from None
+
+
+def read_bytes(path):
+    """Read a file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(
+            f"{path}: cannot be read: {error.strerror}. Check the path and "
+            "the permissions."
+        ) from None
+
+
+def write_png(path, array):
+    """Write a mask (bool or uint8 H x W) or an RGB image (uint8) as PNG.
+
+    bool is written as 0 and 255.
+    """
+    array = np.asarray(array)
+    if array.dtype == bool:
+        array = array.astype(np.uint8) * 255
+    if array.ndim == 3:
+        array = cv2.cvtColor(array, cv2.COLOR_RGB2BGR)
+    data = cv2.imencode(".png", array)[1]
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.tobytes())
+
+
+def resize_image(image, size):
+    """Resize an image: by area averaging where it shrinks.
+
+    Args:
+        image: uint8 or float array, H x W or H x W x channels.
+        size: (height, width) of the result.
+
+    Returns:
+        Array of the same dtype.
+    """
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return cv2.resize(image, (size[1], size[0]), interpolation=how)
+
+
+def perceptual_hash(image):
+    """64-bit perceptual hash of an image (DCT, ``imagehash.phash``).
+
+    Args:
+        image: uint8, H x W x 3.
+
+    Returns:
+        bool array of 64 bits; near-copies differ in few of them.
+    """
+    import imagehash  # SciPy behind it is slow to import
+
+    return imagehash.phash(Image.fromarray(image)).hash.ravel()
