@@ -1,0 +1,209 @@
+"""A tree of samples as two arrays, made once and memory-mapped ever after."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unet.folders import DataError
+from unet.images import read_image, resize_image
+from unet.masks import read_class_ids, resize_ids
+
+# Raise it when the same files give other arrays than before.
+_VERSION = 1
+
+
+@dataclass
+class Dataset:
+    """Images and labels, one row a sample.
+
+    Attributes:
+        X: uint8, N x H x W x 3, RGB; memory-mapped, read only.
+        Y: uint8, N x H x W, class ids with 0 as background; likewise.
+        names: N sample names.
+        shapes: N original (height, width).
+        classes: foreground class names; class k has the id k + 1.
+        digest: of X, Y and the names: the same data give the same digest.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    names: list[str]
+    shapes: list[tuple[int, int]]
+    classes: list[str]
+    digest: str
+
+    @property
+    def scale(self):
+        """Median side of an array row over the side of its original."""
+        sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
+        return float(np.median(sides))
+
+    def class_shares(self):
+        """Share of all pixels per class id, float array that sums to 1."""
+        counts = sum(
+            np.bincount(y.ravel(), minlength=len(self.classes) + 1)
+            for y in self.Y
+        )
+        return counts / counts.sum()
+
+
+def cache_directory():
+    """Where arrays are kept: ``$UNET_CACHE``, else ``~/.cache/unet``."""
+    return Path(os.environ.get("UNET_CACHE", "~/.cache/unet")).expanduser()
+
+
+def load(samples, size, classes, progress):
+    """Load labelled samples, from the cache where it holds them.
+
+    The cache is keyed by the place, size and time of change of every file,
+    and by the settings. It is built under a temporary name and renamed, so
+    that it is never half there, and checked whenever it is opened.
+
+    Args:
+        samples: list of labelled ``unet.folders.Sample``.
+        size: (height, width) of the arrays.
+        classes: foreground class names, in the order of their ids.
+        progress: function ``(iterable, total, title)`` that returns an
+            iterable; called only when files must be read.
+
+    Returns:
+        A ``Dataset``.
+
+    Raises:
+        DataError: a file is unreadable, or a mask does not fit its image.
+    """
+    folder = cache_directory() / _key(samples, size, classes)
+    dataset = _open(folder)
+    if dataset is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        try:
+            _build(temporary, samples, size, classes, progress)
+            dataset = _install(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return dataset
+
+
+def _key(samples, size, classes):
+    """Digest of the files' state and the settings."""
+    digest = hashlib.sha256(repr((_VERSION, size, classes)).encode())
+    for sample in samples:
+        digest.update(str(sample.image.absolute()).encode())
+        masks = [path for name in classes for path in _masks(sample, name)]
+        for path in [sample.image, *masks]:
+            state = path.stat()
+            digest.update(
+                repr((path.name, state.st_size, state.st_mtime_ns)).encode()
+            )
+    return digest.hexdigest()[:32]
+
+
+def _masks(sample, name):
+    return sample.masks.get(name, [])
+
+
+def _build(folder, samples, size, classes, progress):
+    """Write X.npy, Y.npy and, last, meta.json into an empty folder."""
+    count = len(samples)
+    X = _new_array(folder / "X.npy", (count, *size, 3))
+    Y = _new_array(folder / "Y.npy", (count, *size))
+
+    def read(index):
+        sample = samples[index]
+        image = read_image(sample.image)
+        ids = read_class_ids(sample, classes, image.shape[:2])
+        X[index] = resize_image(image, size)
+        Y[index] = resize_ids(ids, size)
+        return image.shape[:2]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        shapes = list(
+            progress(pool.map(read, range(count)), count, "Reading images")
+        )
+    X.flush()
+    Y.flush()
+    names = [sample.name for sample in samples]
+    content = hashlib.sha256(repr((names, classes)).encode())
+    content.update(X)
+    content.update(Y)
+    meta = {
+        "names": names,
+        "shapes": shapes,
+        "classes": classes,
+        "digest": content.hexdigest()[:16],
+        "files": _states(folder),
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _new_array(path, shape):
+    """A memory-mapped array whose space on the disk is really there.
+
+    A file that grows only when it is touched would end the process with
+    SIGBUS on a full disk, instead of an error that can be reported.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    with path.open("r+b") as file:
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _states(folder):
+    """Size and time of change of the arrays: damage changes one of them."""
+    states = {}
+    for name in ("X.npy", "Y.npy"):
+        state = (folder / name).stat()
+        states[name] = [state.st_size, state.st_mtime_ns]
+    return states
+
+
+def _open(folder):
+    """The data set in a cache folder, or None if it is not whole."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta.pop("files") != _states(folder):
+            return None
+        X = np.load(folder / "X.npy", mmap_mode="r")
+        Y = np.load(folder / "Y.npy", mmap_mode="r")
+        return Dataset(X, Y, **meta)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _install(temporary, folder):
+    """Give a finished cache its name; another process may be faster."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        dataset = _open(folder)
+        if dataset is not None:
+            return dataset
+        damaged = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        folder.rename(damaged / "damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        return _install(temporary, folder)
+    return _open(folder)
+
+
+def labelled(samples, root):
+    """The samples that somebody has labelled.
+
+    Raises:
+        DataError: there is none.
+    """
+    known = [sample for sample in samples if sample.masks is not None]
+    if not known:
+        raise DataError(
+            f"{root}: expected folders with masks, found {len(samples)} "
+            "without a masks/ folder. Add masks, or an empty masks/ folder "
+            "where there is nothing to find."
+        )
+    return known

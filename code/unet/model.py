@@ -1,0 +1,198 @@
+"""The article's U-Net, and the file that a trained one lives in.
+
+Ronneberger et al. 2015 (arXiv:1505.04597) in the size of the article
+"Semantic segmentation with U-Net: train, and test on your custom data in
+Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
+"""
+
+import json
+import zipfile
+from pathlib import Path
+
+from unet.backend import keras
+from unet.folders import DataError, replacing
+
+layers = keras.layers
+
+DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
+FORMAT = 1
+_CONTRACT = "contract.json"
+
+
+def build_unet(
+    size=(128, 128),
+    classes=2,
+    *,
+    filters=16,
+    depth=4,
+    dropout=DROPOUT,
+    activation="elu",
+    batch_norm=False,
+    residual=False,
+    mean=None,
+    variance=None,
+):
+    """Build the network.
+
+    Args:
+        size: (height, width) of its input, multiples of ``2**depth``.
+        classes: number of classes, the background counted. Two give one
+            sigmoid output, more give a softmax over all.
+        filters: convolutions of the first level; they double on each level
+            further down.
+        depth: how often the image is halved.
+        dropout: rate of each level from the top; the last one is repeated
+            where there are more levels than rates.
+        activation: of every convolution but the last.
+        batch_norm: batch normalisation after each activation.
+        residual: add each encoder block's input to its output.
+        mean, variance: per channel, of images divided by 255; they centre
+            the input. None: the article's plain division.
+
+    Returns:
+        An uncompiled ``keras.Model`` from RGB images, N x height x width x 3
+        with values from 0 to 255, to probabilities, N x height x width x 1
+        (or x classes).
+
+    Raises:
+        DataError: a side cannot be halved ``depth`` times.
+    """
+    check_size(size, depth)
+    widths = [filters * 2**level for level in range(depth + 1)]
+    rates = [dropout[min(i, len(dropout) - 1)] for i in range(depth + 1)]
+
+    def block(x, width, rate, residual=False):
+        """Two convolutions with dropout between them."""
+        first = x
+        x = convolution(x, width)
+        x = layers.Dropout(rate)(x)
+        x = convolution(x, width)
+        if residual:
+            x = layers.Add()([x, layers.Conv2D(width, 1)(first)])
+        return x
+
+    def convolution(x, width):
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="same",
+            activation=activation,
+            kernel_initializer="he_normal",
+        )(x)
+        # Keras' own momentum of 0.99 needs more steps than small data give.
+        return layers.BatchNormalization(momentum=0.9)(x) if batch_norm else x
+
+    image = keras.Input((*size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(image)
+    if mean is not None:
+        x = layers.Normalization(mean=list(mean), variance=list(variance))(x)
+
+    skips = []
+    for width, rate in zip(widths[:-1], rates, strict=False):
+        x = block(x, width, rate, residual)
+        skips.append(x)
+        x = layers.MaxPooling2D(2)(x)
+
+    x = block(x, widths[-1], rates[-1], residual)
+
+    for level in reversed(range(depth)):
+        x = layers.Conv2DTranspose(
+            widths[level], 2, strides=2, padding="same"
+        )(x)
+        x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
+        x = block(x, widths[level], rates[level])
+
+    if classes == 2:
+        output = layers.Conv2D(1, 1, activation="sigmoid")(x)
+    else:
+        output = layers.Conv2D(classes, 1, activation="softmax")(x)
+    return keras.Model(image, output, name="unet")
+
+
+def check_size(size, depth=4):
+    """Raise DataError if a side cannot be halved ``depth`` times."""
+    step = 2**depth
+    for side in size:
+        if side < step or side % step:
+            below = max(side // step, 1) * step
+            raise DataError(
+                f"size {side}: expected a multiple of {step}, because the "
+                f"network halves the image {depth} times. Use {below} or "
+                f"{below + step}."
+            )
+
+
+def convolutions(model):
+    """Number of convolutional layers, transposed ones included."""
+    kinds = (layers.Conv2D, layers.Conv2DTranspose)
+    return sum(isinstance(layer, kinds) for layer in model.layers)
+
+
+def save(model, path, contract):
+    """Save a model with its contract and without its optimizer.
+
+    The file opens with plain ``keras.models.load_model``; the contract is
+    one more member of the archive, ``contract.json``, which Keras ignores.
+
+    Args:
+        model: a ``keras.Model``.
+        path: must end in ``.keras``; replaced in one step.
+        contract: what the model needs and is, as JSON can hold it.
+    """
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    with replacing(path) as temporary:
+        bare.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            text = json.dumps({"format": FORMAT, **contract}, indent=2)
+            archive.writestr(_CONTRACT, text)
+
+
+def read_contract(path):
+    """Read what a model file says of itself, without loading the model.
+
+    Raises:
+        DataError: the file is no model of ours.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise DataError(
+            f"{path}: expected a model, found nothing. Train one with "
+            "code/train/train_unet.py, or give another --model."
+        )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            contract = json.loads(archive.read(_CONTRACT))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
+        raise DataError(
+            f"{path}: expected a .keras model made by code/train/"
+            "train_unet.py, found another kind of file. Give the model that "
+            "training saved."
+        ) from None
+    if contract["format"] != FORMAT:
+        raise DataError(
+            f"{path}: expected format {FORMAT}, found {contract['format']}. "
+            "Use the version of this project that made the model, or train "
+            "it again."
+        )
+    return contract
+
+
+def load(path):
+    """Load a model and its contract.
+
+    Returns:
+        (``keras.Model``, dict).
+
+    Raises:
+        DataError: the file is damaged or no model of ours.
+    """
+    contract = read_contract(path)
+    try:
+        model = keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{path}: the model is damaged ({reason}). Copy it again, or "
+            "train a new one."
+        ) from None
+    return model, contract

@@ -1,0 +1,241 @@
+"""Pictures of data, training and predictions, as PNG files.
+
+Figures are made without pyplot: no window, no global state.
+"""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from unet.backend import keras
+from unet.folders import replacing
+from unet.images import read_image, read_mask, resize_image, write_png
+from unet.masks import boundary, read_class_ids
+
+# Okabe and Ito's colours, told apart by colour-blind eyes as well; the first
+# three stay clear of the greens and browns of the ground.
+COLOURS = np.array(
+    [
+        (230, 60, 150),
+        (0, 158, 255),
+        (240, 228, 66),
+        (213, 94, 0),
+        (0, 200, 160),
+        (150, 90, 255),
+    ],
+    np.uint8,
+)
+FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
+_PANEL = 1.7  # inches
+
+
+def save_figure(figure, path):
+    """Write a figure as PNG, all of it or nothing."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _grid(rows, columns, titles):
+    """A figure of square panels with a title over each column."""
+    figure = Figure(
+        (columns * _PANEL, rows * _PANEL + 0.4), layout="constrained"
+    )
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
+    return figure, axes
+
+
+def spread(items, most):
+    """At most so many items, evenly spread over the list."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).astype(int)]
+
+
+def tint(image, mask, colour, strength):
+    """Mix a colour into the image where the mask is set; a new image."""
+    result = image.copy()
+    mixed = image[mask] * (1 - strength) + np.array(colour) * strength
+    result[mask] = np.rint(mixed).astype(np.uint8)
+    return result
+
+
+def colour_of(number):
+    """The colour of class id ``number`` (1, 2, ...)."""
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def overlay(image, ids):
+    """The image with its classes tinted and outlined.
+
+    Args:
+        image: uint8, H x W x 3.
+        ids: uint8, H x W, class ids.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    width = max(1, round(max(ids.shape) / 400))
+    for number in range(1, int(ids.max()) + 1):
+        mask = ids == number
+        image = tint(image, mask, colour_of(number), 0.35)
+        image = tint(image, boundary(mask, width), colour_of(number), 1)
+    return image
+
+
+def in_colour(ids):
+    """Class ids as a picture: black background, one class is white."""
+    palette = np.vstack([np.zeros((1, 3), np.uint8), COLOURS])
+    if ids.max() <= 1:
+        palette[1] = 255
+    return palette[ids % len(palette)]
+
+
+def errors(image, truth, predicted):
+    """Where a prediction is right and wrong, over the darkened image.
+
+    Found pixels are white, invented ones orange and missed ones blue; with
+    several classes a confused pixel counts as missed.
+    """
+    result = image // 3
+    result[(truth > 0) & (predicted == truth)] = FOUND
+    result[(truth == 0) & (predicted > 0)] = INVENTED
+    result[(truth > 0) & (predicted != truth)] = MISSED
+    return result
+
+
+def sample_grid(samples, classes, rows=6):
+    """The article's figure: image | one instance | merged mask.
+
+    Args:
+        samples: labelled samples; those with masks come first.
+        classes: foreground class names.
+        rows: how many samples are shown.
+
+    Returns:
+        A ``Figure``.
+    """
+    masked = [s for s in samples if any(s.masks.values())]
+    shown = spread(masked or samples, rows)
+    titles = ["image", "one instance", "merged mask"]
+    figure, axes = _grid(len(shown), 3, titles)
+    for sample, row in zip(shown, axes, strict=True):
+        image = read_image(sample.image)
+        shape = image.shape[:2]
+        paths = [p for name in classes for p in sample.masks.get(name, [])]
+        one = [read_mask(path, shape) for path in paths[:1]]
+        ids = read_class_ids(sample, classes, shape)
+        row[0].imshow(image)
+        row[1].imshow(one[0] if one else np.zeros(shape), cmap="gray", vmin=0)
+        row[2].imshow(in_colour(ids))
+    return figure
+
+
+def contact_sheet(items, total):
+    """image | truth if known | prediction | errors, two images a line.
+
+    Args:
+        items: list of (name, image, truth or None, predicted), class ids.
+        total: how many images there are in all, for the heading.
+
+    Returns:
+        A ``Figure``.
+    """
+    panels = ["image", "truth", "prediction", "errors"]
+    lines = (len(items) + 1) // 2
+    figure, axes = _grid(lines, 8, panels * 2)
+    for (name, image, truth, predicted), row in zip(
+        items, axes.reshape(-1, 4), strict=False
+    ):
+        row[0].imshow(image)
+        row[0].set_title(name, fontsize=6, loc="left")
+        row[2].imshow(in_colour(predicted))
+        if truth is None:
+            row[1].text(0.5, 0.5, "no truth", ha="center", va="center")
+        else:
+            row[1].imshow(in_colour(truth))
+            row[3].imshow(errors(image, truth, predicted))
+    for axis, title in zip(axes[0], panels * 2, strict=True):
+        if title != "image":
+            axis.set_title(title, fontsize=8)
+    handles = [
+        Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
+        for colour, label in (
+            (FOUND, "found"),
+            (INVENTED, "invented"),
+            (MISSED, "missed"),
+        )
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, fontsize=8,
+        title=f"{len(items)} of {total} images", title_fontsize=8,
+    )  # fmt: skip
+    return figure
+
+
+def curves(log, names):
+    """Loss and metrics over epochs, training against validation.
+
+    Args:
+        log: ``pandas.DataFrame`` of the CSV log.
+        names: columns to draw, each beside its ``val_`` twin if it has one.
+
+    Returns:
+        A ``Figure``.
+    """
+    figure = Figure((4 * len(names), 3), layout="constrained")
+    epochs = log["epoch"] + 1
+    for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
+        axis.plot(epochs, log[name], ".-", label="training")
+        if f"val_{name}" in log:
+            axis.plot(epochs, log[f"val_{name}"], ".-", label="validation")
+        axis.set_title(name.replace("_", " ").replace("iou", "IoU"))
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.legend()
+        if name != "loss":
+            axis.set_ylim(0, 1)
+    return figure
+
+
+def feature_maps(model, image, most=6):
+    """What the decoder sees on its way up, level by level.
+
+    Each row is one skip connection: on the left maps that came up through
+    the transposed convolution, on the right maps that the encoder handed
+    across.
+
+    Args:
+        model: of ``unet.model.build_unet``.
+        image: uint8, H x W x 3, of the network's input size.
+        most: maps shown of each kind.
+
+    Returns:
+        A ``Figure``.
+    """
+    kind = keras.layers.Concatenate
+    joins = [layer for layer in model.layers if isinstance(layer, kind)]
+    outputs = [tensor for layer in joins for tensor in layer.input]
+    maps = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
+    titles = ["from below"] * most + ["across (skip)"] * most
+    figure, axes = _grid(len(joins), 2 * most, titles)
+    for number, row in enumerate(axes):
+        pair = maps[2 * number], maps[2 * number + 1]
+        for half, values in zip(np.split(row, 2), pair, strict=True):
+            strongest = np.argsort(values[0].std(axis=(0, 1)))[::-1]
+            for axis, channel in zip(half, strongest, strict=False):
+                axis.imshow(values[0, ..., channel], cmap="viridis")
+    return figure
+
+
+def write_overlay(path, image, ids):
+    """Write ``overlay`` as PNG, at most 2,000 pixels a side."""
+    picture = overlay(image, ids)
+    scale = min(1, 2000 / max(ids.shape))
+    size = [max(1, round(side * scale)) for side in ids.shape]
+    write_png(path, resize_image(picture, size))

@@ -1,0 +1,228 @@
+"""Honest scores: pixels of the whole test set pooled into integer counts."""
+
+import numpy as np
+
+from unet.masks import boundary, instances
+
+# Predictions of exactly 0 or 1 would cost infinitely much; Keras' own limit.
+_SMALLEST = 1e-7
+_RESAMPLES = 1000
+
+
+def confusion(truth, predicted, rows, columns):
+    """Count how often each pair of labels meets.
+
+    Args:
+        truth, predicted: integer arrays of equal shape, with labels below
+            ``rows`` and ``columns``.
+
+    Returns:
+        int64 array, rows x columns: rows are the truth.
+    """
+    index = truth.astype(np.int64).ravel() * columns + predicted.ravel()
+    counts = np.bincount(index, minlength=rows * columns)
+    return counts.reshape(rows, columns)
+
+
+def iou(counts):
+    """Intersection over union per class of confusion counts.
+
+    Args:
+        counts: int array, ... x classes x classes.
+
+    Returns:
+        float array, ... x classes; NaN for a class that is neither in the
+        truth nor in the prediction.
+    """
+    both = np.diagonal(counts, axis1=-2, axis2=-1).astype(float)
+    union = counts.sum(axis=-1) + counts.sum(axis=-2) - both
+    return np.divide(both, union, out=np.full_like(both, np.nan), where=union > 0)
+
+
+def cross_entropy(truth, probability):
+    """Sum over pixels of -log(probability of the true class).
+
+    Args:
+        truth: integer array, H x W, class ids.
+        probability: float array, H x W x 1 (of class 1) or x classes.
+
+    Returns:
+        float, in nats.
+    """
+    if probability.shape[-1] == 1:
+        p = probability[..., 0].astype(float)
+        of_truth = np.where(truth == 1, p, 1 - p)
+    else:
+        of_truth = np.take_along_axis(
+            probability.astype(float), truth[..., None].astype(int), axis=-1
+        )
+    return float(-np.log(np.clip(of_truth, _SMALLEST, 1)).sum())
+
+
+def match_objects(truth, predicted):
+    """Count objects found, of masks' connected components.
+
+    A true and a predicted object match when their IoU is above 0.5, which at
+    most one pair of each can be.
+
+    Args:
+        truth, predicted: bool arrays, H x W.
+
+    Returns:
+        int64 array: matches, predicted objects, true objects.
+    """
+    a, count_a = instances(truth)
+    b, count_b = instances(predicted)
+    shared = confusion(a, b, count_a + 1, count_b + 1)
+    size_a, size_b = shared.sum(axis=1), shared.sum(axis=0)
+    union = size_a[:, None] + size_b[None] - shared
+    matched = (2 * shared > union)[1:, 1:]
+    return np.array([matched.sum(), count_b, count_a], np.int64)
+
+
+class Scores:
+    """Collects images one by one and scores them together.
+
+    Args:
+        classes: foreground class names in the order of their ids.
+    """
+
+    def __init__(self, classes):
+        self.classes = list(classes)
+        self.names = []
+        self._counts = []
+        self._boundaries = []
+        self._objects = []
+        self._entropies = []
+
+    def add(self, name, truth, predicted, probability):
+        """Add one image.
+
+        Args:
+            name: the image's name.
+            truth, predicted: uint8, H x W, class ids.
+            probability: float, H x W x 1 or x classes.
+        """
+        total = len(self.classes) + 1
+        self.names.append(name)
+        self._counts.append(confusion(truth, predicted, total, total))
+        self._entropies.append(cross_entropy(truth, probability))
+        # Boundary IoU, Cheng et al. 2021: a band of 2 % of the diagonal.
+        band = max(1, round(0.02 * float(np.hypot(*truth.shape))))
+        edges, objects = [], []
+        for number in range(1, total):
+            a, b = truth == number, predicted == number
+            c, d = boundary(a, band), boundary(b, band)
+            edges.append([np.sum(c & d), np.sum(c | d)])
+            objects.append(match_objects(a, b))
+        self._boundaries.append(edges)
+        self._objects.append(objects)
+
+    def summary(self, seed=0):
+        """All scores, pooled over the images.
+
+        Args:
+            seed: of the bootstrap.
+
+        Returns:
+            dict that JSON can hold: ``images``, ``mean_iou`` (over all
+            classes with the background), ``cross_entropy`` (mean over
+            pixels, in nats), and for every foreground class a dict with
+            ``iou``, ``iou_interval`` (95 %, bootstrap over images),
+            ``precision``, ``recall``, ``f1``, ``boundary_iou``,
+            ``object_f1`` (at IoU 0.5), ``pixels`` (int counts ``tp``,
+            ``fp``, ``fn``, ``tn``). A score without a single pixel or
+            object to judge is None.
+        """
+        counts = np.array(self._counts)
+        pooled = counts.sum(axis=0)
+        intervals = self._intervals(counts, seed)
+        result = {
+            "images": len(self.names),
+            "mean_iou": _number(np.nanmean(iou(pooled))),
+            "cross_entropy": float(np.sum(self._entropies) / pooled.sum()),
+            "classes": {},
+        }
+        edges = np.sum(self._boundaries, axis=0)
+        objects = np.sum(self._objects, axis=0)
+        for k, name in enumerate(self.classes, start=1):
+            tp = int(pooled[k, k])
+            fp = int(pooled[:, k].sum()) - tp
+            fn = int(pooled[k].sum()) - tp
+            tn = int(pooled.sum()) - tp - fp - fn
+            found, predicted, true = objects[k - 1].tolist()
+            result["classes"][name] = {
+                "iou": _ratio(tp, tp + fp + fn),
+                "iou_interval": intervals[k],
+                "precision": _ratio(tp, tp + fp),
+                "recall": _ratio(tp, tp + fn),
+                "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+                "boundary_iou": _ratio(*edges[k - 1].tolist()),
+                "object_f1": _ratio(2 * found, predicted + true),
+                "objects": {"true": true, "predicted": predicted},
+                "pixels": {"tp": tp, "fp": fp, "fn": fn, "tn": tn},
+            }
+        return result
+
+    def per_image(self):
+        """IoU of each image and class: list of (name, {class: IoU})."""
+        scores = iou(np.array(self._counts))
+        return [
+            (
+                name,
+                {c: _number(v) for c, v in zip(self.classes, row[1:], strict=True)},
+            )
+            for name, row in zip(self.names, scores, strict=True)
+        ]
+
+    def _intervals(self, counts, seed):
+        """95 % percentile bootstrap over images: (low, high) per class."""
+        rng = np.random.default_rng(seed)
+        total = len(counts)
+        chosen = rng.integers(0, total, (_RESAMPLES, total))
+        # One row of weights a resample: how often each image was drawn.
+        weights = [np.bincount(row, minlength=total) for row in chosen]
+        resampled = iou(np.tensordot(weights, counts, axes=1))
+        defined = [scores[~np.isnan(scores)] for scores in resampled.T]
+        return [
+            np.percentile(scores, [2.5, 97.5]).tolist()
+            if scores.size
+            else [None, None]
+            for scores in defined
+        ]
+
+
+def _ratio(part, whole):
+    return part / whole if whole else None
+
+
+def _number(value):
+    return None if np.isnan(value) else float(value)
+
+
+def table(summary):
+    """The scores as lines of text for the terminal."""
+    lines = []
+    for name, s in summary["classes"].items():
+        low, high = s["iou_interval"]
+        interval = "" if low is None else f"  (95 %: {low:.3f} to {high:.3f})"
+        lines.append(f"{name} IoU       {_text(s['iou'])}{interval}")
+        lines += [
+            f"  {label:<16}{_text(s[key])}"
+            for label, key in (
+                ("F1", "f1"),
+                ("precision", "precision"),
+                ("recall", "recall"),
+                ("boundary IoU", "boundary_iou"),
+                ("object F1", "object_f1"),
+            )
+        ]
+    lines.append(
+        f"mean IoU with background  {_text(summary['mean_iou'])}   "
+        f"cross-entropy  {_text(summary['cross_entropy'])}"
+    )
+    return lines
+
+
+def _text(value):
+    return "none" if value is None else f"{value:.4f}"
