@@ -4,14 +4,22 @@ The one module of the library that speaks to the terminal.
 """
 
 import argparse
+import datetime
 import errno
+import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from unet.folders import DataError
+from unet.folders import (
+    DataError,
+    refuse_existing,
+    replacing,
+    write_text,
+)
 
 # The repository: the package is installed in editable mode (requirements.txt).
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,7 +72,9 @@ def progress_bar(quiet):
     """A function ``(iterable, total, title)`` that shows a progress bar."""
 
     def progress(iterable, total, title):
-        return tqdm(iterable, total=total, desc=title, disable=quiet)
+        # None: no bar where nobody watches, in a file or a pipe.
+        hidden = True if quiet else None
+        return tqdm(iterable, total=total, desc=title, disable=hidden)
 
     return progress
 
@@ -120,3 +130,106 @@ def run(main):
     """Run a script's main function as a command."""
     one_line_errors()
     main()
+
+
+def in_notebook():
+    """Whether a script is being stepped through as a notebook."""
+    return "ipykernel" in sys.modules
+
+
+def show(path):
+    """Show a picture in a notebook, name its file in a shell."""
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(filename=path))
+    else:
+        print(f"  picture: {short_path(path)}")
+
+
+def verbosity(quiet):
+    """Keras' ``verbose``: a live bar only where somebody watches."""
+    if quiet:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
+
+
+def start_run(args):
+    """Make the directory of a run, or go back to one.
+
+    Args:
+        args: with ``out``, ``resume`` and ``dry_run``.
+
+    Returns:
+        (directory, args): of the interrupted run if there is one to resume.
+
+    Raises:
+        DataError: nothing to resume, or the directory is in use.
+    """
+    if args.resume:
+        settings = args.resume / "settings.json"
+        if not settings.exists():
+            raise DataError(
+                f"{settings}: expected the settings of an interrupted run, "
+                "found nothing. Give a directory below runs/."
+            )
+        if (args.resume / "summary.json").exists():
+            raise DataError(
+                f"{args.resume}: this run came to its end. Start a new one "
+                "without --resume."
+            )
+        for name, value in json.loads(settings.read_text()).items():
+            is_path = isinstance(getattr(args, name, None), Path)
+            setattr(args, name, Path(value) if is_path else value)
+        return args.resume, args
+    now = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
+    run = args.out or Path("runs") / now
+    if run.exists() and any(run.iterdir()):
+        refuse_existing([run], overwrite=False)
+    run.mkdir(parents=True, exist_ok=True)
+    if args.dry_run:
+        args.epochs = 1
+    settings = {
+        name: str(value.resolve()) if isinstance(value, Path) else value
+        for name, value in vars(args).items()
+        if name not in ("out", "resume", "quiet")
+    }
+    write_text(run / "settings.json", json.dumps(settings, indent=2) + "\n")
+    return run, args
+
+
+def find_sides(root):
+    """The training and the test directory of a data directory.
+
+    Returns:
+        (train, test); test is None where there is none. A directory without
+        train/ is training data itself.
+    """
+    train, test = root / "train", root / "test"
+    if not train.is_dir():
+        return root, None
+    return train, test if test.is_dir() else None
+
+
+def recorded_groups(root):
+    """The table of groups that split.py wrote beside train/, or None."""
+    path = root / "split.csv"
+    return path if path.exists() else None
+
+
+def publish(source, target, overwrite, name):
+    """Copy a finished model to where test.py looks for it.
+
+    Args:
+        source: the run's model.
+        target: the place; what lies there is kept beside it, unless
+            ``overwrite``.
+        name: of the run, for the old model's new name.
+    """
+    if target.exists() and not overwrite:
+        old = target.with_name(f"{target.stem}.before-{name}{target.suffix}")
+        shutil.copy2(target, old)
+        print(f"  old model kept: {short_path(old)}")
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+    print(f"  model:   {short_path(target)}")

@@ -207,3 +207,15 @@ def labelled(samples, root):
             "where there is nothing to find."
         )
     return known
+
+
+def describe(samples):
+    """Counts of labelled samples, in words."""
+    counts = [sum(map(len, sample.masks.values())) for sample in samples]
+    if not counts:
+        return "0 images"
+    return (
+        f"{len(counts)} images, {sum(counts)} instances "
+        f"({min(counts)} to {max(counts)} an image, "
+        f"{counts.count(0)} images without any)"
+    )

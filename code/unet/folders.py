@@ -236,7 +236,7 @@ def replacing(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
     try:
         yield temporary
         temporary.replace(path)
@@ -312,6 +312,13 @@ def _refuse_foreign(out):
         )
 
 
+def spread(items, most):
+    """At most so many items, evenly spread over the list."""
+    if len(items) <= most:
+        return list(items)
+    return [items[i] for i in np.linspace(0, len(items) - 1, most).astype(int)]
+
+
 def write_text(path, text):
     """Write a UTF-8 text file, all of it or nothing."""
     with replacing(path) as temporary:
@@ -329,7 +336,8 @@ def take_groups(groups, share, seed):
     """Choose whole groups until they hold about a share of the samples.
 
     A group that would overshoot the share by more than it fills is left out,
-    so that one large area does not swallow the training data.
+    so that one large area does not swallow the training data; if all are too
+    large the smallest is taken.
 
     Args:
         groups: one group per sample.
@@ -347,4 +355,7 @@ def take_groups(groups, share, seed):
         short = wanted - taken.sum()
         if member.sum() < 2 * short:
             taken |= member
+    if wanted > 0 and not taken.any():
+        names, counts = np.unique(groups, return_counts=True)
+        taken = groups == names[counts.argmin()]
     return taken

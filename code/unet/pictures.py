@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from unet.backend import keras
-from unet.folders import replacing
+from unet.folders import replacing, spread
 from unet.images import read_image, read_mask, resize_image, write_png
 from unet.masks import boundary, read_class_ids
 
@@ -48,13 +48,6 @@ def _grid(rows, columns, titles):
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
     return figure, axes
-
-
-def spread(items, most):
-    """At most so many items, evenly spread over the list."""
-    if len(items) <= most:
-        return list(items)
-    return [items[i] for i in np.linspace(0, len(items) - 1, most).astype(int)]
 
 
 def tint(image, mask, colour, strength):

@@ -2,11 +2,15 @@
 
 import numpy as np
 
-from unet.masks import boundary, instances
+from unet.folders import spread
+from unet.masks import boundary, instances, read_class_ids
+from unet.prediction import predict_files, to_ids
 
 # Predictions of exactly 0 or 1 would cost infinitely much; Keras' own limit.
 _SMALLEST = 1e-7
 _RESAMPLES = 1000
+# Images kept for a contact sheet.
+EXAMPLES = 24
 
 
 def confusion(truth, predicted, rows, columns):
@@ -190,6 +194,35 @@ class Scores:
             else [None, None]
             for scores in defined
         ]
+
+
+def evaluate(model, samples, classes, threshold, progress):
+    """Predict labelled samples and score them at their own size.
+
+    Args:
+        model: of ``unet.model``.
+        samples: labelled samples.
+        classes: foreground class names, as the model knows them.
+        threshold: see ``unet.prediction.to_ids``.
+        progress: function ``(iterable, total, title)``.
+
+    Returns:
+        ``Scores``, with ``examples`` for a contact sheet.
+    """
+    scores = Scores(classes)
+    scores.examples = []
+    shown = set(spread(range(len(samples)), EXAMPLES))
+    predictions = predict_files(model, [sample.image for sample in samples])
+    for index, (_, image, probability) in enumerate(
+        progress(predictions, len(samples), "Predicting")
+    ):
+        sample = samples[index]
+        truth = read_class_ids(sample, classes, image.shape[:2])
+        ids = to_ids(probability, threshold)
+        scores.add(sample.name, truth, ids, probability)
+        if index in shown:
+            scores.examples.append((sample.name, image, truth, ids))
+    return scores
 
 
 def _ratio(part, whole):

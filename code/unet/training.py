@@ -1,12 +1,14 @@
 """What ``fit`` needs: batches, metrics, and callbacks that lose nothing."""
 
 import math
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 
 from unet.backend import keras
 from unet.folders import DataError, replacing, take_groups
+from unet.model import save
 
 # Early stopping counts epochs. With fewer steps than this in each of them a
 # small data set would be given up before the network has moved, so small
@@ -70,22 +72,23 @@ class Batches(keras.utils.PyDataset):
         X, Y: uint8, N x H x W x 3 and N x H x W.
         rows: the rows to use.
         batch_size: images a step.
-        seed: of the order; None keeps the rows in theirs.
-        passes: how often an epoch goes through the rows.
-        epoch: number of the first epoch.
+        seed: of the order; without it each epoch is one pass in the rows'
+            own order.
     """
 
-    def __init__(self, X, Y, rows, batch_size, seed=None, passes=1, epoch=0):
+    def __init__(self, X, Y, rows, batch_size, seed=None):
         super().__init__()
         self.X, self.Y = X, Y
-        self.rows, self.batch_size = rows, batch_size
-        self.seed, self.passes, self.epoch = seed, passes, epoch
-        self._shuffle()
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        steps = math.ceil(len(rows) / batch_size)
+        self.passes = math.ceil(STEPS / steps)
+        self.start_at(0)
 
-    def _shuffle(self):
-        self.order = self.rows
+    def start_at(self, epoch):
+        """Make the order of an epoch."""
+        self.epoch, self.order = epoch, self.rows
         if self.seed is not None:
-            rng = np.random.default_rng([self.seed, self.epoch])
+            rng = np.random.default_rng([self.seed, epoch])
             rounds = [rng.permutation(self.rows) for _ in range(self.passes)]
             self.order = np.concatenate(rounds)
 
@@ -98,13 +101,7 @@ class Batches(keras.utils.PyDataset):
         return self.X[rows], self.Y[rows][..., None]
 
     def on_epoch_end(self):
-        self.epoch += 1
-        self._shuffle()
-
-
-def passes(rows, batch_size):
-    """How often an epoch goes through the rows to have ``STEPS`` steps."""
-    return math.ceil(STEPS / math.ceil(rows / batch_size))
+        self.start_at(self.epoch + 1)
 
 
 def loss(classes):
@@ -141,83 +138,132 @@ def metrics(classes):
     ]
 
 
-class KeepBest(keras.callbacks.Callback):
-    """Save the best model as it improves, stop when it no longer does.
+class Keeper:
+    """Keeps a run's best model, its log, and what is needed to go on.
 
-    Everything it knows follows from the log, so that a resumed training
-    remembers the best model and its patience.
+    All of it lies in the run's directory: ``unet.keras`` (the best model so
+    far), ``log.csv`` and ``state.weights.h5``. Which epoch was the best and
+    how much patience is left follow from the log, so that a resumed run
+    remembers both.
 
     Args:
-        save: function (epoch) that saves the current weights as the best.
-        restore: function that puts the best weights back.
-        monitor: column of the log, the higher the better.
-        patience: epochs without a new best after which training ends.
-        log: what is known of earlier epochs, a ``pandas.DataFrame``.
+        model: compiled.
+        run: the run's directory.
+        contract: stored in the model file.
+        classes: foreground class names.
+        patience: epochs without a new best after which training stops.
     """
 
-    def __init__(self, save, restore, monitor, patience, log):
-        super().__init__()
-        self.save, self.restore = save, restore
-        self.monitor, self.patience = monitor, patience
-        self.values = log[monitor].tolist() if len(log) else []
+    def __init__(self, model, run, contract, classes, patience):
+        self.model, self.contract, self.patience = model, contract, patience
+        self.monitor = metric_name(classes)
+        self.best_path = run / "unet.keras"
+        self.log_path = run / "log.csv"
+        self.state_path = run / "state.weights.h5"
+
+    def log(self):
+        """The log, one row an epoch, as a ``pandas.DataFrame``."""
+        if not self.log_path.exists():
+            return pd.DataFrame()
+        return pd.read_csv(self.log_path)
 
     @property
     def best_epoch(self):
-        """Number of the best epoch, from 0."""
-        return int(np.argmax(self.values))
+        """Number of the best epoch, from 0; the first of equals."""
+        return int(self.log()[f"val_{self.monitor}"].argmax())
 
     @property
     def worn_out(self):
-        """Whether patience is at its end."""
-        return len(self.values) - 1 - self.best_epoch >= self.patience
+        """Whether ``patience`` epochs brought nothing new."""
+        epochs = len(self.log())
+        return epochs > 0 and epochs - 1 - self.best_epoch >= self.patience
 
-    def on_epoch_end(self, epoch, logs=None):
-        self.values.append(logs[self.monitor])
+    def resume(self, batches):
+        """Go back to the end of the last epoch that was saved.
+
+        Args:
+            batches: of the training; set to the next epoch.
+
+        Returns:
+            Number of the next epoch, 0 if none was finished.
+        """
+        epoch = 0
+        if self.state_path.exists():
+            self.model.optimizer.build(self.model.trainable_variables)
+            self.model.load_weights(self.state_path)
+            epoch = int(self.model.optimizer.iterations) // len(batches)
+        log = self.log()
+        if len(log) > epoch:
+            with replacing(self.log_path) as temporary:
+                log[:epoch].to_csv(temporary, index=False)
+        batches.start_at(epoch)
+        return epoch
+
+    def callbacks(self):
+        """The Keras callbacks, in the order in which they must run."""
+        return [
+            keras.callbacks.CSVLogger(self.log_path, append=True),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=self._keep, on_train_end=self._restore_best
+            ),
+        ]
+
+    def _keep(self, epoch, logs):
         if self.best_epoch == epoch:
-            self.save(epoch)
+            save(self.model, self.best_path, self.contract)
         if self.worn_out:
             self.model.stop_training = True
-
-    def on_train_end(self, logs=None):
-        self.restore()
-
-
-class KeepState(keras.callbacks.Callback):
-    """Save weights, optimizer and random state after every epoch."""
-
-    def __init__(self, path):
-        super().__init__()
-        self.path = path
-
-    def on_epoch_end(self, epoch, logs=None):
-        with replacing(self.path) as temporary:
+        with replacing(self.state_path) as temporary:
             self.model.save_weights(temporary)
 
+    def _restore_best(self, logs):
+        # Without the optimizer, whose state the file does not hold.
+        bare = keras.Model(self.model.inputs, self.model.outputs)
+        bare.load_weights(self.best_path)
 
-def resume(model, path, log_path, steps):
-    """Go back to the end of the last epoch that was saved.
+    def forget(self):
+        """Remove what only a resumed run needs."""
+        self.state_path.unlink(missing_ok=True)
+
+
+def weights(model):
+    """Number of trainable weights."""
+    return sum(math.prod(w.shape) for w in model.trainable_weights)
+
+
+def contract(train, args, mean, variance):
+    """What a model file says of itself, before there are scores.
 
     Args:
-        model: compiled, of the same settings.
-        path: file of ``KeepState``.
-        log_path: CSV log; epochs after the saved one are cut off.
-        steps: steps an epoch.
+        train: the training ``Dataset``.
+        args: the options of the training.
+        mean, variance: of the network's normalisation, or None.
 
     Returns:
-        Number of the next epoch; 0 if none had been finished.
+        dict that JSON can hold.
     """
-    if not path.exists():
-        log_path.unlink(missing_ok=True)
-        return 0
-    model.optimizer.build(model.trainable_variables)
-    model.load_weights(path)
-    epoch = int(model.optimizer.iterations) // steps
-    log = read_log(log_path)
-    with replacing(log_path) as temporary:
-        log[log["epoch"] < epoch].to_csv(temporary, index=False)
-    return epoch
-
-
-def read_log(path):
-    """The CSV log as a ``pandas.DataFrame``; empty if there is none."""
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+    places = ("data", "model", "out", "resume", "group")
+    return {
+        "classes": train.classes,
+        "size": list(train.X.shape[1:3]),
+        "preprocessing": {
+            "resize": "the whole image, by area where it shrinks",
+            "input": "RGB, 0 to 255, scaled inside the network",
+            "mean": mean,
+            "variance": variance,
+        },
+        "scale": train.scale,
+        "threshold": 0.5,
+        "training": {
+            name: value
+            for name, value in vars(args).items()
+            # Where files lay on the machine is nobody's business.
+            if name not in places
+        },
+        "data": {"images": len(train.names), "digest": train.digest},
+        "versions": {
+            name: import_module(name).__version__
+            for name in ("keras", "numpy", keras.backend.backend())
+        },
+        "scores": None,
+    }

@@ -1,250 +1,137 @@
-"""Make synthetic overhead scenes with building polygons.
+"""Make a small sample of synthetic aerial scenes with building polygons.
 
-Every scene is drawn as an albedo map and a height map, both at twice the
-final resolution.  One sun then lights the height map, so that the facets of
-roofs, the sides of tree crowns and all cast shadows agree with each other.
+Every scene is drawn as an albedo map and a height map, on a canvas several
+times finer than the picture. One sun then lights the height map, so that the
+facets of roofs, the sides of tree crowns and all shadows agree.
 """
 
-import argparse
-import os
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
-from scipy import fft, ndimage
+from scipy import fft
 from shapely import affinity
-from shapely.geometry import LineString, MultiPolygon, Point, Polygon, box
+from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import unary_union
 from skimage import draw
-from tqdm import tqdm
+from unet.cli import DATA, new_parser, progress_bar, run, short_path
+from unet.folders import DataError, new_tree, write_text
 
-ROOT = Path(__file__).resolve().parents[2]
-OVERSAMPLE = 2
-# Pixels drawn around the picture, so that things just outside cast shadows
-# into it.
-MARGIN = 24
-RUST = np.array([128, 80, 56]) / 255
+# Ground drawn around the picture in metres, so that things just outside cast
+# their shadows into it.
+MARGIN = 5
+# Side of the picture on the canvas, at least, in canvas pixels.
+CANVAS = 512
+# Pieces of roof at the border below this area, in pixels, are slivers that
+# nobody would outline; such a building is left out altogether.
+SLIVER = 4
 
-# Typical colours (red, green, blue; 0..255): two each, mixed by noise.
-LANDS = {
-    "red soil": {
-        "soil": [(178, 116, 78), (205, 156, 114)],
-        "grass": [(98, 116, 54), (142, 144, 82)],
-        "tree": [(66, 90, 40), (104, 122, 60)],
-    },
-    "dry": {
-        "soil": [(152, 134, 104), (190, 170, 132)],
-        "grass": [(122, 122, 76), (160, 152, 104)],
-        "tree": [(82, 94, 54), (112, 116, 70)],
-    },
-    "grey": {
-        "soil": [(128, 118, 104), (162, 150, 130)],
-        "grass": [(84, 98, 54), (120, 122, 78)],
-        "tree": [(62, 80, 44), (92, 106, 58)],
-    },
-    "humid": {
-        "soil": [(140, 126, 104), (172, 160, 138)],
-        "grass": [(86, 116, 52), (130, 146, 80)],
-        "tree": [(58, 92, 36), (100, 132, 56)],
-    },
-    "cool": {
-        "soil": [(118, 112, 98), (150, 142, 126)],
-        "grass": [(92, 110, 70), (128, 136, 94)],
-        "tree": [(54, 76, 54), (84, 102, 68)],
-    },
+
+def palette(text):
+    """Colours "rrggbb rrggbb ..." as float32 (n, 3) in 0..1."""
+    values = [list(bytes.fromhex(colour)) for colour in text.split()]
+    return np.array(values, np.float32) / 255
+
+
+# Typical colours, two of soil, of grass and of trees, mixed at random.
+LANDS = [
+    palette("b2744e cd9c72 6a733e 8e9052 425a2c 687a40"),  # red soil
+    palette("988668 beaa84 7a7a4c a09868 525e36 707446"),  # dry
+    palette("807668 a29682 58643c 787a4e 3e502e 5c6a3c"),  # grey
+    palette("8c7e68 aca08a 5c743c 829054 3e5c2c 64803e"),  # humid
+    palette("767062 968e7e 5e6c4a 80885e 384e38 546646"),  # cool
+]
+PAVED = {
+    "asphalt": palette("727170 868482"),
+    "concrete": palette("a8a298 bab4a8"),
 }
-PAVINGS = {
-    "asphalt": (118, 117, 116),
-    "concrete": (168, 162, 152),
-    "dirt": None,
-    "track": None,
-}
-COLOURS = {
-    "metal": [
-        (172, 180, 188),
-        (214, 216, 214),
-        (192, 192, 188),
-        (150, 108, 84),
-        (158, 66, 62),
-        (78, 122, 172),
-        (104, 128, 108),
-        (126, 96, 84),
-    ],
-    "tile": [(188, 104, 72), (198, 130, 98), (156, 90, 70), (134, 88, 76)],
-    "slate": [(98, 100, 104), (122, 116, 110), (88, 82, 78)],
-    "concrete": [
-        (168, 163, 153),
-        (198, 193, 184),
-        (138, 133, 126),
-        (176, 152, 138),
-        (150, 104, 90),
-    ],
-}
-CARS = [(225, 225, 225), (60, 62, 66), (150, 30, 30), (40, 60, 110)]
-CARS += [(170, 172, 175), (235, 235, 230)]
+CARS = palette("e1e1e1 3c3e42 961e1e 283c6e aaacaf ebebe6")
+RUST, STRAW, CEMENT, GLASS = palette("805038 baa874 b0aca4 202224")
 
 
 @dataclass(frozen=True)
-class Style:
-    """What one kind of place looks like; lengths in metres.
+class Cover:
+    """What covers a roof.
 
-    Pairs are (lowest, highest) of a uniform draw.  ``roofs`` maps
-    "form material" to a weight, ``trees`` counts per 1000 square metres.
+    Attributes:
+        colours: float32 (n, 3), one is drawn for each roof.
+        panel: metres of a sheet or slab, along and down the slope.
+        uneven: how much the brightness of the panels differs.
+        stretch: length of the stains down the slope over their width.
+        stain: colour of the stains, float32 (3,).
     """
 
-    chance: float
-    pixel: tuple
-    grass: tuple
-    pavings: tuple
-    road_width: tuple
-    share: tuple = (0, 0)
-    crossing: float = 0
-    setback: tuple = (1, 3)
-    gap: tuple = (1, 3)
-    terraced: float = 0
-    frontage: tuple = (8, 12)
-    depth: tuple = (7, 10)
-    shed: tuple = (2.5, 5)
-    roofs: dict = field(default_factory=dict)
-    trees: tuple = (2, 8)
-    fields: float = 0
-    walls: float = 0
-    cars: int = 0
-    spread: float = 99
+    colours: np.ndarray
+    panel: tuple
+    uneven: float
+    stretch: float
+    stain: np.ndarray
 
 
-STYLES = {
-    "town": Style(
-        chance=0.26,
-        pixel=(0.15, 0.22),
-        grass=(0.05, 0.4),
-        pavings=("asphalt", "concrete", "dirt"),
-        road_width=(4, 7),
-        share=(0.26, 0.38),
-        crossing=0.7,
-        setback=(0.4, 1.5),
-        gap=(0.5, 2),
-        terraced=0.5,
-        frontage=(6, 11),
-        depth=(7, 12),
-        roofs={
-            "flat concrete": 5,
-            "gable metal": 3,
-            "shed metal": 2,
-            "hip tile": 1,
-        },
-        trees=(1, 5),
-        walls=0.6,
-        cars=5,
-    ),
-    "village": Style(
-        chance=0.24,
-        pixel=(0.15, 0.23),
-        grass=(0.3, 0.7),
-        pavings=("dirt", "dirt", "track"),
-        road_width=(3, 5),
-        share=(0.12, 0.25),
-        crossing=0.3,
-        setback=(2, 6),
-        gap=(2, 6),
-        frontage=(7, 13),
-        depth=(6, 9),
-        roofs={
-            "gable metal": 6,
-            "hip metal": 3,
-            "shed metal": 2,
-            "gable tile": 1,
-            "flat concrete": 1,
-        },
-        trees=(3, 10),
-        fields=0.25,
-        walls=0.35,
-        cars=1,
-    ),
-    "suburb": Style(
-        chance=0.2,
-        pixel=(0.17, 0.25),
-        grass=(0.7, 0.95),
-        pavings=("asphalt",),
-        road_width=(5, 7),
-        share=(0.16, 0.28),
-        crossing=0.4,
-        setback=(3, 6),
-        gap=(2, 5),
-        terraced=0.2,
-        frontage=(9, 15),
-        depth=(8, 11),
-        roofs={
-            "hip tile": 4,
-            "gable tile": 4,
-            "gable slate": 3,
-            "hip slate": 3,
-            "flat concrete": 1,
-        },
-        trees=(3, 9),
-        walls=0.7,
-        cars=5,
-    ),
-    "farm": Style(
-        chance=0.12,
-        pixel=(0.17, 0.25),
-        grass=(0.4, 0.8),
-        pavings=("dirt", "track"),
-        road_width=(2.5, 4),
-        share=(0.09, 0.16),
-        frontage=(10, 20),
-        depth=(7, 11),
-        shed=(3, 6),
-        roofs={
-            "gable metal": 5,
-            "gable tile": 2,
-            "hip tile": 2,
-            "shed metal": 2,
-            "cone metal": 2,
-        },
-        trees=(2, 6),
-        fields=1,
-        cars=2,
-        spread=17,
-    ),
-    "works": Style(
-        chance=0.06,
-        pixel=(0.2, 0.26),
-        grass=(0.05, 0.3),
-        pavings=("asphalt", "concrete"),
-        road_width=(6, 9),
-        share=(0.25, 0.35),
-        setback=(3, 6),
-        gap=(3, 6),
-        frontage=(16, 28),
-        depth=(12, 18),
-        shed=(4, 8),
-        roofs={"gable metal": 5, "flat concrete": 3, "cone metal": 3},
-        trees=(0.5, 2),
-        walls=0.3,
-        cars=9,
-    ),
-    "open land": Style(
-        chance=0.12,
-        pixel=(0.15, 0.25),
-        grass=(0.2, 0.95),
-        pavings=("dirt", "track", "track", "asphalt"),
-        road_width=(2, 5),
-        trees=(2, 16),
-        fields=0.6,
-    ),
+METAL = palette("acb4bc d6d8d6 c0c0bc 966c54 96544e 5a7ca4 68806c 7e6054")
+TILE = palette("b46c50 be8666 96604c 825a4c a07c66")
+SLATE = palette("626468 7a746e 58524e 86888a")
+SCREED = palette("a8a399 c6c1b8 8a857e b09c8e 967466")
+COVERS = {
+    "metal": Cover(METAL, (0.9, 3), 0.12, 6, RUST),
+    "tile": Cover(TILE, (0.5, 0.5), 0.2, 2, 0.6 * TILE[3]),
+    "slate": Cover(SLATE, (0.5, 0.5), 0.2, 2, 0.6 * SLATE[2]),
+    "concrete": Cover(SCREED, (4, 40), 0.08, 1, 0.7 * SCREED[2]),
 }
-# Forest is drawn apart from open land, since its crowns cover the ground.
-STYLES["forest"] = Style(
-    chance=0.04,
-    pixel=(0.15, 0.25),
-    grass=(0.4, 0.8),
-    pavings=("track",),
-    road_width=(2, 4),
-    trees=(45, 70),
-)
+
+
+def table(text):
+    """Read a table: {column: {row: number or [low, high]}}."""
+    head, *rows = text.strip().splitlines()
+    columns = {name: {} for name in head.split()}
+    for row in rows:
+        label, *cells = row.split()
+        for column, cell in zip(columns.values(), cells, strict=True):
+            low, *high = (float(part) for part in cell.split("-"))
+            column[label] = [low, *high] if high else low
+    return columns
+
+
+# What kinds of places look like. "low-high" is a uniform draw; lengths are
+# in metres, trees count per 1000 square metres. The rows of pavings and of
+# roofs (form/cover) are weights. "spread" is the reach of a farm around its
+# yard. The last two have no buildings: a network must see that, too.
+STYLES = table("""
+              town     village  suburb   farm     works    open     forest
+chance        .25      .24      .20      .10      .05      .12      .04
+extent        38-56    38-59    44-64    44-64    51-66    38-64    38-64
+grass         .05-.4   .3-.7    .7-.95   .4-.8    .05-.3   .2-.95   .4-.8
+fields        0        .25      0        1        0        .6       0
+trees         1-5      3-10     3-9      2-6      .5-2     2-16     45-70
+cars          5        1        5        2        9        1        0
+road          4-7      3-5      5-7      2.5-4    6-9      2-5      2-4
+crossing      .7       .3       .4       0        0        0        0
+asphalt       1        0        1        0        1        1        0
+concrete      1        0        0        0        1        0        0
+dirt          1        2        0        1        0        1        0
+track         0        1        0        1        0        2        1
+share         .26-.38  .12-.25  .16-.28  .09-.16  .25-.35  0-0      0-0
+spread        99       99       99       17       99       0        0
+frontage      6-11     7-13     9-15     10-20    16-28    0-0      0-0
+depth         7-12     6-9      8-11     7-11     12-18    0-0      0-0
+shed          2.5-5    2.5-5    2.5-5    3-6      4-8      0-0      0-0
+setback       .4-1.5   2-6      3-6      1-3      3-6      0-0      0-0
+gap           .5-2     2-6      2-5      1-3      3-6      0-0      0-0
+terraced      .5       0        .2       0        0        0        0
+walls         .6       .35      .7       0        .3       0        0
+flat/concrete 5        1        1        0        3        0        0
+gable/metal   3        6        0        5        5        0        0
+shed/metal    2        2        0        2        0        0        0
+hip/metal     0        3        0        0        0        0        0
+cone/metal    0        0        0        2        3        0        0
+gable/tile    0        1        4        2        0        0        0
+hip/tile      1        0        4        2        0        0        0
+gable/slate   0        0        3        0        0        0        0
+hip/slate     0        0        3        0        0        0        0
+""")
+PAVINGS = ["asphalt", "concrete", "dirt", "track"]
+ROOFS = [row for row in STYLES["town"] if "/" in row]
 
 
 @dataclass
@@ -261,7 +148,7 @@ class Building:
     wings: list
     outline: Polygon
     form: str
-    material: str
+    cover: str
     eaves: float
 
 
@@ -269,99 +156,107 @@ class Building:
 class Scene:
     """A picture in the making; world units are metres, y points down.
 
-    The origin is the top-left corner of the final picture.  ``albedo``
-    (side, side, 3) float32 in 0..1 and ``height`` (side, side) float32 in
-    metres cover the picture and its margin at ``OVERSAMPLE`` resolution.
+    The origin is the top-left corner of the picture. ``albedo`` (side, side,
+    3) in 0..1 and ``height`` (side, side) in metres, both float32, cover the
+    picture and its margin.
+
+    Attributes:
+        size: side of the picture in pixels.
+        extent: side of the picture in metres.
+        oversample: canvas pixels per pixel, along one side.
+        edge: canvas pixels of margin on each side.
     """
 
     rng: np.random.Generator
+    style: dict
     size: int
-    style: Style
-    pixel: float
-    land: dict
-    sun: float
-    heading: float
-    albedo: np.ndarray
-    height: np.ndarray
-    clouds: np.ndarray
-    roads: list = field(default_factory=list)
-    buildings: list = field(default_factory=list)
+    extent: float
 
-    @property
-    def extent(self):
-        """Side of the final picture in metres."""
-        return self.size * self.pixel
-
-    @property
-    def side(self):
-        """Side of the canvas in canvas pixels."""
-        return self.height.shape[0]
+    def __post_init__(self):
+        """Draw what holds for the whole scene, and lay out a bare canvas."""
+        rng = self.rng
+        self.oversample = max(2, -(-CANVAS // self.size))
+        self.pixel = self.extent / self.size
+        self.step = self.pixel / self.oversample
+        self.edge = round(MARGIN / self.step)
+        self.side = self.size * self.oversample + 2 * self.edge
+        self.land = LANDS[rng.integers(len(LANDS))]
+        self.sun, self.heading = rng.uniform(0, 2 * np.pi, 2)
+        # A place has its fashions: some roof colours come again and again.
+        self.fashion = rng.random(8) ** 3 + 0.02
+        self.albedo = np.zeros((self.side, self.side, 3), np.float32)
+        self.height = np.zeros((self.side, self.side), np.float32)
+        period = fft.next_fast_len(self.side, real=True)
+        self.clouds = fractal(rng, period, 3 / self.step, 1.2)
+        self.roads, self.buildings = [], []
 
     def canvas(self, points):
         """Turn metres (n, 2) into canvas pixel indices (n, 2), float."""
-        points = np.asarray(points, dtype=float) / self.pixel
-        return (points + MARGIN) * OVERSAMPLE - 0.5
+        return np.asarray(points) / self.step + self.edge - 0.5
 
     def metres(self, rows, cols):
         """Turn canvas pixel indices into x and y of pixel centres."""
-        scale = self.pixel / OVERSAMPLE
-        shift = MARGIN * self.pixel
-        return (cols + 0.5) * scale - shift, (rows + 0.5) * scale - shift
-
-    def grid(self):
-        """X and y of all canvas pixel centres in metres, (side, side)."""
-        return self.metres(*np.mgrid[: self.side, : self.side])
+        shift = 0.5 - self.edge
+        return (cols + shift) * self.step, (rows + shift) * self.step
 
     def inside(self, outline):
         """Rows and columns of the canvas pixels centred in ``outline``."""
         xy = self.canvas(outline.exterior.coords)
         return draw.polygon(xy[:, 1], xy[:, 0], self.height.shape)
 
-    def distance(self, line):
+    def distance(self, free):
+        """Metres from each canvas pixel to the nearest zero in ``free``."""
+        away = cv2.distanceTransform(free, cv2.DIST_L2, 5)
+        # Where there is no zero at all OpenCV answers with a huge number.
+        return np.minimum(away, 2 * self.side) * np.float32(self.step)
+
+    def distance_to_line(self, line):
         """Metres from each canvas pixel to ``line``, (side, side)."""
-        empty = np.full(self.height.shape, 255, np.uint8)
+        free = np.full(self.height.shape, 255, np.uint8)
         points = np.round(self.canvas(line.coords)).astype(np.int32)
-        cv2.polylines(empty, [points], False, 0)
-        scale = self.pixel / OVERSAMPLE
-        return cv2.distanceTransform(empty, cv2.DIST_L2, 5) * scale
+        cv2.polylines(free, [points], False, 0)
+        return self.distance(free)
 
     def noise(self, scale, roughness=1.4):
         """Fractal noise (side, side) whose largest lumps are ``scale`` m."""
-        lump = scale / self.pixel * OVERSAMPLE
-        return fractal(self.rng, self.side, lump, roughness)
+        # Half the resolution is fine enough for the picture, and faster.
+        coarse = fft.next_fast_len(self.side // 2, real=True)
+        lump = scale / self.extent * coarse
+        half = fractal(self.rng, coarse, lump, roughness)
+        return cv2.resize(half, (self.side, self.side))
 
     def streaks(self, s, t, stretch):
         """Noise at roof positions ``s``, ``t`` (m), long along ``t``."""
-        start = self.rng.uniform(0, self.side, 2)
-        scale = OVERSAMPLE / self.pixel
-        at = [s * scale + start[0], t * scale / stretch + start[1]]
-        return ndimage.map_coordinates(
-            self.clouds, at, order=1, mode="grid-wrap"
-        )
+        row, col = self.rng.uniform(0, self.side, 2)
+        row, col = s / self.step + row, t / self.step / stretch + col
+        side = len(self.clouds)
+        return self.clouds[row.astype(int) % side, col.astype(int) % side]
 
     def blend(self, colour, weight):
         """Mix ``colour`` into the albedo by ``weight`` (side, side)."""
         self.albedo += (colour - self.albedo) * weight[..., None]
 
-    def colour(self, name, spread=0.05):
-        """One of the land's colours, varied; (3,) in 0..1."""
-        first, second = np.array(self.land[name]) / 255
-        mixed = first + (second - first) * self.rng.random()
-        return vary(self.rng, mixed, spread)
+    def soil(self, spread=0.05):
+        """A colour of the land's soil, (3,) in 0..1."""
+        return mixed(self.rng, self.land[:2], spread)
+
+    def grass(self, spread=0.05):
+        """A colour of the land's grass."""
+        return mixed(self.rng, self.land[2:4], spread)
 
 
 def fractal(rng, side, lump, roughness):
-    """Periodic noise (side, side) float32, mean 0, standard deviation 1.
+    """Periodic noise, float32 (side, side), mean 0, standard deviation 1.
 
-    ``lump`` is the size of the largest features in pixels; a higher
-    ``roughness`` leaves less fine detail.
+    The largest features measure ``lump`` pixels; the higher ``roughness``,
+    the less fine detail.
     """
     white = rng.standard_normal((side, side), dtype=np.float32)
     fy, fx = fft.fftfreq(side), fft.rfftfreq(side)
-    radius = fy[:, None] ** 2 + fx**2
-    gain = (1 / lump**2 + radius) ** (-roughness / 2)
+    gain = (1 / lump**2 + fy[:, None] ** 2 + fx**2) ** (-roughness / 2)
     gain[0, 0] = 0
-    smooth = fft.irfft2(fft.rfft2(white) * gain.astype(np.float32), s=(side,) * 2)
+    spectrum = fft.rfft2(white) * gain.astype(np.float32)
+    smooth = fft.irfft2(spectrum, s=white.shape)
     return smooth / smooth.std()
 
 
@@ -374,13 +269,19 @@ def smoothstep(values, low, high):
 def vary(rng, colour, spread):
     """Shift a colour (3,) in brightness and, less, in hue."""
     change = rng.normal(0, spread) + rng.normal(0, spread / 3, 3)
-    return np.clip(np.asarray(colour) * (1 + change), 0.03, 0.97)
+    return np.clip(colour * (1 + change), 0.03, 0.97).astype(np.float32)
 
 
-def pick(rng, weights):
-    """Draw a key of ``weights`` (name to weight)."""
-    share = np.array(list(weights.values()), dtype=float)
-    return list(weights)[rng.choice(len(share), p=share / share.sum())]
+def mixed(rng, colours, spread):
+    """A colour between the two of a palette, varied."""
+    first, second = colours
+    return vary(rng, first + (second - first) * rng.random(), spread)
+
+
+def choose(rng, names, weights):
+    """Draw one of ``names``."""
+    share = np.array(weights, dtype=float)
+    return names[rng.choice(len(share), p=share / share.sum())]
 
 
 def rotated(angle, u, v):
@@ -389,22 +290,11 @@ def rotated(angle, u, v):
     return u * cos - v * sin, u * sin + v * cos
 
 
-def new_scene(rng, size):
-    """Draw a style, a land and a sun, and lay out an empty canvas."""
-    style = STYLES[pick(rng, {k: s.chance for k, s in STYLES.items()})]
-    side = (size + 2 * MARGIN) * OVERSAMPLE
-    return Scene(
-        rng=rng,
-        size=size,
-        style=style,
-        pixel=rng.uniform(*style.pixel),
-        land=LANDS[list(LANDS)[rng.integers(len(LANDS))]],
-        sun=rng.uniform(0, 2 * np.pi),
-        heading=rng.uniform(0, 2 * np.pi),
-        albedo=np.zeros((side, side, 3), np.float32),
-        height=np.zeros((side, side), np.float32),
-        clouds=fractal(rng, side, 30, 1.2),
-    )
+def rectangle(x, y, angle, length, width):
+    """A rectangle about (x, y), its length along ``angle``."""
+    half, wide = length / 2, width / 2
+    flat = box(x - half, y - wide, x + half, y + wide)
+    return affinity.rotate(flat, angle, use_radians=True)
 
 
 # Layout: decide where roads and buildings lie, before anything is drawn.
@@ -424,12 +314,12 @@ def lay_roads(scene):
     """Choose one road, perhaps with a second one across it."""
     rng, style, extent = scene.rng, scene.style, scene.extent
     x, y = rng.uniform(0.2, 0.8, 2) * extent
-    kind = style.pavings[rng.integers(len(style.pavings))]
-    bend = extent * (0.15 if kind in ("dirt", "track") else 0.05)
-    width = rng.uniform(*style.road_width)
+    kind = choose(rng, PAVINGS, [style[name] for name in PAVINGS])
+    bend = extent * (0.05 if kind in PAVED else 0.15)
+    width = rng.uniform(*style["road"])
     line = curve(scene, x, y, scene.heading, bend)
     scene.roads.append((line, width, kind))
-    if rng.random() < style.crossing:
+    if rng.random() < style["crossing"]:
         at = line.interpolate(line.length / 2 + rng.normal(0, extent / 6))
         across = scene.heading + np.pi / 2 + rng.normal(0, 0.08)
         side_line = curve(scene, at.x, at.y, across, bend / 2)
@@ -443,36 +333,31 @@ def wings_of(rng, length, width):
     main = width * rng.uniform(0.5, 0.65)
     cross = length * rng.uniform(0.35, 0.5)
     end = rng.choice([-1, 0, 1]) * (length - cross) / 2
-    return [
-        (0, (main - width) / 2, length, main),
-        (end, 0, cross, width),
-    ]
+    return [(0, (main - width) / 2, length, main), (end, 0, cross, width)]
 
 
 def new_building(scene, x, y, angle, length, width):
     """Make a building of the scene's style; it is not placed yet."""
-    rng, pixel = scene.rng, scene.pixel
-    form, material = pick(rng, scene.style.roofs).split()
-    wings = wings_of(rng, length, width)
+    rng = scene.rng
+    weights = [scene.style[name] for name in ROOFS]
+    form, cover = choose(rng, ROOFS, weights).split("/")
     if form == "cone":
-        radius = min(width, 9) / 2
-        wings = [(0, 0, 2 * radius, 2 * radius)]
-        outline = Point(0, 0).buffer(radius, quad_segs=8)
+        across = min(width, 9)
+        wings = [(0, 0, across, across)]
+        outline = Point(0, 0).buffer(across / 2, quad_segs=8)
     else:
-        outline = unary_union(
-            [box(u - a / 2, v - b / 2, u + a / 2, v + b / 2)
-             for u, v, a, b in wings]
-        ).simplify(0.01)  # fmt: skip
-    outline = affinity.rotate(outline, angle, (0, 0), use_radians=True)
+        wings = wings_of(rng, length, width)
+        outline = unary_union([rectangle(u, v, 0, *ab) for u, v, *ab in wings])
+    outline = affinity.rotate(outline.simplify(0.01), angle, (0, 0), True)
     outline = affinity.translate(outline, x, y)
     # The truth is written in tenths of a pixel: draw exactly that.
-    tenths = np.round(np.array(outline.exterior.coords) / pixel, 1)
-    outline = Polygon(tenths * pixel)
+    tenths = np.round(np.array(outline.exterior.coords) / scene.pixel, 1)
+    outline = Polygon(tenths * scene.pixel)
     low = min(length, width) < 5
     eaves = rng.uniform(2, 2.8) if low else rng.uniform(2.8, 4.5)
     if form == "flat" and not low:
         eaves += rng.choice([0, 3])
-    return Building(x, y, angle, wings, outline, form, material, eaves)
+    return Building(x, y, angle, wings, outline, form, cover, eaves)
 
 
 def is_free(scene, outline, gap):
@@ -483,86 +368,92 @@ def is_free(scene, outline, gap):
     return not any(wide.intersects(other) for other in taken)
 
 
+def pieces(scene, building):
+    """The parts of a roof that the picture shows, polygons in pixels."""
+    scale = 1 / scene.pixel
+    outline = affinity.scale(building.outline, scale, scale, origin=(0, 0))
+    seen = outline.intersection(box(0, 0, scene.size, scene.size))
+    return [p for p in getattr(seen, "geoms", [seen]) if p.area > 0]
+
+
 def built_share(scene):
-    """Share of the final picture that roofs cover, 0..1."""
-    frame = box(0, 0, scene.extent, scene.extent)
-    area = sum(b.outline.intersection(frame).area for b in scene.buildings)
-    return area / frame.area
+    """Share of the picture that roofs cover, 0..1."""
+    area = sum(p.area for b in scene.buildings for p in pieces(scene, b))
+    return area / scene.size**2
 
 
-def place(scene, x, y, angle, length, width, gap):
-    """Place one building if there is room; say whether there was."""
-    building = new_building(scene, x, y, angle, length, width)
-    if is_free(scene, building.outline, gap):
-        scene.buildings.append(building)
-        return True
-    return False
-
-
-def place_terrace(scene, x, y, angle, length, width, gap):
-    """Place 2 to 5 houses that share their side walls, fronts in line."""
-    count = scene.rng.integers(2, 6)
-    middle = (count - 1) / 2
+def place(scene, x, y, angle, length, width, gap, count=1):
+    """Place a building, or a row that shares side walls, if there is room."""
     row = []
     for i in range(count):
-        deep = width * scene.rng.uniform(0.85, 1)
-        step = rotated(angle, (i - middle) * length, (deep - width) / 2)
-        house = new_building(scene, x + step[0], y + step[1], angle, length, deep)
-        row.append(house)
+        deep = width * (scene.rng.uniform(0.85, 1) if count > 1 else 1)
+        along = (i - (count - 1) / 2) * length
+        # The fronts stay in line.
+        dx, dy = rotated(angle, along, (deep - width) / 2)
+        row.append(new_building(scene, x + dx, y + dy, angle, length, deep))
     if all(is_free(scene, house.outline, gap) for house in row):
         scene.buildings.extend(row)
 
 
 def place_along(scene, line, road_width):
     """Line both sides of a road with buildings that face it."""
-    rng, style = scene.rng, scene.style
+    rng, style, middle = scene.rng, scene.style, scene.extent / 2
     for side in (-1, 1):
         at = rng.uniform(0, 5)
         while at < line.length:
-            length, depth = rng.uniform(*style.frontage), rng.uniform(*style.depth)
-            here, there = line.interpolate(at), line.interpolate(at + 1)
-            angle = np.arctan2(there.y - here.y, there.x - here.x)
-            away = road_width / 2 + rng.uniform(*style.setback) + depth / 2
-            dx, dy = rotated(angle, 0, side * away)
-            put = place_terrace if rng.random() < style.terraced else place
-            near = abs(here.x + dx - scene.extent / 2) < 0.7 * scene.extent
-            near &= abs(here.y + dy - scene.extent / 2) < 0.7 * scene.extent
-            if near and built_share(scene) < style.share[1] - 0.03:
+            length = rng.uniform(*style["frontage"])
+            depth = rng.uniform(*style["depth"])
+            away = road_width / 2 + rng.uniform(*style["setback"]) + depth / 2
+            x, y, angle = beside(line, at, side * away)
+            row = rng.random() < style["terraced"]
+            near = max(abs(x - middle), abs(y - middle)) < 1.4 * middle
+            if near and built_share(scene) < style["share"][1] - 0.03:
                 # A turned house keeps its front on the side of the road.
-                turn = 0 if side > 0 else np.pi
-                put(
-                    scene, here.x + dx, here.y + dy, angle + turn, length,
-                    depth, 0.3,
-                )  # fmt: skip
-            at += length + rng.uniform(*style.gap)
+                angle += 0 if side > 0 else np.pi
+                count = rng.integers(2, 6) if row else 1
+                place(scene, x, y, angle, length, depth, 0.3, count)
+            at += length + rng.uniform(*style["gap"])
+
+
+def beside(line, at, away):
+    """Position ``away`` m beside a line, and the line's direction there."""
+    here, there = line.interpolate(at), line.interpolate(at + 1)
+    angle = np.arctan2(there.y - here.y, there.x - here.x)
+    dx, dy = rotated(angle, 0, away)
+    return here.x + dx, here.y + dy, angle
 
 
 def fill_in(scene):
     """Add houses and sheds behind the road until enough is built on."""
     rng, style, extent = scene.rng, scene.style, scene.extent
-    target = rng.uniform(*style.share)
+    target = rng.uniform(*style["share"])
     middle = rng.uniform(0.3, 0.7, 2) * extent
     for attempt in range(150):
         if built_share(scene) >= target:
             return
         x, y = rng.uniform(-0.05, 1.05, 2) * extent
-        if np.hypot(x - middle[0], y - middle[1]) > style.spread:
+        if np.hypot(x - middle[0], y - middle[1]) > style["spread"]:
             continue
         small = rng.random() < 0.3 or attempt > 100
-        length = rng.uniform(*(style.shed if small else style.frontage))
-        width = rng.uniform(*(style.shed if small else style.depth))
-        turn = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.05)
-        place(scene, x, y, scene.heading + turn, length, width, rng.uniform(0.4, 2))
+        length = rng.uniform(*style["shed" if small else "frontage"])
+        width = rng.uniform(*style["shed" if small else "depth"])
+        angle = scene.heading + rng.integers(4) * np.pi / 2
+        angle += rng.normal(0, 0.05)
+        place(scene, x, y, angle, length, width, rng.uniform(0.4, 2))
 
 
 def lay_out(scene):
     """Decide on all roads and buildings of the scene."""
     lay_roads(scene)
-    if scene.style.roofs:
-        if scene.style.spread > scene.extent:
-            for line, width, _ in list(scene.roads):
-                place_along(scene, line, width)
-        fill_in(scene)
+    if scene.style["spread"] > scene.extent:
+        for line, width, _ in scene.roads:
+            place_along(scene, line, width)
+    fill_in(scene)
+    scene.buildings = [
+        building
+        for building in scene.buildings
+        if all(p.area >= SLIVER for p in pieces(scene, building))
+    ]
 
 
 # Ground: everything that lies flat.
@@ -570,105 +461,89 @@ def lay_out(scene):
 
 def ground(scene):
     """Cover the canvas with grass and bare soil, mixed by noise."""
-    rng = scene.rng
-    share = rng.uniform(*scene.style.grass)
+    share = scene.rng.uniform(*scene.style["grass"])
     cover = scene.noise(14, 1.7) + 0.35 * scene.noise(2, 1.2)
     limit = np.quantile(cover, 1 - share)
-    green = smoothstep(cover, limit - 0.5, limit + 0.5)[..., None]
-    layers = []
-    for name in ("soil", "grass"):
-        mix = smoothstep(scene.noise(5, 1.5), -1.5, 1.5)[..., None]
-        one, two = scene.colour(name), scene.colour(name)
-        layers.append(one + (two - one) * mix)
-    scene.albedo[:] = layers[0] + (layers[1] - layers[0]) * green
+    green = smoothstep(cover, limit - 0.5, limit + 0.5)
+    for draw_colour, weight in ((scene.soil, green**0), (scene.grass, green)):
+        patch = smoothstep(scene.noise(5, 1.5), -1.5, 1.5)[..., None]
+        one, two = draw_colour(), draw_colour()
+        scene.blend(one + (two - one) * patch, weight)
     fine = scene.noise(0.8, 0.9)
-    scene.albedo *= 1 + 0.05 * (fine + 0.6 * scene.noise(6))[..., None]
-    scene.height += (0.02 + 0.05 * green[..., 0]) * fine
+    scene.albedo *= 1 + 0.05 * (fine + 0.8 * scene.noise(6))[..., None]
+    scene.height += (0.02 + 0.05 * green) * fine
+
+
+def cells(rng, values, reach, sizes):
+    """Cut -reach..reach into cells; index and distance to the rim."""
+    cuts = np.cumsum(rng.uniform(*sizes, int(2 * reach / sizes[0]) + 2))
+    cuts = np.r_[0, cuts] - reach
+    index = np.clip(np.searchsorted(cuts, values), 1, len(cuts) - 1)
+    return index, np.minimum(values - cuts[index - 1], cuts[index] - values)
 
 
 def fields(scene):
-    """Cut the land into strips, each ploughed, sown, stubble or fallow."""
-    rng, reach = scene.rng, scene.extent
-    x, y = scene.grid()
-    u, v = rotated(-scene.heading, x - reach / 2, y - reach / 2)
-    wander = 0.5 * scene.noise(10, 1.8)
+    """Cut the land into plots."""
+    rng, extent = scene.rng, scene.extent
+    x, y = scene.metres(*np.mgrid[: scene.side, : scene.side])
+    u, v = rotated(-scene.heading, x - extent / 2, y - extent / 2)
+    wander = 0.7 * scene.noise(25, 2)
     u, v = u + wander, v + wander
-    low = -reach
-    while low < reach:
-        high = low + rng.uniform(8, 22)
-        left = -reach
-        while left < reach:
-            right = left + rng.uniform(15, 50)
-            edge = np.minimum(
-                np.minimum(v - low, high - v), np.minimum(u - left, right - u)
-            )
-            if (edge > 0).any():
-                field_plot(scene, v, edge)
-            left = right
-        low = high
+    strip, rim = cells(rng, v, 1.5 * extent, (8, 22))
+    u = u + rng.uniform(-15, 15, 99)[strip]
+    part, end = cells(rng, u, 2 * extent, (15, 50))
+    field_plots(scene, (strip * 31 + part) % 199, v, np.minimum(rim, end))
 
 
-def field_plot(scene, v, edge):
-    """Draw one field; ``v`` runs across its rows, ``edge`` m to its rim."""
-    rng = scene.rng
-    kind = pick(rng, {"ploughed": 3, "rows": 3, "stubble": 2, "fallow": 2})
-    if kind == "fallow":
-        return
-    mask = smoothstep(edge + 0.2 * scene.noise(1.5), 0.4, 1.0)
-    spacing = rng.uniform(0.7, 1.6)
-    wave = np.sin(2 * np.pi * v / spacing + 0.5 * scene.noise(3))
-    patchy = scene.noise(4)
-    soil, green = scene.colour("soil", 0.08) * 0.9, scene.colour("grass")
-    scene.blend(soil * (1 + 0.05 * patchy[..., None]), mask * 0.9)
-    if kind == "rows":
-        thick = rng.uniform(-0.6, 0.6)
-        plants = smoothstep(wave + 0.5 * patchy, thick, thick + 0.8)
-        scene.blend(green * 0.9, mask * plants)
-        scene.height += mask * plants * 0.25
-    elif kind == "ploughed":
-        scene.height += mask * wave * 0.05
-    else:
-        pale = np.array([186, 168, 116]) / 255
-        scene.blend(pale, mask * smoothstep(wave + patchy, -1.5, 2) * 0.6)
-        scene.height += mask * wave * 0.02
+def field_plots(scene, plot, v, rim):
+    """Draw all fields, each ploughed, sown, stubble or fallow.
+
+    Args:
+        scene: the scene, whose ground is there.
+        plot: int (side, side), the field that each pixel belongs to, 0..198.
+        v: float (side, side), position across the rows in metres.
+        rim: float (side, side), distance to the border of the field.
+    """
+
+    def per_plot(low, high):
+        values = scene.rng.uniform(low, high, 199).clip(0)
+        return values.astype(np.float32)[plot]
+
+    mask = smoothstep(rim + 0.25 * scene.noise(1.5), 0.4, 1.0)
+    patchy = scene.noise(5)
+    phase = 2 * np.pi * v / per_plot(0.8, 2.2) + 0.3 * scene.noise(4)
+    # Rows fade in and out, as tracks and weather wear them.
+    wave = np.sin(phase) * smoothstep(scene.noise(6), -1.5, 1.5)
+    tone = scene.soil(0.1) * (per_plot(0.75, 1) + 0.06 * patchy)[..., None]
+    tilled = mask * per_plot(-0.5, 1)
+    scene.blend(tone, tilled)
+    scene.blend(STRAW, tilled * per_plot(-1, 0.7) * smoothstep(patchy, -2, 2))
+    bare = per_plot(0, 2.5) - 0.8
+    plants = mask * smoothstep(wave + 0.5 * patchy, bare, bare + 0.8)
+    scene.blend(0.9 * scene.grass(0.1), plants)
+    scene.height += tilled * wave * 0.04 + 0.2 * plants
 
 
 def road(scene, line, width, kind):
-    """Draw a road with worn edges, wheel tracks and, if paved, repairs."""
+    """Draw a road with worn edges, wheel tracks and, if paved, dust."""
     rng = scene.rng
-    away = scene.distance(line)
-    ragged = 0.12 if PAVINGS[kind] else 0.4
-    edge = away + ragged * scene.noise(2, 1.2)
-    soil = scene.colour("soil") * 1.06
-    base = np.array(PAVINGS[kind]) / 255 if PAVINGS[kind] else soil
-    base = vary(rng, base, 0.08)
+    away = scene.distance_to_line(line)
+    paved = kind in PAVED
+    edge = away + (0.12 if paved else 0.4) * scene.noise(2, 1.2)
+    soil = 1.06 * scene.soil()
+    base = mixed(rng, PAVED[kind], 0.08) if paved else vary(rng, soil, 0.08)
     patchy = 1 + 0.05 * scene.noise(6, 1.5) + 0.03 * scene.noise(0.5, 0.8)
-    shoulder = 1 - smoothstep(edge, width / 2, width / 2 + 1.2)
-    scene.blend(soil, shoulder * 0.7)
+    scene.blend(soil, 0.7 - 0.7 * smoothstep(edge, width / 2, width / 2 + 1.2))
     on_road = 1 - smoothstep(edge, width / 2 - 0.3, width / 2)
     if kind == "track":
-        middle = smoothstep(away + 0.2 * scene.noise(1), 0.15, 0.5)
-        on_road = on_road * (0.25 + 0.75 * middle)
+        on_road *= 0.25 + 0.75 * smoothstep(away, 0.15, 0.5)
+    if kind == "asphalt":
+        dust = 0.5 * smoothstep(scene.noise(5), 0.3, 2.2)[..., None]
+        base = base + (soil - base) * dust
     scene.blend(base * patchy[..., None], on_road)
     scene.height *= 1 - 0.9 * on_road
     wheels = np.exp(-(((away - width / 4) / 0.4) ** 2)) * on_road
-    scene.albedo *= 1 - 0.07 * (wheels * patchy)[..., None]
-    if kind == "asphalt":
-        dust = smoothstep(scene.noise(5), 0.3, 2.2) * on_road
-        scene.blend(soil, 0.5 * dust)
-        if rng.random() < 0.5:
-            markings(scene, line, on_road)
-
-
-def markings(scene, line, on_road):
-    """Paint a worn, broken centre line."""
-    paint = np.zeros(scene.height.shape, np.uint8)
-    for at in np.arange(0, line.length, 4.5):
-        ends = [line.interpolate(at).coords[0], line.interpolate(at + 2).coords[0]]
-        points = np.round(scene.canvas(ends)).astype(int)
-        cv2.line(paint, points[0].tolist(), points[1].tolist(), 1, 1)
-    worn = smoothstep(scene.noise(1, 1), -1.5, 1)
-    scene.blend(np.array([0.85, 0.84, 0.8]), paint * worn * on_road * 0.8)
+    scene.albedo *= 1 - 0.07 * wheels[..., None]
 
 
 def yards(scene):
@@ -677,13 +552,12 @@ def yards(scene):
     free = np.full(scene.height.shape, 255, np.uint8)
     for building in scene.buildings:
         free[scene.inside(building.outline)] = 0
-    away = cv2.distanceTransform(free, cv2.DIST_L2, 5)
-    away = away * scene.pixel / OVERSAMPLE + 1.2 * scene.noise(5, 1.6)
+    away = scene.distance(free) + 1.2 * scene.noise(5, 1.6)
     reach = rng.uniform(0.5, 4)
     weight = 1 - smoothstep(away, reach, reach + 1.2)
-    colour = scene.colour("soil", 0.08) * rng.uniform(0.92, 1.1)
+    colour = scene.soil(0.1)
     if rng.random() < 0.3:
-        colour = vary(rng, np.array(PAVINGS["concrete"]) / 255, 0.08)
+        colour = mixed(rng, PAVED["concrete"], 0.08)
     texture = 1 + 0.05 * scene.noise(4) + 0.05 * scene.noise(0.6, 0.8)
     scene.blend(colour * texture[..., None], weight * 0.9)
     scene.height *= 1 - 0.7 * weight
@@ -693,141 +567,102 @@ def driveway(scene, building):
     """A path from a building to the nearest road."""
     line, _, _ = scene.roads[0]
     door = Point(building.x, building.y)
-    end = line.interpolate(line.project(door))
-    path = LineString([door, end])
+    path = LineString([door, line.interpolate(line.project(door))])
     if path.length < 18:
-        kind = scene.rng.choice(["dirt", "concrete"])
-        road(scene, path, scene.rng.uniform(1, 3), str(kind))
+        kind = str(scene.rng.choice(["dirt", "concrete"]))
+        road(scene, path, scene.rng.uniform(1, 3), kind)
 
 
 # Solid things: they also change the height map.
 
 
-def slab(scene, x, y, angle, length, width, rise, colour):
-    """A box (m) that stands ``rise`` m on whatever is below its centre."""
-    outline = affinity.rotate(
-        box(x - length / 2, y - width / 2, x + length / 2, y + width / 2),
-        angle,
-        use_radians=True,
-    )
+def block(scene, outline, rise, colour):
+    """A flat-topped thing that stands ``rise`` m on whatever is below it."""
     rows, cols = scene.inside(outline)
     if len(rows):
         scene.height[rows, cols] = np.median(scene.height[rows, cols]) + rise
         grain = 1 + 0.05 * scene.clouds[rows, cols, None]
-        scene.albedo[rows, cols] = np.asarray(colour) * grain
+        scene.albedo[rows, cols] = colour * grain
 
 
-def drum(scene, x, y, radius, rise, colour):
-    """An upright cylinder with a slightly domed lid, such as a tank."""
-    rows, cols = scene.inside(Point(x, y).buffer(radius))
-    if len(rows):
-        px, py = scene.metres(rows, cols)
-        dome = 1 - ((px - x) ** 2 + (py - y) ** 2) / radius**2
-        base = np.median(scene.height[rows, cols])
-        scene.height[rows, cols] = base + rise + 0.4 * radius * dome
-        scene.albedo[rows, cols] = colour
-
-
-def roof_gable(p, q, a, b):
-    """Rise of two planes that meet in a ridge along the longer side.
-
-    Parameters
-    ----------
-    p, q : ndarray of float, shape (n,)
-        Positions along the longer and the shorter side, in metres from the
-        centre of the wing.
-    a, b : float
-        Half of the longer and of the shorter side.
-
-    Returns
-    -------
-    rise, along, down : ndarray of float, shape (n,)
-        Height for a pitch of 1, and position along and down the slope.
-    """
-    return b - np.abs(q), p, np.where(q > 0, q, 50 - q)
-
-
-def roof_hip(p, q, a, b):
-    """Rise of four planes; arguments and results as in `roof_gable`."""
-    end = a - np.abs(p) < b - np.abs(q)
-    along = np.where(end, q + 30, p)
-    down = np.where(end, np.abs(p) + 90, np.where(q > 0, q, 50 - q))
-    return np.minimum(a - np.abs(p), b - np.abs(q)), along, down
-
-
-def roof_shed(p, q, a, b):
-    """Rise of one tilted plane; see `roof_gable`."""
-    return 0.5 * (q + b), p, q
-
-
-def roof_flat(p, q, a, b):
-    """Distance to the rim, which the parapet needs; see `roof_gable`."""
-    return np.minimum(a - np.abs(p), b - np.abs(q)), p, q
-
-
-def roof_cone(p, q, a, b):
-    """Rise of a flat cone on a round tank; see `roof_gable`."""
-    radius = np.hypot(p, q)
-    return a - radius, np.arctan2(q, p) * a, radius
-
-
+# Range of the pitch.
 FORMS = {
-    "gable": (roof_gable, (0.25, 0.7)),
-    "hip": (roof_hip, (0.3, 0.6)),
-    "shed": (roof_shed, (0.08, 0.25)),
-    "flat": (roof_flat, (0, 0)),
-    "cone": (roof_cone, (0.1, 0.3)),
+    "gable": (0.25, 0.7),
+    "hip": (0.3, 0.6),
+    "shed": (0.08, 0.25),
+    "flat": (0, 0),
+    "cone": (0.1, 0.3),
 }
 
 
-def metal(scene, colour, along, down):
-    """Corrugated sheets of uneven age with rust; returns (n, 3), bump (n,)."""
-    rng = scene.rng
-    sheet = np.floor(along / 0.9).astype(int) % 64
-    course = np.floor(down / rng.uniform(2.2, 3.5)).astype(int) % 64
-    age = rng.random((64, 64))[sheet, course]
-    wear = rng.uniform(0.02, 0.3)
-    streak = scene.streaks(along, down, 6)
-    rust = smoothstep(
-        age + 0.35 * streak, 1.35 - 2.2 * wear, 1.9 - 2.2 * wear
-    )
-    tone = 1 + (0.05 + wear / 3) * (age - 0.5) + 0.04 * streak
+def roof_shape(form, p, q, a, b):
+    """The planes of one wing's roof.
+
+    Args:
+        form: a key of ``FORMS``.
+        p: float (n,), positions along the longer side of the wing, in metres
+            from its centre.
+        q: float (n,), the same along the shorter side.
+        a: half of the longer side.
+        b: half of the shorter side.
+
+    Returns:
+        (rise, along, down), each float (n,): height for a pitch of 1 (on a
+        flat roof the distance to the rim), and position along and down the
+        slope, which differs from plane to plane.
+    """
+    across = b - np.abs(q)
+    ends = a - np.abs(p)
+    down = np.where(q > 0, q, 50 - q)
+    if form == "gable":
+        return across, p, down
+    if form == "shed":
+        return 0.5 * (q + b), p, q
+    if form == "flat":
+        return np.minimum(ends, across), p, q
+    if form == "cone":
+        radius = np.hypot(p, q)
+        return a - radius, np.arctan2(q, p) * a, radius
+    along = np.where(ends < across, q + 30, p)
+    down = np.where(ends < across, np.abs(p) + 90, down)
+    return np.minimum(ends, across), along, down
+
+
+def roof_planes(scene, building, x, y):
+    """Rise, along and down of all wings at the points (x, y)."""
+    u, v = rotated(-building.angle, x - building.x, y - building.y)
+    planes = np.full((3, len(u)), -1.0)
+    # The corners of an outline are moved by up to half a tenth of a pixel.
+    slack = 0.05 + 0.1 * scene.pixel
+    for cu, cv, length, width in building.wings:
+        p, q = (u - cu, v - cv) if length >= width else (v - cv, u - cu)
+        a, b = max(length, width) / 2, min(length, width) / 2
+        wing = np.array(roof_shape(building.form, p, q, a, b))
+        # Where wings meet, the higher plane is the one to be seen; a plane
+        # is only there inside its own wing.
+        here = (np.abs(p) <= a + slack) & (np.abs(q) <= b + slack)
+        planes = np.where(here & (wing[0] > planes[0]), wing, planes)
+    return planes
+
+
+def weathered(scene, cover, along, down):
+    """The albedo (n, 3) of a roof: panels of uneven age, and stains."""
+    rng, colours = scene.rng, cover.colours
+    colour = choose(rng, colours, scene.fashion[: len(colours)])
+    colour = vary(rng, colour, 0.08)
+    # Paint and tiles fade: most roofs are greyer than when they were new.
+    colour = colour + (colour.mean() - colour) * rng.uniform(0, 0.6)
+    sheet = np.floor(along / cover.panel[0]).astype(int) % 64
+    course = np.floor(down / cover.panel[1]).astype(int) % 64
+    age = rng.random((64, 64))[sheet, course] - 0.5
+    streak = scene.streaks(along, down, cover.stretch)
+    broad = scene.streaks(along / 4, down / 4, cover.stretch)
+    tone = 1 + cover.uneven * age + 0.04 * streak + 0.04 * broad
     albedo = colour * tone[:, None]
-    albedo += (vary(rng, RUST, 0.15) - albedo) * 0.75 * rust[:, None]
-    seam = np.abs(along / 0.9 % 1 - 0.5) > 0.42
-    albedo *= 1 - 0.1 * seam[:, None]
-    return albedo, 0.02 * np.sin(2 * np.pi * along / 0.45)
-
-
-def tile(scene, colour, along, down):
-    """Rows of tiles with stains and single odd ones; see `metal`."""
-    rng = scene.rng
-    row, column = np.floor(down / 0.38), np.floor(along / 0.3)
-    odd = rng.random((97, 89))[row.astype(int) % 97, column.astype(int) % 89]
-    stain = scene.streaks(along, down, 2)
-    tone = 0.98 + 0.16 * (odd - 0.5) + 0.05 * stain
-    tone -= 0.12 * smoothstep(stain, 0.8, 2.5)
-    tone *= 1 - 0.14 * (down / 0.38 % 1 < 0.3)
-    return colour * tone[:, None], 0.03 * (down / 0.38 % 1)
-
-
-def concrete(scene, colour, along, down):
-    """Stained screed, poured in a few bays; see `metal`."""
-    rng = scene.rng
-    bay = np.floor(along / rng.uniform(3, 6)).astype(int) % 16
-    stain = scene.streaks(along, down, 1)
-    broad = scene.streaks(along / 4, down / 4, 1)
-    tone = 0.95 + 0.08 * rng.random(16)[bay] + 0.04 * stain + 0.07 * broad
-    tone -= 0.25 * smoothstep(broad + 0.4 * stain, 0.7, 2.2)
-    return colour * tone[:, None], 0.01 * stain
-
-
-COVERS = {
-    "metal": metal,
-    "tile": tile,
-    "slate": tile,
-    "concrete": concrete,
-}
+    worn = rng.uniform(0.8, 2.6)
+    stained = 0.7 * smoothstep(broad + 0.5 * streak + age, worn, worn + 1.3)
+    stain = vary(rng, cover.stain, 0.15)
+    return albedo + (stain - albedo) * stained[:, None]
 
 
 def paint_roof(scene, building):
@@ -837,164 +672,114 @@ def paint_roof(scene, building):
     if not len(rows):
         return
     x, y = scene.metres(rows, cols)
-    u, v = rotated(-building.angle, x - building.x, y - building.y)
-    shape, pitches = FORMS[building.form]
-    rise, along, down = np.full((3, len(u)), -1.0)
-    for cu, cv, length, width in building.wings:
-        p, q = (u - cu, v - cv) if length >= width else (v - cv, u - cu)
-        a, b = max(length, width) / 2, min(length, width) / 2
-        wing = shape(p, q, a, b)
-        # Where wings meet, the higher plane is the one to be seen; a plane
-        # is only there inside its own wing.
-        here = (np.abs(p) <= a + 0.1) & (np.abs(q) <= b + 0.1)
-        upper = here & (wing[0] > rise)
-        for whole, part in zip((rise, along, down), wing, strict=True):
-            whole[upper] = part[upper]
-    shades = COLOURS[building.material]
-    colour = np.array(shades[rng.integers(len(shades))]) / 255
-    colour = vary(rng, colour, 0.08)
-    albedo, bump = COVERS[building.material](scene, colour, along, down)
-    pitch = rng.uniform(*pitches)
-    height = building.eaves + np.maximum(rise, 0) * pitch + bump
+    rise, along, down = roof_planes(scene, building, x, y)
+    albedo = weathered(scene, COVERS[building.cover], along, down)
+    pitch = rng.uniform(*FORMS[building.form])
+    height = building.eaves + np.maximum(rise, 0) * pitch
     if building.form == "flat":
-        rim = rise < 0.28
+        rim = rise < 0.3
         height += 0.5 * rim
-        albedo[rim] = vary(rng, (0.7, 0.68, 0.65), 0.1)
-    elif building.form in ("gable", "hip") and building.material != "metal":
-        ridge = smoothstep(-np.abs(rise - rise.max()), -0.3, -0.1)
-        albedo *= 1 + 0.12 * ridge[:, None]
+        albedo[rim] = vary(rng, CEMENT, 0.1)
+    elif building.form in ("gable", "hip"):
+        ridge = rise > rise.max() - 0.2
+        albedo[ridge] *= 1.1
     scene.albedo[rows, cols], scene.height[rows, cols] = albedo, height
-    furnish(scene, building)
+    if building.form == "flat" and min(building.wings[0][2:]) > 4:
+        furnish(scene, building)
 
 
 def furnish(scene, building):
-    """Put tanks, boxes, a stair head or solar panels on a roof."""
-    rng = scene.rng
+    """Put a stair head, tanks and boxes on a flat roof."""
+    rng, angle = scene.rng, building.angle
     cu, cv, length, width = building.wings[0]
-    if min(length, width) < 4:
-        return
 
-    def spot():
+    def put(a, b, rise, colour):
         u = cu + rng.uniform(-0.36, 0.36) * length
         v = cv + rng.uniform(-0.33, 0.33) * width
-        dx, dy = rotated(building.angle, u, v)
-        return building.x + dx, building.y + dy
+        dx, dy = rotated(angle, u, v)
+        spot = rectangle(building.x + dx, building.y + dy, angle, a, b)
+        block(scene, spot, rise, colour)
 
-    angle = building.angle
-    if building.form == "flat":
-        if rng.random() < 0.5:
-            tone = vary(rng, (0.66, 0.64, 0.6), 0.1)
-            slab(scene, *spot(), angle, 2.8, 2.3, 2.3, tone)
-        for _ in range(rng.integers(0, 5)):
-            shades = [(0.12, 0.12, 0.13), (0.25, 0.4, 0.6), (0.8, 0.8, 0.8)]
-            drum(scene, *spot(), rng.uniform(0.4, 0.7), 1.1,
-                 shades[rng.integers(3)])  # fmt: skip
-        for _ in range(rng.integers(0, 7)):
-            tone = vary(rng, (0.6, 0.58, 0.55), 0.3)
-            slab(scene, *spot(), angle, *rng.uniform(0.4, 1.4, 2), 0.6, tone)
-    elif building.material != "metal" and rng.random() < 0.6:
-        slab(scene, *spot(), angle, 0.7, 0.6, 0.9, (0.5, 0.42, 0.38))
-
-
-def wall(scene, line, rise, colour):
-    """A garden wall or fence along ``line``."""
-    away = scene.distance(line)
-    on = away < 0.13
-    scene.height[on] = np.maximum(scene.height[on], rise)
-    scene.albedo[on] = colour
+    if rng.random() < 0.5:
+        put(2.8, 2.3, 2.3, vary(rng, CEMENT, 0.1))
+    for _ in range(rng.integers(0, 7)):
+        colour = CARS[3] if rng.random() < 0.2 else CEMENT
+        put(*rng.uniform(0.6, 1.5, 2), 0.8, vary(rng, colour, 0.3))
 
 
 def enclosures(scene):
-    """Walls, fences and hedges around some of the plots."""
+    """Walls or hedges around some of the plots."""
     rng = scene.rng
     taken = unary_union(
         [b.outline.buffer(0.5) for b in scene.buildings]
         + [line.buffer(width / 2 + 0.4) for line, width, _ in scene.roads]
     )
-    colour = vary(rng, (0.66, 0.62, 0.56), 0.12)
-    hedges = rng.random() < 0.4
+    colour, half = vary(rng, 0.9 * CEMENT, 0.12), 0.15
+    if rng.random() < 0.35:
+        colour, half = mixed(rng, scene.land[4:], 0.1), 0.5
     for building in scene.buildings:
-        if rng.random() > scene.style.walls:
+        if rng.random() > scene.style["walls"]:
             continue
         plot = building.outline.minimum_rotated_rectangle
         plot = plot.buffer(rng.uniform(1.5, 4), join_style="mitre")
         rest = plot.exterior.difference(taken)
         for part in getattr(rest, "geoms", [rest]):
-            if hedges:
-                for at in np.arange(0, part.length, 0.7):
-                    spot = part.interpolate(at)
-                    tree(scene, spot.x, spot.y, rng.uniform(0.5, 0.8), 1.5)
-            elif part.length > 1:
-                wall(scene, part, rng.uniform(1, 2), colour)
+            if part.length > 1:
+                wall = part.buffer(half, cap_style="flat", join_style="mitre")
+                block(scene, wall, rng.uniform(1, 2), colour)
         taken = taken.union(plot)
-
-
-def car(scene, x, y, angle):
-    """A parked or driving car: body, glass and roof."""
-    body = vary(scene.rng, np.array(CARS[scene.rng.integers(6)]) / 255, 0.05)
-    slab(scene, x, y, angle, 4.3, 1.8, 0.8, body)
-    dx, dy = rotated(angle, -0.3, 0)
-    slab(scene, x + dx, y + dy, angle, 2.5, 1.5, 0.4, (0.12, 0.13, 0.15))
-    slab(scene, x + dx, y + dy, angle, 1.5, 1.4, 0.1, body)
 
 
 def cars(scene):
     """Put cars at the sides of the roads."""
     rng = scene.rng
-    for _ in range(rng.integers(0, scene.style.cars + 1)):
+    houses = unary_union([b.outline for b in scene.buildings])
+    for _ in range(rng.integers(0, scene.style["cars"] + 1)):
         line, width, _ = scene.roads[rng.integers(len(scene.roads))]
         at = line.length / 2 + rng.uniform(-0.5, 0.5) * scene.extent
-        here, there = line.interpolate(at), line.interpolate(at + 1)
-        angle = np.arctan2(there.y - here.y, there.x - here.x)
-        dx, dy = rotated(angle, 0, rng.choice([-1, 1]) * (width / 2 - 1))
-        x, y = here.x + dx, here.y + dy
-        if is_free(scene, Point(x, y).buffer(2.2).difference(line.buffer(width)), 0):
-            car(scene, x, y, angle + rng.normal(0, 0.04))
-
-
-def clutter(scene):
-    """Stones, boxes and rubbish lying about, mostly near buildings."""
-    rng = scene.rng
-    for building in scene.buildings:
-        for _ in range(rng.integers(0, 7)):
-            dx, dy = rng.normal(0, 6, 2)
-            x, y = building.x + dx, building.y + dy
-            if is_free(scene, Point(x, y), 0.6):
-                tone = vary(rng, (0.5, 0.48, 0.46), 0.4)
-                length, width = rng.uniform(0.2, 1.3, 2)
-                slab(scene, x, y, rng.uniform(0, 3), length, width,
-                     rng.uniform(0.1, 0.8), tone)  # fmt: skip
+        side = rng.choice([-1, 1])
+        x, y, angle = beside(line, at, side * (width / 2 - 1))
+        if houses.intersects(Point(x, y).buffer(2.4)):
+            continue
+        body = vary(rng, CARS[rng.integers(len(CARS))], 0.05)
+        for length, width, rise, colour in (
+            (4.3, 1.8, 0.8, body),
+            (2.7, 1.5, 0.4, GLASS),
+            (1.5, 1.4, 0.1, body),
+        ):
+            block(scene, rectangle(x, y, angle, length, width), rise, colour)
 
 
 def tree(scene, x, y, radius, top):
     """A crown of overlapping clumps of leaves, ``top`` m high."""
     rng = scene.rng
     middle = scene.canvas([(x, y)])[0]
-    reach = 1.3 * radius / scene.pixel * OVERSAMPLE
+    reach = 1.8 * radius / scene.step
     low = np.maximum(np.floor(middle - reach), 0).astype(int)
     high = np.minimum(np.ceil(middle + reach) + 1, scene.side).astype(int)
     if (high <= low).any():
         return
     window = slice(low[1], high[1]), slice(low[0], high[0])
     px, py = scene.metres(*np.mgrid[window])
-    crown = np.zeros(px.shape)
-    tint = np.ones(px.shape)
+    crown, tint = np.zeros(px.shape), np.ones(px.shape)
+    # Lobes make the outline of each crown its own.
+    lobes, turns = rng.uniform(0, [0.3, 0.2, 0.15]), rng.uniform(0, 7, 3)
     for _ in range(int(np.clip(7 + 6 * radius**2, 8, 60))):
-        out = 0.85 * radius * np.sqrt(rng.random())
-        dx, dy = rotated(rng.uniform(0, 2 * np.pi), out, 0)
-        clump = radius * rng.uniform(0.14, 0.2) + 0.22
+        out, around = np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        lobe = 0.85 + np.sum(lobes * np.sin(np.arange(1, 4) * around + turns))
+        dx, dy = rotated(around, out * lobe * radius, 0)
+        clump = radius * rng.uniform(0.13, 0.24) + 0.2
         dome = clump**2 - (px - x - dx) ** 2 - (py - y - dy) ** 2
-        base = top * (0.45 + 0.55 * np.sqrt(1 - (out / radius) ** 2))
+        base = top * (0.45 + 0.55 * np.sqrt(1 - 0.7 * out**2))
         rise = base - clump + np.sqrt(np.maximum(dome, 0))
         upper = (dome > 0) & (rise > crown)
         crown[upper] = rise[upper]
-        tint[upper] = rng.normal(1, 0.09)
+        tint[upper] = rng.normal(1, 0.1)
     leaves = scene.clouds[window]
     crown += 0.12 * leaves * (crown > 0)
     over = (crown > scene.height[window] + 0.1) & (crown > 0.3)
-    depth = 0.6 + 0.45 * np.clip(crown / top, 0, 1)
-    shade = tint * depth * (1 + 0.07 * leaves)
-    colour = scene.colour("tree", 0.12) * shade[..., None]
+    shade = tint * (0.6 + 0.45 * np.clip(crown / top, 0, 1) + 0.06 * leaves)
+    colour = mixed(rng, scene.land[4:], 0.14) * shade[..., None]
     scene.albedo[window][over] = colour[over]
     scene.height[window][over] = crown[over]
 
@@ -1002,16 +787,16 @@ def tree(scene, x, y, radius, top):
 def trees(scene):
     """Plant trees and bushes off the roads; crowns may overhang a roof."""
     rng, extent = scene.rng, scene.extent
-    per_area = rng.uniform(*scene.style.trees) / 1000
+    per_area = rng.uniform(*scene.style["trees"]) / 1000
     big = rng.uniform(1.2, 3.2)
     groves = rng.uniform(0, extent, (4, 2))
     for _ in range(int(per_area * (1.15 * extent) ** 2)):
         x, y = rng.uniform(-0.08, 1.08, 2) * extent
         if rng.random() < 0.5:
             x, y = groves[rng.integers(4)] + rng.normal(0, 5, 2)
-        radius = big * rng.lognormal(0, 0.3) * rng.choice([1, 1, 0.45])
+        radius = big * rng.lognormal(0, 0.35) * rng.choice([1, 1, 0.45])
         if is_free(scene, Point(x, y), 0.8 * radius):
-            tree(scene, x, y, radius, 1.5 + radius * rng.uniform(1.1, 1.9))
+            tree(scene, x, y, radius, 1.5 + radius * rng.uniform(1, 1.9))
 
 
 # Light and camera.
@@ -1030,100 +815,117 @@ def slope(height, axis, step):
     return np.clip(np.where(before * after > 0, smaller, 0), -1.5, 1.5)
 
 
-def sunlit(height, direction, drop):
-    """Share of sunlight that reaches each pixel, (side, side) in 0..1.
+def sunlit(height, direction, drop, softness):
+    """Share of sunlight that reaches each pixel.
 
-    ``direction`` is the unit vector towards the sun, ``drop`` the metres a
-    ray falls over one pixel.
+    Args:
+        height: float32 (side, side) in metres.
+        direction: unit vector towards the sun.
+        drop: metres that a ray falls over one pixel.
+        softness: blur of the shadows' edges in pixels.
+
+    Returns:
+        float32 (side, side) in 0..1.
     """
-    horizon = np.zeros_like(height)
-    side, reach = height.shape[0], int(height.max() / drop) + 1
-    for k in range(1, min(reach, side // 3)):
-        dx, dy = np.round(k * np.asarray(direction)).astype(int)
-        to = (slice(max(-dy, 0), side - max(dy, 0)),
-              slice(max(-dx, 0), side - max(dx, 0)))  # fmt: skip
-        of = (slice(max(dy, 0), side - max(-dy, 0)),
-              slice(max(dx, 0), side - max(-dx, 0)))  # fmt: skip
-        np.maximum(horizon[to], height[of] - k * drop, out=horizon[to])
+    side = len(height)
+    reach = min(int(height.max() / drop) + 1, side // 3)
+    around, horizon = np.pad(height, reach), np.zeros_like(height)
+    for k in range(1, reach):
+        x, y = np.round(k * direction).astype(int) + reach
+        ray = around[y : y + side, x : x + side] - k * drop
+        np.maximum(horizon, ray, out=horizon)
     dark = (horizon > height + 0.12).astype(np.float32)
-    return 1 - cv2.GaussianBlur(dark, (0, 0), 1.3)
+    return 1 - cv2.GaussianBlur(dark, (0, 0), softness)
 
 
 def light(scene):
     """Light the scene; returns (side, side, 3) float32, about 0..1.2."""
-    rng = scene.rng
-    step = scene.pixel / OVERSAMPLE
-    elevation = np.radians(rng.uniform(33, 60))
+    rng, step = scene.rng, scene.step
+    # Under thin cloud more of the light comes from the sky.
+    hazy = rng.random() < 0.15
+    ambient = rng.uniform(0.6, 0.85) if hazy else rng.uniform(0.28, 0.5)
+    softness = (0.4 if hazy else 0.12) / step
+    steep = np.tan(np.radians(rng.uniform(28, 65)))
     direction = np.array([np.cos(scene.sun), np.sin(scene.sun)])
     gx, gy = slope(scene.height, 1, step), slope(scene.height, 0, step)
-    tilt = (gx * direction[0] + gy * direction[1]) / np.tan(elevation)
+    tilt = (gx * direction[0] + gy * direction[1]) / steep
     facing = np.clip((1 - tilt) / np.sqrt(1 + gx**2 + gy**2), 0, 1.6)
-    lit = sunlit(scene.height, direction, step * np.tan(elevation))
+    lit = sunlit(scene.height, direction, step * steep, softness)
     around = cv2.GaussianBlur(scene.height, (0, 0), 1.2 / step)
     open_sky = 1 - 0.4 * smoothstep(around - scene.height, 0, 3)
-    ambient = rng.uniform(0.32, 0.5)
-    sky = ambient * np.array([0.88, 1.0, 1.14])
+    sky = ambient * np.array([0.9, 1.0, 1.12])
     beam = (1 - ambient) * np.array([1.04, 1.0, 0.93])
     both = sky * open_sky[..., None] + beam * (facing * lit)[..., None]
     return (scene.albedo * both).astype(np.float32)
 
 
+def developed(rng, picture):
+    """Give a picture the exposure, colours and haze of one flight."""
+    exposure = rng.uniform(0.37, 0.58) / picture.mean()
+    picture = picture * min(exposure, 1.5)
+    grey = picture.mean(axis=-1, keepdims=True)
+    picture = grey + (picture - grey) * rng.uniform(0.55, 1.15)
+    middle = picture.mean()
+    picture = middle + (picture - middle) * rng.uniform(0.75, 1.3)
+    haze = 0.3 * rng.random() ** 2
+    picture = picture * (1 - haze) + haze * np.array([0.72, 0.75, 0.78])
+    picture = picture * (1 + rng.normal(0, 0.03, 3))
+    # Bright parts are squeezed rather than cut off, as cameras do.
+    bright = 1 - 0.2 * np.exp(np.minimum(4 - 5 * picture, 0))
+    return np.where(picture > 0.8, bright, picture)
+
+
 def camera(scene, picture):
     """Turn light into a photo: (size, size, 3) uint8, red first."""
-    rng, size = scene.rng, scene.size
-    picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.6, 1.3))
-    edge = MARGIN * OVERSAMPLE
+    rng, size, edge = scene.rng, scene.size, scene.edge
+    blur = scene.oversample * rng.uniform(0.3, 0.6)
+    picture = cv2.GaussianBlur(picture, (0, 0), blur)
     picture = picture[edge:-edge, edge:-edge]
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
-    exposure = rng.uniform(0.42, 0.54) / picture.mean()
-    picture = picture * min(exposure, 1.35)
-    middle = picture.mean()
-    picture = middle + (picture - middle) * rng.uniform(0.85, 1.25)
-    cast = 1 + rng.normal(0, 0.025, 3)
-    haze = rng.uniform(0, 0.12)
-    picture = picture * cast * (1 - haze) + haze * np.array([0.72, 0.75, 0.78])
-    ramp = (np.arange(size) + 0.5) / size - rng.uniform(0.4, 0.6)
-    picture *= 1 - rng.uniform(0, 0.25) * (ramp[:, None] ** 2 + ramp**2)[..., None]
-    # Bright parts are squeezed rather than cut off, as cameras do.
-    picture = np.where(picture > 0.8, 1 - 0.2 * np.exp(4 - 5 * picture), picture)
-    grain = rng.normal(0, 1, picture.shape[:2] + (1,))
-    grain = 0.8 * grain + 0.4 * rng.normal(0, 1, picture.shape)
-    picture = picture + rng.uniform(0.006, 0.018) * grain
-    pixels = np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(72, 92))]
-    packed = cv2.imencode(".jpg", pixels[..., ::-1], quality)[1]
-    return cv2.imdecode(packed, cv2.IMREAD_COLOR)[..., ::-1]
+    picture = developed(rng, picture)
+    grain = 0.8 * rng.normal(0, 1, (size, size, 1))
+    grain = grain + 0.4 * rng.normal(0, 1, picture.shape)
+    picture = picture + rng.uniform(0.003, 0.013) * grain
+    return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
+
+
+def rings_of(scene):
+    """Closed roof rings [[x, y], ...] in pixels, cut at the border."""
+    rings = []
+    for building in scene.buildings:
+        for piece in pieces(scene, building):
+            points = np.round(piece.exterior.coords, 1)
+            moved = np.any(np.diff(points, axis=0) != 0, axis=1)
+            rings.append(points[np.r_[True, moved]].tolist())
+    return rings
 
 
 def render(seed, number, size):
-    """Make one scene.
+    """Make one scene, which depends on the arguments alone.
 
-    Parameters
-    ----------
-    seed, number : int
-        The scene depends on these two alone.
-    size : int
-        Side of the picture in pixels.
+    Args:
+        seed: of the whole sample.
+        number: of the scene.
+        size: side of the picture in pixels.
 
-    Returns
-    -------
-    picture : ndarray of uint8, shape (size, size, 3)
-        Red, green, blue.
-    rings : list of list of [x, y]
-        Closed rings of the roofs in pixels, 0..size.
+    Returns:
+        (picture, rings): uint8 (size, size, 3), red first, and the closed
+        rings of the roofs, lists of [x, y] in 0..size.
     """
-    scene = new_scene(np.random.default_rng([seed, number]), size)
+    rng = np.random.default_rng([seed, number])
+    styles = list(STYLES.values())
+    style = choose(rng, styles, [style["chance"] for style in styles])
+    scene = Scene(rng, style, size, rng.uniform(*style["extent"]))
     lay_out(scene)
     ground(scene)
-    if scene.rng.random() < scene.style.fields:
+    if rng.random() < style["fields"]:
         fields(scene)
     if scene.buildings:
         yards(scene)
-        for building in scene.buildings[:6]:
-            driveway(scene, building)
+    for building in scene.buildings[:6]:
+        driveway(scene, building)
     for line, width, kind in reversed(scene.roads):
         road(scene, line, width, kind)
-    clutter(scene)
     for building in scene.buildings:
         paint_roof(scene, building)
     enclosures(scene)
@@ -1132,85 +934,68 @@ def render(seed, number, size):
     return camera(scene, light(scene)), rings_of(scene)
 
 
-# Output.
-
-
-def rings_of(scene):
-    """Closed roof rings in pixels, cut at the border of the picture."""
-    frame = box(0, 0, scene.size, scene.size)
-    rings = []
-    for building in scene.buildings:
-        scale = 1 / scene.pixel
-        outline = affinity.scale(building.outline, scale, scale, origin=(0, 0))
-        seen = outline.intersection(frame)
-        parts = seen.geoms if isinstance(seen, MultiPolygon) else [seen]
-        for part in parts:
-            # Less than this is a sliver that no one could draw.
-            if isinstance(part, Polygon) and part.area >= 4:
-                points = np.round(part.exterior.coords, 1)
-                moved = np.any(np.diff(points, axis=0) != 0, axis=1)
-                rings.append(points[np.r_[True, moved]].tolist())
-    return rings
-
-
-def save(path, data):
-    """Write bytes to ``path`` so that no half-written file is left."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(data)
-    os.replace(part, path)
-
-
-def write_scene(out, number, seed, size):
-    """Render scene ``number`` and write its picture and its rings."""
-    picture, rings = render(seed, number, size)
-    png = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
-    save(out / "images" / f"Folder_{number}.png", png)
+def write_scene(tree, number, picture, rings):
+    """Write one scene's picture and its rings below ``tree``."""
+    quality = [cv2.IMWRITE_JPEG_QUALITY, 90]
+    packed = cv2.imencode(".jpg", picture[..., ::-1], quality)[1]
+    (tree / "images" / f"Folder_{number}.jpg").write_bytes(packed.tobytes())
     points = [point for ring in rings for point in ring]
-    text = f"{points}\n".encode()
-    save(out / "annotations" / f"Folder_{number}.txt", text)
+    write_text(tree / "annotations" / f"Folder_{number}.txt", f"{points}\n")
 
 
-def build_parser():
-    """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description=(
-            "The result is a folder of synthetic overhead pictures "
-            "(images/Folder_N.png) with the outlines of their roofs "
-            "(annotations/Folder_N.txt)."
-        ),
-        epilog=(
-            "examples: python code/util/make_sample.py | "
-            "python code/util/make_sample.py --out /tmp/scenes --scenes 8 "
-            "--seed 3 --overwrite"
-        ),
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+def check(args):
+    """Raise DataError for numbers that make no sense."""
+    for name, least in {"scenes": 1, "size": 32, "seed": 0}.items():
+        value = getattr(args, name)
+        if value < least:
+            raise DataError(
+                f"--{name}: expected at least {least}, found {value}."
+            )
+
+
+def parse(argv):
+    """Read the command line."""
+    parser = new_parser(
+        "The result is a folder of synthetic aerial pictures "
+        "(images/Folder_N.jpg) with the outlines of their roofs "
+        "(annotations/Folder_N.txt).",
+        [
+            "python code/util/make_sample.py --overwrite",
+            "python code/util/make_sample.py --out /tmp/scenes --scenes 8",
+        ],
     )
     add = parser.add_argument
-    add("--out", type=Path, default=ROOT / "data/raw", help="output folder")
-    add("--scenes", type=int, default=40, help="number of scenes")
-    add("--size", type=int, default=256, help="side of a picture in pixels")
+    add("--out", type=Path, default=DATA / "raw", help="output folder")
+    add("--scenes", type=int, default=120, help="number of scenes")
+    add("--size", type=int, default=128, help="side of a picture in pixels")
     add("--seed", type=int, default=0, help="seed of all random choices")
-    add("--overwrite", action="store_true", help="write into a used folder")
-    add("--quiet", action="store_true", help="show no progress bar")
-    return parser
+    add("--overwrite", action="store_true", help="replace an existing folder")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return parser.parse_args(argv)
 
 
 def main(argv=None):
-    """Run the command line; returns the exit code."""
-    args = build_parser().parse_args(argv)
-    if args.out.is_dir() and any(args.out.iterdir()) and not args.overwrite:
+    """Run the command line."""
+    args = parse(argv)
+    check(args)
+    buildings, covered = 0, 0
+    numbers = range(1, args.scenes + 1)
+    with new_tree(args.out, [], args.overwrite) as tree:
+        for name in ("images", "annotations"):
+            (tree / name).mkdir()
+        progress = progress_bar(args.quiet)
+        for number in progress(numbers, args.scenes, "scenes"):
+            picture, rings = render(args.seed, number, args.size)
+            write_scene(tree, number, picture, rings)
+            buildings += len(rings)
+            covered += sum(Polygon(ring).area for ring in rings)
+    if not args.quiet:
+        share = covered / (args.scenes * args.size**2)
         print(
-            f"{args.out} is not empty: name another folder with --out or "
-            "give --overwrite",
-            file=sys.stderr,
+            f"Wrote {args.scenes} scenes with {buildings} buildings "
+            f"({share:.1%} of the pixels) to {short_path(args.out)}."
         )
-        return 2
-    for name in ("images", "annotations"):
-        (args.out / name).mkdir(parents=True, exist_ok=True)
-    for number in tqdm(range(1, args.scenes + 1), disable=args.quiet):
-        write_scene(args.out, number, args.seed, args.size)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

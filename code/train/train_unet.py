@@ -1,0 +1,323 @@
+# %% [markdown]
+# # Train a U-Net on your own images and masks
+#
+# A network that looks at an overhead image and says for every pixel: building,
+# or not. Seven steps, each of them short: **analyse, prepare, create,
+# compile, fit, evaluate, summary**. Run this file from a shell
+# (`python code/train/train_unet.py --help`) or step through it as the notebook
+# `train.ipynb`; the notebook is generated from this file.
+#
+# The data are folders with one image and the masks of its objects:
+#
+# ```
+# data/train/Folder_1/images/Folder_1.png
+#            Folder_1/masks/Folder_1_mask_1.png ... one file per building
+# data/test/Folder_41/...
+# ```
+
+# %%
+import json
+import time
+from pathlib import Path
+
+from unet import cli
+from unet.folders import write_text
+
+
+def read_arguments():
+    """The options of a shell; a notebook has the defaults."""
+    parser = cli.new_parser(
+        "The result is a trained U-Net (one .keras file), its scores on the "
+        "test folders, and pictures of the data, the training and the "
+        "predictions, in runs/<date-time>/.",
+        [
+            "python code/train/train_unet.py --dry-run",
+            "python code/train/train_unet.py data --epochs 10 --seed 2",
+        ],
+    )
+    count, rate = cli.number(int, 1), cli.number(float, 0, 1)
+    add = parser.add_argument
+    add("data", nargs="?", type=Path, default=cli.DATA,
+        help="directory with train/ and, for the scores, test/")
+    add("--size", type=count, default=128,
+        help="side of the network's input in pixels, a multiple of 16; "
+        "images of any size are resized to it")
+    add("--epochs", type=count, default=30, help="most epochs to train")
+    add("--batch-size", type=count, default=16, help="images a step")
+    add("--learning-rate", type=rate, default=0.001, help="of Adam")
+    add("--validation", type=rate, default=0.1,
+        help="share of the training folders that decides when to stop")
+    add("--group", metavar="RULE",
+        help="what must not be divided between training and validation: a "
+        "regular expression on folder names, or a CSV with the columns name "
+        "and group; without it the groups of data/split.csv, if there are any")
+    add("--patience", type=count, default=5,
+        help="epochs without improvement before training stops")
+    add("--seed", type=cli.number(int, 0), default=0,
+        help="of all random choices; the same seed gives the same weights")
+    add("--normalisation", choices=["centred", "article"], default="centred",
+        help="centred: pixels / 255, then the training set's mean and "
+        "variance; article: pixels / 255 alone, which fails on real images")
+    add("--filters", type=count, default=16,
+        help="convolutions of the first level; they double on each level")
+    add("--depth", type=cli.number(int, 1, 7), default=4,
+        help="how often the image is halved")
+    add("--dropout", type=cli.number(float, 0, 0.95), nargs="+", metavar="RATE",
+        default=[0.1, 0.1, 0.2, 0.2, 0.3], help="rate of each level")
+    add("--activation", choices=["elu", "relu", "selu", "gelu", "swish"],
+        default="elu", help="of every convolution but the last")
+    add("--batch-norm", action="store_true",
+        help="batch normalisation after each activation")
+    add("--encoder", choices=["plain", "residual"], default="plain",
+        help="residual adds each block's input to its output")
+    add("--model", type=Path, default=cli.MODEL,
+        help="where the best model is copied to")
+    add("--overwrite", action="store_true",
+        help="replace --model; otherwise the old one is kept beside it")
+    add("--out", type=Path, help="directory of this run, instead of "
+        "runs/<date-time>")
+    add("--resume", type=Path, metavar="RUN",
+        help="go on with an interrupted run, with the options it had")
+    add("--dry-run", action="store_true",
+        help="do everything for one step, and leave --model alone")
+    add("--quiet", action="store_true", help="no progress bars")
+    return parser.parse_args([] if cli.in_notebook() else None)  # fmt: skip
+
+
+if not cli.in_notebook():
+    cli.one_line_errors()
+args = read_arguments()
+
+# %% [markdown]
+# ## 1. Analyse
+#
+# Look at the data before anything is trained: how many images, how large, how
+# many objects, what share of the pixels they cover. When one pixel in five is
+# building, a network that answers "no building" everywhere is right four
+# times out of five and useless. That is why the score of this task is not the
+# accuracy but the **IoU**: the pixels that prediction and truth share, divided
+# by the pixels that either of them covers.
+
+# %%
+from unet import dataset
+from unet.folders import class_names, find_samples, group_names
+
+run, args = cli.start_run(args)
+progress = cli.progress_bar(args.quiet)
+size = (args.size, args.size)
+
+train_root, test_root = cli.find_sides(args.data)
+train_samples = dataset.labelled(find_samples(train_root), train_root)
+test_samples = []
+if test_root is not None:
+    test_samples = [s for s in find_samples(test_root) if s.masks is not None]
+classes = class_names(train_samples)
+train = dataset.load(train_samples, size, classes, progress)
+test = test_samples and dataset.load(test_samples, size, classes, progress)
+
+for title, samples in (("training", train_samples), ("test", test_samples)):
+    print(f"{title:>9}: {dataset.describe(samples)}")
+sides = sorted({f"{w} x {h}" for h, w in train.shapes})
+print(f"    sizes: {', '.join(sides[:4])}{' ...' if len(sides) > 4 else ''}")
+for name, share in zip(["background", *classes], train.class_shares(),
+                       strict=True):  # fmt: skip
+    print(f"   pixels: {share:6.1%} {name}")
+
+# %% [markdown]
+# The article's figure: an image, one of its instance masks, and all of them
+# merged into the mask that the network learns.
+
+# %%
+from unet import pictures
+
+grid = pictures.sample_grid(train_samples, classes)
+pictures.save_figure(grid, run / "samples.png")
+cli.show(run / "samples.png")
+
+# %% [markdown]
+# ## 2. Prepare
+#
+# Images and masks lie in two arrays, `X` (images x height x width x RGB) and
+# `Y` (a class for every pixel). A tenth of the training folders is set aside:
+# the **validation** images are never trained on and tell when to stop. Tiles
+# of one neighbourhood share roofs, so a neighbourhood is kept on one side;
+# validation would be too kind otherwise.
+
+# %%
+from unet import training
+from unet.backend import keras
+
+keras.utils.set_random_seed(args.seed)
+rule = args.group or cli.recorded_groups(args.data)
+groups = group_names(train.names, rule)
+fit_rows, validation_rows = training.split_validation(
+    groups, args.validation, args.seed
+)
+print(f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
+      f"validate, {len(set(groups))} groups")  # fmt: skip
+
+# %% [markdown]
+# ## 3. Create
+#
+# The U: on the way down the image gets smaller and the features get richer, on
+# the way up the features are spread out into pixels again.
+#
+# * **Convolution and ELU.** A convolution looks at 3 x 3 pixels at a time. ELU
+#   lets positive values through and bends negative ones towards -1. Unlike
+#   ReLU it never goes flat at zero, so no neuron falls silent, and its
+#   negative values keep the average near zero, which the next layer likes.
+# * **he_normal.** The first weights are random. Drawn with a variance of 2 /
+#   (number of inputs), signals neither fade nor explode on their way through
+#   23 layers.
+# * **Dropout.** In training it silences a random share of the values, so that
+#   no neuron can rely on one other. In prediction it does nothing. The network
+#   must therefore give the same answer with noise and without. With pixels
+#   that are only divided by 255 it does not: all inputs are positive, ELU
+#   after ELU carries the offset along, and without the noise the outputs sink
+#   until the masks are black. Centring the input (subtract the training set's
+#   mean, divide by its spread) cures that; the layer is part of the network.
+# * **Transposed convolution.** It turns each value into 2 x 2 pixels, with
+#   weights that are learned, and so doubles height and width.
+# * **Skip connection.** The way down forgets *where* things are. The fine maps
+#   of the same level are handed across, and the edges of roofs become sharp.
+# * **Sigmoid.** The last layer gives one number from 0 to 1 for every pixel.
+
+# %%
+from unet.model import build_unet, convolutions
+
+mean, variance = None, None
+if args.normalisation == "centred":
+    mean, variance = training.channel_statistics(train.X, fit_rows)
+model = build_unet(
+    size,
+    len(classes) + 1,
+    filters=args.filters,
+    depth=args.depth,
+    dropout=args.dropout,
+    activation=args.activation,
+    batch_norm=args.batch_norm,
+    residual=args.encoder == "residual",
+    mean=mean,
+    variance=variance,
+)
+print(f"{convolutions(model)} convolutional layers, "
+      f"{training.weights(model):,} weights")  # fmt: skip
+
+# %% [markdown]
+# ## 4. Compile
+#
+# **Binary cross-entropy** asks for honest probabilities: being wrong costs
+# more the surer the network was. **Adam** adapts the step of every single
+# weight. Two kinds of IoU are watched: of the buildings, and the mean of
+# buildings and background. The mean is always the higher one, because the
+# background is large and easy.
+
+# %%
+model.compile(
+    optimizer=keras.optimizers.Adam(args.learning_rate),
+    loss=training.loss(classes),
+    metrics=training.metrics(classes),
+)
+
+# %% [markdown]
+# ## 5. Fit
+#
+# An epoch shows every image to the network; a small data set is shown several
+# times, so that an epoch has at least 40 steps. When the validation has not
+# improved for `patience` epochs training stops, and the weights of the best
+# epoch come back.
+
+# %%
+batches = training.Batches(
+    train.X, train.Y, fit_rows, args.batch_size, seed=args.seed
+)
+validation = training.Batches(
+    train.X, train.Y, validation_rows, args.batch_size
+)
+contract = training.contract(train, args, mean, variance)
+keeper = training.Keeper(model, run, contract, classes, args.patience)
+first = keeper.resume(batches)
+
+
+def draw_curves(epoch=None, logs=None):
+    """Draw what the log holds so far."""
+    names = ["loss", "mean_iou", keeper.monitor]
+    figure = pictures.curves(keeper.log(), names)
+    pictures.save_figure(figure, run / "curves.png")
+
+
+started = time.monotonic()
+model.fit(
+    batches,
+    validation_data=validation,
+    initial_epoch=first,
+    epochs=first if keeper.worn_out else args.epochs,
+    steps_per_epoch=1 if args.dry_run else None,
+    validation_steps=1 if args.dry_run else None,
+    shuffle=False,  # the batches do, in an order that can be resumed
+    callbacks=[
+        *keeper.callbacks(),
+        keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
+    ],
+    verbose=cli.verbosity(args.quiet),
+)
+seconds = time.monotonic() - started
+print(f"best epoch: {keeper.best_epoch + 1} of {len(keeper.log())}")
+cli.show(run / "curves.png")
+
+# %% [markdown]
+# ## 6. Evaluate
+#
+# The scores that count come from the test folders, which had no say in
+# anything so far. The network's probabilities are brought back to the size of
+# each image and cut at 0.5; the pixels of all images are counted together. The
+# interval says how much the IoU would move with other test images of the same
+# kind: it draws the images again and again, with replacement.
+
+# %%
+from unet import scoring
+
+scores = None
+if test_samples:
+    result = scoring.evaluate(model, test_samples, classes, 0.5, progress)
+    scores = result.summary()
+    sheet = pictures.contact_sheet(result.examples, len(test_samples))
+    pictures.save_figure(sheet, run / "predictions.png")
+    print("\n".join(scoring.table(scores)))
+    cli.show(run / "predictions.png")
+
+# %% [markdown]
+# What the network sees on its way up: each row is one skip connection, coarse
+# at the top, fine at the bottom. On the left what came up from below (it knows
+# what), on the right what came across (it knows where).
+
+# %%
+image = train.X[validation_rows[0]]
+pictures.save_figure(pictures.feature_maps(model, image), run / "features.png")
+cli.show(run / "features.png")
+
+# %% [markdown]
+# ## 7. Summary
+#
+# One model file that knows its classes, its input size and its scores
+# (`code/test/test.py` needs nothing else), and one JSON with all the numbers.
+
+# %%
+from unet.model import save
+
+contract["scores"] = scores
+save(model, run / "unet.keras", contract)
+summary = {
+    **contract,
+    "images": {"training": len(fit_rows), "validation": len(validation_rows),
+               "test": len(test_samples)},
+    "weights": training.weights(model),
+    "epochs": len(keeper.log()),
+    "best_epoch": keeper.best_epoch + 1,
+    "seconds": round(seconds, 1),
+}  # fmt: skip
+write_text(run / "summary.json", json.dumps(summary, indent=2) + "\n")
+keeper.forget()
+print(f"  run:     {cli.short_path(run)}")
+if not args.dry_run:
+    cli.publish(run / "unet.keras", args.model, args.overwrite, run.name)

@@ -1,0 +1,113 @@
+"""A tree of folders to another size, masks exactly."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+
+from unet import cli
+from unet.folders import DEFAULT_CLASS, class_names, find_samples, new_tree
+from unet.images import read_image, resize_image, write_png
+from unet.masks import read_class_ids, resize_ids
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is the same tree with images and masks of one size. "
+        "Images are averaged over areas; the instances of an image are merged "
+        "at its own size, and a pixel of the new mask is set where half of it "
+        "or more is covered.",
+        [
+            "python code/util/resize.py",
+            "python code/util/resize.py data/test --size 512 --keep-aspect",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "tree",
+        nargs="?",
+        type=Path,
+        default=cli.DATA / "train",
+        help="directory of Folder_n folders",
+    )
+    add(
+        "--size",
+        type=cli.number(int, 1),
+        default=128,
+        help="side of the new images in pixels",
+    )
+    add(
+        "--keep-aspect",
+        action="store_true",
+        help="fit the longer side and fill the rest by reflection, instead "
+        "of stretching the image",
+    )
+    add("--out", type=Path, help="directory to make (default: prepared/"
+        "TREE_SIZE)")  # fmt: skip
+    add("--overwrite", action="store_true", help="replace --out")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def fit(shape, side, keep_aspect):
+    """Size to scale to, and rows and columns to add on each edge.
+
+    Returns:
+        (height, width), ((above, below), (left, right)).
+    """
+    if not keep_aspect:
+        return (side, side), ((0, 0), (0, 0))
+    size = [max(1, round(n * side / max(shape))) for n in shape]
+    missing = [side - n for n in size]
+    return tuple(size), tuple((n // 2, n - n // 2) for n in missing)
+
+
+def pad(array, edges):
+    """Fill up the edges by reflection."""
+    (above, below), (left, right) = edges
+    return cv2.copyMakeBorder(
+        array, above, below, left, right, cv2.BORDER_REFLECT
+    )
+
+
+def convert(tree, classes, side, keep_aspect, sample):
+    """Write one sample at the new size."""
+    image = read_image(sample.image)
+    size, edges = fit(image.shape[:2], side, keep_aspect)
+    new = pad(resize_image(image, size), edges)
+    folder = tree / sample.name
+    write_png(folder / "images" / f"{sample.name}.png", new)
+    if sample.masks is None:
+        return
+    ids = read_class_ids(sample, classes, image.shape[:2])
+    ids = pad(resize_ids(ids, size), edges)
+    (folder / "masks").mkdir()
+    for number, name in enumerate(classes, start=1):
+        mask = ids == number
+        if mask.any():
+            place = folder / "masks"
+            if classes != [DEFAULT_CLASS]:
+                place = place / name
+            write_png(place / f"{sample.name}_mask_1.png", mask)
+
+
+def main():
+    args = read_arguments()
+    samples = find_samples(args.tree)
+    classes = class_names(samples)
+    name = f"{args.tree.resolve().name}_{args.size}"
+    out = args.out or Path("prepared") / name
+    with new_tree(out, [args.tree], args.overwrite) as tree:
+        job = partial(convert, tree, classes, args.size, args.keep_aspect)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = pool.map(job, samples)
+            progress = cli.progress_bar(args.quiet)
+            list(progress(results, len(samples), "Resizing"))
+    print(f"{len(samples)} images of {args.size} x {args.size} pixels -> "
+          f"{cli.short_path(out)}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    cli.run(main)

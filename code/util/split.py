@@ -1,0 +1,204 @@
+"""A tree of folders to train/ and test/, with nothing on both sides."""
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from unet import cli
+from unet.folders import (
+    DataError,
+    find_samples,
+    group_names,
+    new_tree,
+    read_table,
+    replacing,
+    take_groups,
+)
+from unet.images import perceptual_hash, read_image, resize_image
+
+# Two images are nearly the same if few of the 64 bits of their perceptual
+# hashes differ, and their thumbnails as well: hashes alone take one bare
+# field for another.
+_BITS = 10
+_LEVELS = 8
+_THUMBNAIL = (16, 16)
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is OUT/train and OUT/test with a copy of every folder, "
+        "and OUT/split.csv that says what lies where. An image that comes "
+        "again on the other side, the same or nearly so, is refused.",
+        [
+            "python code/util/split.py",
+            "python code/util/split.py data/train --test 0.2 --seed 3 "
+            "--out prepared/again",
+            "python code/util/split.py prepared/folders "
+            "--group '^(.+)_[0-9]+$' --out prepared/areas",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "trees",
+        nargs="*",
+        type=Path,
+        default=[cli.DATA / "train", cli.DATA / "test"],
+        help="directories of Folder_n folders",
+    )
+    add(
+        "--test",
+        type=cli.number(float, 0, 1),
+        default=0.3,
+        help="share of the images for testing",
+    )
+    add("--seed", type=cli.number(int, 0), default=0, help="of the choice")
+    add(
+        "--group",
+        metavar="RULE",
+        help="what must stay on one side: a regular expression searched in "
+        "folder names (its first bracket is the group), or a CSV with the "
+        "columns name and group",
+    )
+    add(
+        "--from",
+        dest="given",
+        type=Path,
+        metavar="CSV",
+        help="a given split, columns name and split (train or test); "
+        "--group is then only noted, for choosing validation folders",
+    )
+    add("--link", action="store_true", help="symbolic links, not copies")
+    add(
+        "--out",
+        type=Path,
+        default=Path("prepared") / "split",
+        help="directory to make train/ and test/ in",
+    )
+    add("--overwrite", action="store_true", help="replace train/ and test/")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def collect(trees):
+    """The samples of all trees; their names must differ."""
+    samples = [sample for tree in trees for sample in find_samples(tree)]
+    seen = {}
+    for sample in samples:
+        if sample.name in seen:
+            raise DataError(
+                f"{sample.image}: there is another folder {sample.name} "
+                f"({seen[sample.name].image}). Rename one of them."
+            )
+        seen[sample.name] = sample
+    return samples
+
+
+def sides_from(path, names):
+    """Read a given split: bool array, one per name, True for test."""
+    table = read_table(path, ["name", "split"])
+    sides = dict(zip(table["name"], table["split"], strict=True))
+    for name in names:
+        side = sides.get(name)
+        if side not in ("train", "test"):
+            raise DataError(
+                f"{path}: expected train or test for {name}, found "
+                f"{'no row' if side is None else repr(side)}. Complete the "
+                "table."
+            )
+    return np.array([sides[name] == "test" for name in names])
+
+
+def fingerprint(sample):
+    """What a near-copy shares: (64 hash bits, thumbnail)."""
+    image = read_image(sample.image)
+    thumbnail = resize_image(image, _THUMBNAIL).astype(np.int16)
+    return perceptual_hash(image), thumbnail
+
+
+def near_copies(samples, is_test, progress):
+    """Pairs of sample names, one of each side, whose images look the same."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        prints = list(
+            progress(
+                pool.map(fingerprint, samples), len(samples), "Comparing images"
+            )
+        )
+    bits = np.array([bits for bits, _ in prints])
+    thumbnails = np.array([thumbnail for _, thumbnail in prints])
+    train = np.flatnonzero(~is_test)
+    pairs = []
+    for i in np.flatnonzero(is_test):
+        near = train[(bits[train] != bits[i]).sum(axis=1) <= _BITS]
+        difference = np.abs(thumbnails[near] - thumbnails[i])
+        alike = near[difference.mean(axis=(1, 2, 3)) <= _LEVELS]
+        pairs += [(samples[j].name, samples[i].name) for j in alike]
+    return pairs
+
+
+def refuse_copies(pairs):
+    """Raise DataError if there is any pair."""
+    if pairs:
+        named = ", ".join(f"{a} = {b}" for a, b in pairs[:10])
+        more = f" and {len(pairs) - 10} more" if len(pairs) > 10 else ""
+        raise DataError(
+            "the same or nearly the same image would lie in train and in "
+            f"test ({len(pairs)} pairs, train = test): {named}{more}. Remove "
+            "one of each, or put both in one group with --group."
+        )
+
+
+def main():
+    args = read_arguments()
+    samples = collect(args.trees)
+    names = [sample.name for sample in samples]
+    groups = group_names(names, args.group)
+    if args.given:
+        is_test = sides_from(args.given, names)
+    else:
+        is_test = take_groups(groups, args.test, args.seed)
+    if is_test.all() or not is_test.any():
+        raise DataError(
+            f"--test {args.test:g} of {len(names)} images in "
+            f"{len(set(groups))} groups leaves one side empty. Use finer "
+            "groups, more images or another share."
+        )
+    progress = cli.progress_bar(args.quiet)
+    refuse_copies(near_copies(samples, is_test, progress))
+    with (
+        new_tree(args.out / "train", args.trees, args.overwrite) as train,
+        new_tree(args.out / "test", args.trees, args.overwrite) as test,
+    ):
+        pairs = zip(samples, is_test, strict=True)
+        for sample, tests in progress(pairs, len(samples), "Copying"):
+            place(sample, (test if tests else train) / sample.name, args.link)
+    table = pd.DataFrame(
+        {
+            "name": names,
+            "split": np.where(is_test, "test", "train"),
+            "group": groups,
+        }
+    )
+    with replacing(args.out / "split.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    print(f"{(~is_test).sum()} train, {is_test.sum()} test, "
+          f"{len(set(groups))} groups -> {cli.short_path(args.out)}")  # fmt: skip
+    both = set(table.group[is_test]) & set(table.group[~is_test])
+    if both:
+        print(f"  {len(both)} groups lie on both sides, as {args.given} says")
+
+
+def place(sample, target, link):
+    """Copy or link a sample's folder."""
+    source = sample.image.resolve().parents[1]
+    if link:
+        target.symlink_to(source)
+    else:
+        shutil.copytree(source, target)
+
+
+if __name__ == "__main__":
+    cli.run(main)
