@@ -37,51 +37,121 @@ def read_arguments():
     )
     count, rate = cli.number(int, 1), cli.number(float, 0, 1)
     add = parser.add_argument
-    add("data", nargs="?", type=Path, default=cli.DATA,
-        help="directory with train/ and, for the scores, test/")
-    add("--size", type=count, default=128,
+    add(
+        "data",
+        nargs="?",
+        type=Path,
+        default=cli.DATA,
+        help="directory with train/ and, for the scores, test/",
+    )
+    add(
+        "--size",
+        type=count,
+        default=128,
         help="side of the network's input in pixels, a multiple of 16; "
-        "images of any size are resized to it")
+        "images of any size are resized to it",
+    )
     add("--epochs", type=count, default=30, help="most epochs to train")
     add("--batch-size", type=count, default=16, help="images a step")
     add("--learning-rate", type=rate, default=0.001, help="of Adam")
-    add("--validation", type=rate, default=0.1,
-        help="share of the training folders that decides when to stop")
-    add("--group", metavar="RULE",
+    add(
+        "--validation",
+        type=rate,
+        default=0.1,
+        help="share of the training folders that decides when to stop",
+    )
+    add(
+        "--group",
+        metavar="RULE",
         help="what must not be divided between training and validation: a "
         "regular expression on folder names, or a CSV with the columns name "
-        "and group; without it the groups of data/split.csv, if there are any")
-    add("--patience", type=count, default=5,
-        help="epochs without improvement before training stops")
-    add("--seed", type=cli.number(int, 0), default=0,
-        help="of all random choices; the same seed gives the same weights")
-    add("--normalisation", choices=["centred", "article"], default="centred",
+        "and group; without it the groups of data/split.csv, if there are any",
+    )
+    add(
+        "--patience",
+        type=count,
+        default=5,
+        help="epochs without improvement before training stops",
+    )
+    add(
+        "--seed",
+        type=cli.number(int, 0),
+        default=0,
+        help="of all random choices; the same seed gives the same weights",
+    )
+    add(
+        "--normalisation",
+        choices=["centred", "article"],
+        default="centred",
         help="centred: pixels / 255, then the training set's mean and "
-        "variance; article: pixels / 255 alone, which fails on real images")
-    add("--filters", type=count, default=16,
-        help="convolutions of the first level; they double on each level")
-    add("--depth", type=cli.number(int, 1, 7), default=4,
-        help="how often the image is halved")
-    add("--dropout", type=cli.number(float, 0, 0.95), nargs="+", metavar="RATE",
-        default=[0.1, 0.1, 0.2, 0.2, 0.3], help="rate of each level")
-    add("--activation", choices=["elu", "relu", "selu", "gelu", "swish"],
-        default="elu", help="of every convolution but the last")
-    add("--batch-norm", action="store_true",
-        help="batch normalisation after each activation")
-    add("--encoder", choices=["plain", "residual"], default="plain",
-        help="residual adds each block's input to its output")
-    add("--model", type=Path, default=cli.MODEL,
-        help="where the best model is copied to")
-    add("--overwrite", action="store_true",
-        help="replace --model; otherwise the old one is kept beside it")
-    add("--out", type=Path, help="directory of this run, instead of "
-        "runs/<date-time>")
-    add("--resume", type=Path, metavar="RUN",
-        help="go on with an interrupted run, with the options it had")
-    add("--dry-run", action="store_true",
-        help="do everything for one step, and leave --model alone")
+        "variance; article: pixels / 255 alone, which fails on real images",
+    )
+    add(
+        "--filters",
+        type=count,
+        default=16,
+        help="convolutions of the first level; they double on each level",
+    )
+    add(
+        "--depth",
+        type=cli.number(int, 1, 7),
+        default=4,
+        help="how often the image is halved",
+    )
+    add(
+        "--dropout",
+        type=cli.number(float, 0, 0.95),
+        nargs="+",
+        metavar="RATE",
+        default=[0.1, 0.1, 0.2, 0.2, 0.3],
+        help="rate of each level",
+    )
+    add(
+        "--activation",
+        choices=["elu", "relu", "selu", "gelu", "swish"],
+        default="elu",
+        help="of every convolution but the last",
+    )
+    add(
+        "--batch-norm",
+        action="store_true",
+        help="batch normalisation after each activation",
+    )
+    add(
+        "--encoder",
+        choices=["plain", "residual"],
+        default="plain",
+        help="residual adds each block's input to its output",
+    )
+    add(
+        "--model",
+        type=Path,
+        default=cli.MODEL,
+        help="where the best model is copied to",
+    )
+    add(
+        "--overwrite",
+        action="store_true",
+        help="replace --model; otherwise the old one is kept beside it",
+    )
+    add(
+        "--out",
+        type=Path,
+        help="directory of this run, instead of runs/<date-time>",
+    )
+    add(
+        "--resume",
+        type=Path,
+        metavar="RUN",
+        help="go on with an interrupted run, with the options it had",
+    )
+    add(
+        "--dry-run",
+        action="store_true",
+        help="do everything for one step, and leave --model alone",
+    )
     add("--quiet", action="store_true", help="no progress bars")
-    return parser.parse_args([] if cli.in_notebook() else None)  # fmt: skip
+    return parser.parse_args([] if cli.in_notebook() else None)
 
 
 if not cli.in_notebook():
@@ -119,8 +189,9 @@ for title, samples in (("training", train_samples), ("test", test_samples)):
     print(f"{title:>9}: {dataset.describe(samples)}")
 sides = sorted({f"{w} x {h}" for h, w in train.shapes})
 print(f"    sizes: {', '.join(sides[:4])}{' ...' if len(sides) > 4 else ''}")
-for name, share in zip(["background", *classes], train.class_shares(),
-                       strict=True):  # fmt: skip
+for name, share in zip(
+    ["background", *classes], train.class_shares(), strict=True
+):
     print(f"   pixels: {share:6.1%} {name}")
 
 # %% [markdown]
@@ -153,8 +224,10 @@ groups = group_names(train.names, rule)
 fit_rows, validation_rows = training.split_validation(
     groups, args.validation, args.seed
 )
-print(f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
-      f"validate, {len(set(groups))} groups")  # fmt: skip
+print(
+    f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
+    f"validate, {len(set(groups))} groups"
+)
 
 # %% [markdown]
 # ## 3. Create
@@ -200,8 +273,10 @@ model = build_unet(
     mean=mean,
     variance=variance,
 )
-print(f"{convolutions(model)} convolutional layers, "
-      f"{training.weights(model):,} weights")  # fmt: skip
+print(
+    f"{convolutions(model)} convolutional layers, "
+    f"{training.weights(model):,} weights"
+)
 
 # %% [markdown]
 # ## 4. Compile
@@ -276,12 +351,17 @@ cli.show(run / "curves.png")
 
 # %%
 from unet import scoring
+from unet.prediction import predict_samples
 
 scores = None
 if test_samples:
-    result = scoring.evaluate(model, test_samples, classes, 0.5, progress)
-    scores = result.summary()
-    sheet = pictures.contact_sheet(result.examples, len(test_samples))
+    total = len(test_samples)
+    predictions = predict_samples(model, test_samples, classes, 0.5)
+    counted, examples = scoring.evaluate(
+        progress(predictions, total, "Predicting"), total, classes
+    )
+    scores = counted.summary()
+    sheet = pictures.contact_sheet(examples, total)
     pictures.save_figure(sheet, run / "predictions.png")
     print("\n".join(scoring.table(scores)))
     cli.show(run / "predictions.png")
@@ -309,13 +389,16 @@ contract["scores"] = scores
 save(model, run / "unet.keras", contract)
 summary = {
     **contract,
-    "images": {"training": len(fit_rows), "validation": len(validation_rows),
-               "test": len(test_samples)},
+    "images": {
+        "training": len(fit_rows),
+        "validation": len(validation_rows),
+        "test": len(test_samples),
+    },
     "weights": training.weights(model),
     "epochs": len(keeper.log()),
     "best_epoch": keeper.best_epoch + 1,
     "seconds": round(seconds, 1),
-}  # fmt: skip
+}
 write_text(run / "summary.json", json.dumps(summary, indent=2) + "\n")
 keeper.forget()
 print(f"  run:     {cli.short_path(run)}")

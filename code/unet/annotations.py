@@ -274,9 +274,7 @@ def image_name(text):
 
 def read_complete_mask(path):
     """Take a mask image, called like its image, as the whole annotation."""
-    return {
-        Path(path).stem: Annotation(Path(path), [CompleteMask(Path(path))])
-    }
+    return {Path(path).stem: Annotation(Path(path), [CompleteMask(Path(path))])}
 
 
 @dataclass(frozen=True)

@@ -5,18 +5,13 @@ Ronneberger et al. 2015 (arXiv:1505.04597) in the size of the article
 Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 """
 
-import json
-import zipfile
-from pathlib import Path
-
 from unet.backend import keras
+from unet.contract import append_contract, read_contract
 from unet.folders import DataError, replacing
 
 layers = keras.layers
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
-FORMAT = 1
-_CONTRACT = "contract.json"
 
 
 def build_unet(
@@ -96,9 +91,9 @@ def build_unet(
     x = block(x, widths[-1], rates[-1], residual)
 
     for level in reversed(range(depth)):
-        x = layers.Conv2DTranspose(
-            widths[level], 2, strides=2, padding="same"
-        )(x)
+        x = layers.Conv2DTranspose(widths[level], 2, strides=2, padding="same")(
+            x
+        )
         x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
         x = block(x, widths[level], rates[level])
 
@@ -142,57 +137,24 @@ def save(model, path, contract):
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
     with replacing(path) as temporary:
         bare.save(temporary)
-        with zipfile.ZipFile(temporary, "a") as archive:
-            text = json.dumps({"format": FORMAT, **contract}, indent=2)
-            archive.writestr(_CONTRACT, text)
-
-
-def read_contract(path):
-    """Read what a model file says of itself, without loading the model.
-
-    Raises:
-        DataError: the file is no model of ours.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise DataError(
-            f"{path}: expected a model, found nothing. Train one with "
-            "code/train/train_unet.py, or give another --model."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            contract = json.loads(archive.read(_CONTRACT))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError):
-        raise DataError(
-            f"{path}: expected a .keras model made by code/train/"
-            "train_unet.py, found another kind of file. Give the model that "
-            "training saved."
-        ) from None
-    if contract["format"] != FORMAT:
-        raise DataError(
-            f"{path}: expected format {FORMAT}, found {contract['format']}. "
-            "Use the version of this project that made the model, or train "
-            "it again."
-        )
-    return contract
+        append_contract(temporary, contract)
 
 
 def load(path):
-    """Load a model and its contract.
+    """Load a model that ``save`` made.
 
     Returns:
-        (``keras.Model``, dict).
+        An uncompiled ``keras.Model``.
 
     Raises:
         DataError: the file is damaged or no model of ours.
     """
-    contract = read_contract(path)
+    read_contract(path)
     try:
-        model = keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{path}: the model is damaged ({reason}). Copy it again, or "
             "train a new one."
         ) from None
-    return model, contract

@@ -129,45 +129,40 @@ def sample_grid(samples, classes, rows=6):
     return figure
 
 
-def contact_sheet(items, total):
+def contact_sheet(predictions, total):
     """image | truth if known | prediction | errors, two images a line.
 
     Args:
-        items: list of (name, image, truth or None, predicted), class ids.
-        total: how many images there are in all, for the heading.
+        predictions: list of ``unet.prediction.Prediction``.
+        total: how many there are in all, for the legend.
 
     Returns:
         A ``Figure``.
     """
-    panels = ["image", "truth", "prediction", "errors"]
-    lines = (len(items) + 1) // 2
-    figure, axes = _grid(lines, 8, panels * 2)
-    for (name, image, truth, predicted), row in zip(
-        items, axes.reshape(-1, 4), strict=False
-    ):
-        row[0].imshow(image)
-        row[0].set_title(name, fontsize=6, loc="left")
-        row[2].imshow(in_colour(predicted))
-        if truth is None:
-            row[1].text(0.5, 0.5, "no truth", ha="center", va="center")
+    titles = ["", "truth", "prediction", "errors"] * 2
+    figure, axes = _grid((len(predictions) + 1) // 2, 8, titles)
+    for one, row in zip(predictions, axes.reshape(-1, 4), strict=False):
+        row[0].imshow(one.image)
+        row[0].set_title(one.name, fontsize=6, loc="left")
+        row[2].imshow(in_colour(one.ids))
+        if one.truth is None:
+            row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
         else:
-            row[1].imshow(in_colour(truth))
-            row[3].imshow(errors(image, truth, predicted))
-    for axis, title in zip(axes[0], panels * 2, strict=True):
-        if title != "image":
-            axis.set_title(title, fontsize=8)
+            row[1].imshow(in_colour(one.truth))
+            row[3].imshow(errors(one.image, one.truth, one.ids))
+    meanings = {"found": FOUND, "invented": INVENTED, "missed": MISSED}
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
-        for colour, label in (
-            (FOUND, "found"),
-            (INVENTED, "invented"),
-            (MISSED, "missed"),
-        )
+        for label, colour in meanings.items()
     ]
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=3, fontsize=8,
-        title=f"{len(items)} of {total} images", title_fontsize=8,
-    )  # fmt: skip
+        handles=handles,
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        title=f"{len(predictions)} of {total} images",
+        title_fontsize=8,
+    )
     return figure
 
 

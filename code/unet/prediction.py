@@ -2,10 +2,13 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from unet.images import read_image, resize_image
+from unet.masks import read_class_ids
 
 BATCH = 16
 
@@ -39,27 +42,65 @@ def _resize_back(probability, shape):
     return resized.reshape(*shape, probability.shape[-1])
 
 
-def predict_files(model, paths):
-    """Read and predict images in batches, reading ahead in threads.
+@dataclass
+class Prediction:
+    """What is known of one image after prediction.
+
+    Attributes:
+        name: the sample's name.
+        image: uint8, H x W x 3.
+        truth: uint8, H x W, class ids; None if the sample is unlabelled.
+        ids: uint8, H x W, predicted class ids.
+        probability: float32, H x W x 1 (of class 1) or x classes.
+    """
+
+    name: str
+    image: np.ndarray
+    truth: np.ndarray | None
+    ids: np.ndarray
+    probability: np.ndarray
+
+
+def predict_samples(model, samples, classes, threshold):
+    """Predict samples at their own size, in batches.
+
+    Args:
+        model: of ``unet.model``.
+        samples: list of ``unet.folders.Sample``, labelled or not.
+        classes: foreground class names, as the model knows them.
+        threshold: see ``to_ids``.
 
     Yields:
-        (path, image, probability): uint8 H x W x 3, float32 H x W x K.
+        A ``Prediction`` a sample.
 
     Raises:
-        DataError: an image cannot be read.
+        DataError: an image or a mask cannot be read.
     """
-    parts = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
+    parts = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]
+    read = partial(_read, classes)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reading = [pool.map(read_image, part) for part in parts[:1]]
+        reading = [pool.map(read, part) for part in parts[:1]]
         for number, part in enumerate(parts):
-            images = list(reading.pop())
+            pairs = list(reading.pop())
             # The next images are read while the network computes.
             reading += [
-                pool.map(read_image, following)
+                pool.map(read, following)
                 for following in parts[number + 1 : number + 2]
             ]
-            results = predict(model, images)
-            yield from zip(part, images, results, strict=True)
+            results = predict(model, [image for image, _ in pairs])
+            for sample, (image, truth), probability in zip(
+                part, pairs, results, strict=True
+            ):
+                ids = to_ids(probability, threshold)
+                yield Prediction(sample.name, image, truth, ids, probability)
+
+
+def _read(classes, sample):
+    """An image and its class ids, or None where nobody knows them."""
+    image = read_image(sample.image)
+    if sample.masks is None:
+        return image, None
+    return image, read_class_ids(sample, classes, image.shape[:2])
 
 
 def to_ids(probability, threshold):

@@ -3,14 +3,13 @@
 import numpy as np
 
 from unet.folders import spread
-from unet.masks import boundary, instances, read_class_ids
-from unet.prediction import predict_files, to_ids
+from unet.masks import boundary, instances
 
 # Predictions of exactly 0 or 1 would cost infinitely much; Keras' own limit.
 _SMALLEST = 1e-7
 _RESAMPLES = 1000
 # Images kept for a contact sheet.
-EXAMPLES = 24
+EXAMPLES = 16
 
 
 def confusion(truth, predicted, rows, columns):
@@ -40,7 +39,9 @@ def iou(counts):
     """
     both = np.diagonal(counts, axis1=-2, axis2=-1).astype(float)
     union = counts.sum(axis=-1) + counts.sum(axis=-2) - both
-    return np.divide(both, union, out=np.full_like(both, np.nan), where=union > 0)
+    return np.divide(
+        both, union, out=np.full_like(both, np.nan), where=union > 0
+    )
 
 
 def cross_entropy(truth, probability):
@@ -174,7 +175,10 @@ class Scores:
         return [
             (
                 name,
-                {c: _number(v) for c, v in zip(self.classes, row[1:], strict=True)},
+                {
+                    c: _number(v)
+                    for c, v in zip(self.classes, row[1:], strict=True)
+                },
             )
             for name, row in zip(self.names, scores, strict=True)
         ]
@@ -196,33 +200,26 @@ class Scores:
         ]
 
 
-def evaluate(model, samples, classes, threshold, progress):
-    """Predict labelled samples and score them at their own size.
+def evaluate(predictions, total, classes):
+    """Score predictions as they come, and keep some to look at.
 
     Args:
-        model: of ``unet.model``.
-        samples: labelled samples.
-        classes: foreground class names, as the model knows them.
-        threshold: see ``unet.prediction.to_ids``.
-        progress: function ``(iterable, total, title)``.
+        predictions: iterable of ``unet.prediction.Prediction``.
+        total: how many there will be.
+        classes: foreground class names.
 
     Returns:
-        ``Scores``, with ``examples`` for a contact sheet.
+        (``Scores`` of those with a known truth, at most ``EXAMPLES``
+        predictions spread evenly over all).
     """
-    scores = Scores(classes)
-    scores.examples = []
-    shown = set(spread(range(len(samples)), EXAMPLES))
-    predictions = predict_files(model, [sample.image for sample in samples])
-    for index, (_, image, probability) in enumerate(
-        progress(predictions, len(samples), "Predicting")
-    ):
-        sample = samples[index]
-        truth = read_class_ids(sample, classes, image.shape[:2])
-        ids = to_ids(probability, threshold)
-        scores.add(sample.name, truth, ids, probability)
+    scores, examples = Scores(classes), []
+    shown = set(spread(range(total), EXAMPLES))
+    for index, one in enumerate(predictions):
+        if one.truth is not None:
+            scores.add(one.name, one.truth, one.ids, one.probability)
         if index in shown:
-            scores.examples.append((sample.name, image, truth, ids))
-    return scores
+            examples.append(one)
+    return scores, examples
 
 
 def _ratio(part, whole):

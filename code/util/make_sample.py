@@ -10,11 +10,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import shapely
 from scipy import fft
 from shapely import affinity
 from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import unary_union
 from skimage import draw
+
 from unet.cli import DATA, new_parser, progress_bar, run, short_path
 from unet.folders import DataError, new_tree, write_text
 
@@ -34,7 +36,8 @@ def palette(text):
     return np.array(values, np.float32) / 255
 
 
-# Typical colours, two of soil, of grass and of trees, mixed at random.
+# Typical colours, two each of soil, grass and trees, mixed at random.
+SOIL, GRASS, LEAVES = 0, 2, 4
 LANDS = [
     palette("b2744e cd9c72 6a733e 8e9052 425a2c 687a40"),  # red soil
     palette("988668 beaa84 7a7a4c a09868 525e36 707446"),  # dry
@@ -50,34 +53,18 @@ CARS = palette("e1e1e1 3c3e42 961e1e 283c6e aaacaf ebebe6")
 RUST, STRAW, CEMENT, GLASS = palette("805038 baa874 b0aca4 202224")
 
 
-@dataclass(frozen=True)
-class Cover:
-    """What covers a roof.
-
-    Attributes:
-        colours: float32 (n, 3), one is drawn for each roof.
-        panel: metres of a sheet or slab, along and down the slope.
-        uneven: how much the brightness of the panels differs.
-        stretch: length of the stains down the slope over their width.
-        stain: colour of the stains, float32 (3,).
-    """
-
-    colours: np.ndarray
-    panel: tuple
-    uneven: float
-    stretch: float
-    stain: np.ndarray
-
-
 METAL = palette("acb4bc d6d8d6 c0c0bc 966c54 96544e 5a7ca4 68806c 7e6054")
 TILE = palette("b46c50 be8666 96604c 825a4c a07c66")
 SLATE = palette("626468 7a746e 58524e 86888a")
 SCREED = palette("a8a399 c6c1b8 8a857e b09c8e 967466")
+# What covers a roof: its colours; the size of a sheet or slab, along and down
+# the slope, and how much those differ; how many times longer than wide the
+# stains are, and their colour.
 COVERS = {
-    "metal": Cover(METAL, (0.9, 3), 0.12, 6, RUST),
-    "tile": Cover(TILE, (0.5, 0.5), 0.2, 2, 0.6 * TILE[3]),
-    "slate": Cover(SLATE, (0.5, 0.5), 0.2, 2, 0.6 * SLATE[2]),
-    "concrete": Cover(SCREED, (4, 40), 0.08, 1, 0.7 * SCREED[2]),
+    "metal": (METAL, (0.9, 3), 0.12, 6, RUST),
+    "tile": (TILE, (0.5, 0.5), 0.2, 2, 0.6 * TILE[3]),
+    "slate": (SLATE, (0.5, 0.5), 0.2, 2, 0.6 * SLATE[2]),
+    "concrete": (SCREED, (4, 40), 0.08, 1, 0.7 * SCREED[2]),
 }
 
 
@@ -204,18 +191,17 @@ class Scene:
         xy = self.canvas(outline.exterior.coords)
         return draw.polygon(xy[:, 1], xy[:, 0], self.height.shape)
 
-    def distance(self, free):
-        """Metres from each canvas pixel to the nearest zero in ``free``."""
-        away = cv2.distanceTransform(free, cv2.DIST_L2, 5)
-        # Where there is no zero at all OpenCV answers with a huge number.
-        return np.minimum(away, 2 * self.side) * np.float32(self.step)
-
-    def distance_to_line(self, line):
-        """Metres from each canvas pixel to ``line``, (side, side)."""
+    def distance(self, outlines=(), lines=()):
+        """Metres from each canvas pixel to the nearest of some shapes."""
         free = np.full(self.height.shape, 255, np.uint8)
-        points = np.round(self.canvas(line.coords)).astype(np.int32)
-        cv2.polylines(free, [points], False, 0)
-        return self.distance(free)
+        for outline in outlines:
+            free[self.inside(outline)] = 0
+        for line in lines:
+            points = np.round(self.canvas(line.coords)).astype(np.int32)
+            cv2.polylines(free, [points], False, 0)
+        away = cv2.distanceTransform(free, cv2.DIST_L2, 5)
+        # Where there is no shape at all OpenCV answers with a huge number.
+        return np.minimum(away, 2 * self.side) * np.float32(self.step)
 
     def noise(self, scale, roughness=1.4):
         """Fractal noise (side, side) whose largest lumps are ``scale`` m."""
@@ -236,13 +222,9 @@ class Scene:
         """Mix ``colour`` into the albedo by ``weight`` (side, side)."""
         self.albedo += (colour - self.albedo) * weight[..., None]
 
-    def soil(self, spread=0.05):
-        """A colour of the land's soil, (3,) in 0..1."""
-        return mixed(self.rng, self.land[:2], spread)
-
-    def grass(self, spread=0.05):
-        """A colour of the land's grass."""
-        return mixed(self.rng, self.land[2:4], spread)
+    def colour(self, kind, spread=0.05):
+        """A colour of the land's SOIL, GRASS or LEAVES, (3,) in 0..1."""
+        return mixed(self.rng, self.land[kind : kind + 2], spread)
 
 
 def fractal(rng, side, lump, roughness):
@@ -373,6 +355,7 @@ def pieces(scene, building):
     scale = 1 / scene.pixel
     outline = affinity.scale(building.outline, scale, scale, origin=(0, 0))
     seen = outline.intersection(box(0, 0, scene.size, scene.size))
+    seen = shapely.set_precision(seen, 0.1)
     return [p for p in getattr(seen, "geoms", [seen]) if p.area > 0]
 
 
@@ -465,9 +448,9 @@ def ground(scene):
     cover = scene.noise(14, 1.7) + 0.35 * scene.noise(2, 1.2)
     limit = np.quantile(cover, 1 - share)
     green = smoothstep(cover, limit - 0.5, limit + 0.5)
-    for draw_colour, weight in ((scene.soil, green**0), (scene.grass, green)):
+    for kind, weight in ((SOIL, np.ones_like(green)), (GRASS, green)):
         patch = smoothstep(scene.noise(5, 1.5), -1.5, 1.5)[..., None]
-        one, two = draw_colour(), draw_colour()
+        one, two = scene.colour(kind), scene.colour(kind)
         scene.blend(one + (two - one) * patch, weight)
     fine = scene.noise(0.8, 0.9)
     scene.albedo *= 1 + 0.05 * (fine + 0.8 * scene.noise(6))[..., None]
@@ -498,11 +481,9 @@ def fields(scene):
 def field_plots(scene, plot, v, rim):
     """Draw all fields, each ploughed, sown, stubble or fallow.
 
-    Args:
-        scene: the scene, whose ground is there.
-        plot: int (side, side), the field that each pixel belongs to, 0..198.
-        v: float (side, side), position across the rows in metres.
-        rim: float (side, side), distance to the border of the field.
+    All are (side, side): ``plot`` is the number of the field, 0..198, ``v``
+    the position across the rows and ``rim`` the distance to the border of
+    the field, in metres.
     """
 
     def per_plot(low, high):
@@ -514,23 +495,25 @@ def field_plots(scene, plot, v, rim):
     phase = 2 * np.pi * v / per_plot(0.8, 2.2) + 0.3 * scene.noise(4)
     # Rows fade in and out, as tracks and weather wear them.
     wave = np.sin(phase) * smoothstep(scene.noise(6), -1.5, 1.5)
-    tone = scene.soil(0.1) * (per_plot(0.75, 1) + 0.06 * patchy)[..., None]
+    tone = (
+        scene.colour(SOIL, 0.1) * (per_plot(0.75, 1) + 0.06 * patchy)[..., None]
+    )
     tilled = mask * per_plot(-0.5, 1)
     scene.blend(tone, tilled)
     scene.blend(STRAW, tilled * per_plot(-1, 0.7) * smoothstep(patchy, -2, 2))
     bare = per_plot(0, 2.5) - 0.8
     plants = mask * smoothstep(wave + 0.5 * patchy, bare, bare + 0.8)
-    scene.blend(0.9 * scene.grass(0.1), plants)
+    scene.blend(0.9 * scene.colour(GRASS, 0.1), plants)
     scene.height += tilled * wave * 0.04 + 0.2 * plants
 
 
 def road(scene, line, width, kind):
     """Draw a road with worn edges, wheel tracks and, if paved, dust."""
     rng = scene.rng
-    away = scene.distance_to_line(line)
+    away = scene.distance(lines=[line])
     paved = kind in PAVED
     edge = away + (0.12 if paved else 0.4) * scene.noise(2, 1.2)
-    soil = 1.06 * scene.soil()
+    soil = 1.06 * scene.colour(SOIL)
     base = mixed(rng, PAVED[kind], 0.08) if paved else vary(rng, soil, 0.08)
     patchy = 1 + 0.05 * scene.noise(6, 1.5) + 0.03 * scene.noise(0.5, 0.8)
     scene.blend(soil, 0.7 - 0.7 * smoothstep(edge, width / 2, width / 2 + 1.2))
@@ -547,30 +530,24 @@ def road(scene, line, width, kind):
 
 
 def yards(scene):
-    """Bare or paved ground around the buildings, with uneven edges."""
-    rng = scene.rng
-    free = np.full(scene.height.shape, 255, np.uint8)
-    for building in scene.buildings:
-        free[scene.inside(building.outline)] = 0
-    away = scene.distance(free) + 1.2 * scene.noise(5, 1.6)
+    """Bare or paved ground around the buildings, and paths to the road."""
+    rng, road_line = scene.rng, scene.roads[0][0]
+    paths = []
+    for building in scene.buildings[:6]:
+        door = Point(building.x, building.y)
+        gate = road_line.interpolate(road_line.project(door))
+        paths += [LineString([door, gate])] * (door.distance(gate) < 18)
     reach = rng.uniform(0.5, 4)
+    away = scene.distance([b.outline for b in scene.buildings])
+    away = np.minimum(away, scene.distance(lines=paths) + reach)
+    away += 1.2 * scene.noise(5, 1.6)
     weight = 1 - smoothstep(away, reach, reach + 1.2)
-    colour = scene.soil(0.1)
+    colour = scene.colour(SOIL, 0.1)
     if rng.random() < 0.3:
         colour = mixed(rng, PAVED["concrete"], 0.08)
     texture = 1 + 0.05 * scene.noise(4) + 0.05 * scene.noise(0.6, 0.8)
     scene.blend(colour * texture[..., None], weight * 0.9)
     scene.height *= 1 - 0.7 * weight
-
-
-def driveway(scene, building):
-    """A path from a building to the nearest road."""
-    line, _, _ = scene.roads[0]
-    door = Point(building.x, building.y)
-    path = LineString([door, line.interpolate(line.project(door))])
-    if path.length < 18:
-        kind = str(scene.rng.choice(["dirt", "concrete"]))
-        road(scene, path, scene.rng.uniform(1, 3), kind)
 
 
 # Solid things: they also change the height map.
@@ -585,24 +562,13 @@ def block(scene, outline, rise, colour):
         scene.albedo[rows, cols] = colour * grain
 
 
-# Range of the pitch.
-FORMS = {
-    "gable": (0.25, 0.7),
-    "hip": (0.3, 0.6),
-    "shed": (0.08, 0.25),
-    "flat": (0, 0),
-    "cone": (0.1, 0.3),
-}
-
-
 def roof_shape(form, p, q, a, b):
     """The planes of one wing's roof.
 
     Args:
-        form: a key of ``FORMS``.
-        p: float (n,), positions along the longer side of the wing, in metres
-            from its centre.
-        q: float (n,), the same along the shorter side.
+        form: gable, shed, flat, cone or hip.
+        p: float (n,), positions along the longer side, from the centre.
+        q: float (n,), positions along the shorter side.
         a: half of the longer side.
         b: half of the shorter side.
 
@@ -611,18 +577,17 @@ def roof_shape(form, p, q, a, b):
         flat roof the distance to the rim), and position along and down the
         slope, which differs from plane to plane.
     """
-    across = b - np.abs(q)
-    ends = a - np.abs(p)
+    across, ends = b - np.abs(q), a - np.abs(p)
     down = np.where(q > 0, q, 50 - q)
     if form == "gable":
         return across, p, down
     if form == "shed":
-        return 0.5 * (q + b), p, q
+        return 0.2 * (q + b), p, q
     if form == "flat":
         return np.minimum(ends, across), p, q
     if form == "cone":
         radius = np.hypot(p, q)
-        return a - radius, np.arctan2(q, p) * a, radius
+        return 0.4 * (a - radius), np.arctan2(q, p) * a, radius
     along = np.where(ends < across, q + 30, p)
     down = np.where(ends < across, np.abs(p) + 90, down)
     return np.minimum(ends, across), along, down
@@ -647,64 +612,53 @@ def roof_planes(scene, building, x, y):
 
 def weathered(scene, cover, along, down):
     """The albedo (n, 3) of a roof: panels of uneven age, and stains."""
-    rng, colours = scene.rng, cover.colours
+    rng = scene.rng
+    colours, panel, uneven, stretch, dirt = COVERS[cover]
     colour = choose(rng, colours, scene.fashion[: len(colours)])
     colour = vary(rng, colour, 0.08)
     # Paint and tiles fade: most roofs are greyer than when they were new.
     colour = colour + (colour.mean() - colour) * rng.uniform(0, 0.6)
-    sheet = np.floor(along / cover.panel[0]).astype(int) % 64
-    course = np.floor(down / cover.panel[1]).astype(int) % 64
+    sheet = np.floor(along / panel[0]).astype(int) % 64
+    course = np.floor(down / panel[1]).astype(int) % 64
     age = rng.random((64, 64))[sheet, course] - 0.5
-    streak = scene.streaks(along, down, cover.stretch)
-    broad = scene.streaks(along / 4, down / 4, cover.stretch)
-    tone = 1 + cover.uneven * age + 0.04 * streak + 0.04 * broad
+    streak = scene.streaks(along, down, stretch)
+    broad = scene.streaks(along / 4, down / 4, stretch)
+    tone = 1 + uneven * age + 0.04 * streak + 0.04 * broad
     albedo = colour * tone[:, None]
     worn = rng.uniform(0.8, 2.6)
     stained = 0.7 * smoothstep(broad + 0.5 * streak + age, worn, worn + 1.3)
-    stain = vary(rng, cover.stain, 0.15)
-    return albedo + (stain - albedo) * stained[:, None]
+    return albedo + (vary(rng, dirt, 0.15) - albedo) * stained[:, None]
 
 
 def paint_roof(scene, building):
     """Draw one building into the albedo and height maps."""
     rng = scene.rng
     rows, cols = scene.inside(building.outline)
-    if not len(rows):
-        return
     x, y = scene.metres(rows, cols)
     rise, along, down = roof_planes(scene, building, x, y)
-    albedo = weathered(scene, COVERS[building.cover], along, down)
-    pitch = rng.uniform(*FORMS[building.form])
-    height = building.eaves + np.maximum(rise, 0) * pitch
+    albedo = weathered(scene, building.cover, along, down)
     if building.form == "flat":
         rim = rise < 0.3
-        height += 0.5 * rim
+        rise = 0.5 * rim
         albedo[rim] = vary(rng, CEMENT, 0.1)
-    elif building.form in ("gable", "hip"):
-        ridge = rise > rise.max() - 0.2
-        albedo[ridge] *= 1.1
-    scene.albedo[rows, cols], scene.height[rows, cols] = albedo, height
+    else:
+        rise = np.maximum(rise, 0) * rng.uniform(0.28, 0.65)
+    scene.albedo[rows, cols] = albedo
+    scene.height[rows, cols] = building.eaves + rise
     if building.form == "flat" and min(building.wings[0][2:]) > 4:
         furnish(scene, building)
 
 
 def furnish(scene, building):
-    """Put a stair head, tanks and boxes on a flat roof."""
+    """Put stair heads, tanks and boxes on a flat roof."""
     rng, angle = scene.rng, building.angle
-    cu, cv, length, width = building.wings[0]
-
-    def put(a, b, rise, colour):
-        u = cu + rng.uniform(-0.36, 0.36) * length
-        v = cv + rng.uniform(-0.33, 0.33) * width
-        dx, dy = rotated(angle, u, v)
-        spot = rectangle(building.x + dx, building.y + dy, angle, a, b)
-        block(scene, spot, rise, colour)
-
-    if rng.random() < 0.5:
-        put(2.8, 2.3, 2.3, vary(rng, CEMENT, 0.1))
+    u, v, length, width = building.wings[0]
     for _ in range(rng.integers(0, 7)):
-        colour = CARS[3] if rng.random() < 0.2 else CEMENT
-        put(*rng.uniform(0.6, 1.5, 2), 0.8, vary(rng, colour, 0.3))
+        at = rng.uniform(-0.35, 0.35, 2) * (length, width) + (u, v)
+        dx, dy = rotated(angle, *at)
+        sides = rng.choice([0.8, 1.2, 2.5]) * rng.uniform(0.8, 1.2, 2)
+        thing = rectangle(building.x + dx, building.y + dy, angle, *sides)
+        block(scene, thing, sides.min(), vary(rng, CEMENT, 0.25))
 
 
 def enclosures(scene):
@@ -716,7 +670,7 @@ def enclosures(scene):
     )
     colour, half = vary(rng, 0.9 * CEMENT, 0.12), 0.15
     if rng.random() < 0.35:
-        colour, half = mixed(rng, scene.land[4:], 0.1), 0.5
+        colour, half = scene.colour(LEAVES, 0.1), 0.5
     for building in scene.buildings:
         if rng.random() > scene.style["walls"]:
             continue
@@ -742,12 +696,9 @@ def cars(scene):
         if houses.intersects(Point(x, y).buffer(2.4)):
             continue
         body = vary(rng, CARS[rng.integers(len(CARS))], 0.05)
-        for length, width, rise, colour in (
-            (4.3, 1.8, 0.8, body),
-            (2.7, 1.5, 0.4, GLASS),
-            (1.5, 1.4, 0.1, body),
-        ):
-            block(scene, rectangle(x, y, angle, length, width), rise, colour)
+        block(scene, rectangle(x, y, angle, 4.3, 1.8), 0.8, body)
+        block(scene, rectangle(x, y, angle, 2.6, 1.5), 0.4, GLASS)
+        block(scene, rectangle(x, y, angle, 1.5, 1.4), 0.1, body)
 
 
 def tree(scene, x, y, radius, top):
@@ -779,7 +730,7 @@ def tree(scene, x, y, radius, top):
     crown += 0.12 * leaves * (crown > 0)
     over = (crown > scene.height[window] + 0.1) & (crown > 0.3)
     shade = tint * (0.6 + 0.45 * np.clip(crown / top, 0, 1) + 0.06 * leaves)
-    colour = mixed(rng, scene.land[4:], 0.14) * shade[..., None]
+    colour = scene.colour(LEAVES, 0.14) * shade[..., None]
     scene.albedo[window][over] = colour[over]
     scene.height[window][over] = crown[over]
 
@@ -816,16 +767,10 @@ def slope(height, axis, step):
 
 
 def sunlit(height, direction, drop, softness):
-    """Share of sunlight that reaches each pixel.
+    """Share of sunlight that reaches each pixel, (side, side) in 0..1.
 
-    Args:
-        height: float32 (side, side) in metres.
-        direction: unit vector towards the sun.
-        drop: metres that a ray falls over one pixel.
-        softness: blur of the shadows' edges in pixels.
-
-    Returns:
-        float32 (side, side) in 0..1.
+    ``direction`` is the unit vector towards the sun, ``drop`` the metres a
+    ray falls over one pixel, ``softness`` the blur of shadows in pixels.
     """
     side = len(height)
     reach = min(int(height.max() / drop) + 1, side // 3)
@@ -864,12 +809,14 @@ def developed(rng, picture):
     exposure = rng.uniform(0.37, 0.58) / picture.mean()
     picture = picture * min(exposure, 1.5)
     grey = picture.mean(axis=-1, keepdims=True)
-    picture = grey + (picture - grey) * rng.uniform(0.55, 1.15)
-    middle = picture.mean()
-    picture = middle + (picture - middle) * rng.uniform(0.75, 1.3)
-    haze = 0.3 * rng.random() ** 2
+    colour = (picture - grey) * rng.uniform(0.55, 1.2)
+    middle = grey.mean()
+    picture = middle + (grey - middle) * rng.uniform(0.8, 1.35) + colour
+    haze = 0.25 * rng.random() ** 2
     picture = picture * (1 - haze) + haze * np.array([0.72, 0.75, 0.78])
-    picture = picture * (1 + rng.normal(0, 0.03, 3))
+    # Casts run from warm to cool, rarely to green or purple.
+    warm = rng.normal(0, 0.035) * np.array([1, 0.1, -1])
+    picture = picture * (1 + warm + rng.normal(0, 0.01, 3))
     # Bright parts are squeezed rather than cut off, as cameras do.
     bright = 1 - 0.2 * np.exp(np.minimum(4 - 5 * picture, 0))
     return np.where(picture > 0.8, bright, picture)
@@ -891,13 +838,11 @@ def camera(scene, picture):
 
 def rings_of(scene):
     """Closed roof rings [[x, y], ...] in pixels, cut at the border."""
-    rings = []
-    for building in scene.buildings:
-        for piece in pieces(scene, building):
-            points = np.round(piece.exterior.coords, 1)
-            moved = np.any(np.diff(points, axis=0) != 0, axis=1)
-            rings.append(points[np.r_[True, moved]].tolist())
-    return rings
+    return [
+        np.round(piece.exterior.coords, 1).tolist()
+        for building in scene.buildings
+        for piece in pieces(scene, building)
+    ]
 
 
 def render(seed, number, size):
@@ -922,8 +867,6 @@ def render(seed, number, size):
         fields(scene)
     if scene.buildings:
         yards(scene)
-    for building in scene.buildings[:6]:
-        driveway(scene, building)
     for line, width, kind in reversed(scene.roads):
         road(scene, line, width, kind)
     for building in scene.buildings:

@@ -141,15 +141,17 @@ def main():
     names = sorted(images.keys() - unreadable, key=natural)
     progress = cli.progress_bar(args.quiet)
     counts, repairs = {}, Counter()
-    with new_tree(args.out, [args.images, *args.annotations],
-                  args.overwrite) as tree:  # fmt: skip
+    with new_tree(
+        args.out, [args.images, *args.annotations], args.overwrite
+    ) as tree:
         job = partial(attempt, tree, images, annotations)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(job, names)
             for name, (count, mended, error) in zip(
-                names, progress(results, len(names), "Drawing masks"),
+                names,
+                progress(results, len(names), "Drawing masks"),
                 strict=True,
-            ):  # fmt: skip
+            ):
                 if error:
                     refused.append(error)
                 else:
@@ -171,8 +173,9 @@ def attempt(tree, images, annotations, name):
 def report(counts, repairs, refused, out):
     """Print what was made; exit with 2 if something was refused."""
     known = [count for count in counts.values() if count is not None]
-    print(f"{len(counts)} images, {sum(known)} instances -> "
-          f"{cli.short_path(out)}")  # fmt: skip
+    print(
+        f"{len(counts)} images, {sum(known)} instances -> {cli.short_path(out)}"
+    )
     print(f"  {known.count(0)} images with nothing on them (masks/ is empty)")
     if len(known) < len(counts):
         print(f"  {len(counts) - len(known)} images without annotation")

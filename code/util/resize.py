@@ -44,8 +44,11 @@ def read_arguments():
         help="fit the longer side and fill the rest by reflection, instead "
         "of stretching the image",
     )
-    add("--out", type=Path, help="directory to make (default: prepared/"
-        "TREE_SIZE)")  # fmt: skip
+    add(
+        "--out",
+        type=Path,
+        help="directory to make (default: prepared/TREE_SIZE)",
+    )
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
@@ -105,8 +108,10 @@ def main():
             results = pool.map(job, samples)
             progress = cli.progress_bar(args.quiet)
             list(progress(results, len(samples), "Resizing"))
-    print(f"{len(samples)} images of {args.size} x {args.size} pixels -> "
-          f"{cli.short_path(out)}")  # fmt: skip
+    print(
+        f"{len(samples)} images of {args.size} x {args.size} pixels -> "
+        f"{cli.short_path(out)}"
+    )
 
 
 if __name__ == "__main__":

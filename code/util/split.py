@@ -184,8 +184,10 @@ def main():
     )
     with replacing(args.out / "split.csv") as temporary:
         table.to_csv(temporary, index=False)
-    print(f"{(~is_test).sum()} train, {is_test.sum()} test, "
-          f"{len(set(groups))} groups -> {cli.short_path(args.out)}")  # fmt: skip
+    print(
+        f"{(~is_test).sum()} train, {is_test.sum()} test, "
+        f"{len(set(groups))} groups -> {cli.short_path(args.out)}"
+    )
     both = set(table.group[is_test]) & set(table.group[~is_test])
     if both:
         print(f"  {len(both)} groups lie on both sides, as {args.given} says")

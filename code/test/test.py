@@ -1,0 +1,164 @@
+"""Images and a trained model to masks, overlays, a contact sheet, scores."""
+
+import json
+from pathlib import Path
+
+from unet import cli
+from unet.contract import read_contract
+from unet.folders import (
+    DataError,
+    Sample,
+    class_names,
+    find_samples,
+    list_images,
+    refuse_existing,
+    write_text,
+)
+from unet.images import write_png
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is one mask per image, OUT/NAME.png with 0 and 255 and "
+        "the size of the image, OUT/NAME_overlay.png to look at, "
+        "OUT/contact_sheet.png, and OUT/scores.json where the truth is known.",
+        [
+            "python code/test/test.py",
+            "python code/test/test.py code/test/test_128 --out predictions/few",
+            "python code/test/test.py my/photos photo.jpg --model my.keras",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "images",
+        nargs="*",
+        type=Path,
+        default=[cli.DATA / "test"],
+        help="image files, directories of images, or Folder_n trees",
+    )
+    add("--model", type=Path, default=cli.MODEL, help="a trained model")
+    add(
+        "--threshold",
+        type=cli.number(float, 0, 1),
+        default=0.5,
+        help="probability from which on a pixel is of the class",
+    )
+    add(
+        "--out", type=Path, default=Path("predictions"), help="output directory"
+    )
+    add("--overwrite", action="store_true", help="replace what is in --out")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def collect(sources):
+    """Everything to predict, as samples; plain images have no truth."""
+    samples = []
+    for source in sources:
+        images = list_images(source) if source.is_dir() else [source]
+        if source.is_dir() and not images:
+            samples += find_samples(source)
+        else:
+            samples += [Sample(path.stem, path, None) for path in images]
+    seen = {}
+    for sample in samples:
+        if sample.name in seen:
+            raise DataError(
+                f"{sample.image}: {seen[sample.name]} has the same name but "
+                "for its directory or ending, and so would its mask. Rename "
+                "one, or predict them into two directories."
+            )
+        seen[sample.name] = sample.image
+    return samples
+
+
+def mask_files(out, name, classes):
+    """Where the masks of an image go: one file a class."""
+    if len(classes) == 1:
+        return [out / f"{name}.png"]
+    return [out / f"{name}_{of}.png" for of in classes]
+
+
+def result_files(out, samples, classes):
+    """Every file that a prediction writes."""
+    files = [out / "contact_sheet.png"]
+    if any(sample.masks is not None for sample in samples):
+        files.append(out / "scores.json")
+    for sample in samples:
+        files += mask_files(out, sample.name, classes)
+        files.append(out / f"{sample.name}_overlay.png")
+    twice = len(files) - len(set(files))
+    if twice:
+        raise DataError(
+            f"{out}: {twice} result(s) would have the name of another one. "
+            "Rename the images, or predict them into two directories."
+        )
+    return files
+
+
+def check_classes(samples, classes, model):
+    """Raise DataError if the truth has classes that the model cannot tell."""
+    known = [sample for sample in samples if any((sample.masks or {}).values())]
+    unknown = set(class_names(known)) - set(classes) if known else set()
+    if unknown:
+        raise DataError(
+            f"{model}: this model was made for {', '.join(classes)}, but the "
+            f"folders have masks of {', '.join(sorted(unknown))}. Give the "
+            "model that was trained on these classes."
+        )
+
+
+def main():
+    args = read_arguments()
+    samples = collect(args.images)
+    contract = read_contract(args.model)
+    classes = contract["classes"]
+    check_classes(samples, classes, args.model)
+    refuse_existing(result_files(args.out, samples, classes), args.overwrite)
+
+    # Keras takes seconds to import: bad input is told before.
+    from unet import pictures, scoring
+    from unet.model import load
+    from unet.prediction import predict_samples
+
+    model = load(args.model)
+    progress = cli.progress_bar(args.quiet)
+    predictions = progress(
+        predict_samples(model, samples, classes, args.threshold),
+        len(samples),
+        "Predicting",
+    )
+    counted, examples = scoring.evaluate(
+        written(predictions, args.out, classes), len(samples), classes
+    )
+    sheet = pictures.contact_sheet(examples, len(samples))
+    pictures.save_figure(sheet, args.out / "contact_sheet.png")
+    print(f"{len(samples)} masks -> {cli.short_path(args.out)}")
+    if counted.names:
+        summary = counted.summary()
+        result = {
+            "model": args.model.name,
+            "threshold": args.threshold,
+            **summary,
+            "per_image": counted.per_image(),
+        }
+        text = json.dumps(result, indent=2) + "\n"
+        write_text(args.out / "scores.json", text)
+        print("\n".join(scoring.table(summary)))
+    cli.show(args.out / "contact_sheet.png")
+
+
+def written(predictions, out, classes):
+    """Write the masks and the overlay of each prediction, and pass it on."""
+    from unet.pictures import write_overlay
+
+    for one in predictions:
+        files = mask_files(out, one.name, classes)
+        for number, path in enumerate(files, start=1):
+            write_png(path, one.ids == number)
+        write_overlay(out / f"{one.name}_overlay.png", one.image, one.ids)
+        yield one
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,92 @@
+"""Data that the tests make themselves, and scripts run as processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unet.images import write_png
+
+ROOT = Path(__file__).resolve().parents[1]
+CODE = ROOT / "code"
+REAL = ROOT.parent / "shared" / "data"
+
+needs_real_data = pytest.mark.skipif(
+    not REAL.is_dir(), reason="the real images of ../shared/data are absent"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    """Keep the tests' arrays out of the user's cache."""
+    monkeypatch.setenv("UNET_CACHE", str(tmp_path / "cache"))
+
+
+def run_script(script, *arguments, cwd, env=None, timeout=600):
+    """Run a script of code/ as a user does.
+
+    Returns:
+        ``subprocess.CompletedProcess`` with text output.
+    """
+    return subprocess.run(
+        [sys.executable, str(CODE / script), *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def assert_refused(result, *words):
+    """Bad input: one line, all the words in it, exit code 2, no traceback."""
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1, result.stderr
+    for word in words:
+        assert str(word) in lines[0]
+
+
+def make_image(rng, size):
+    """A noisy ground with up to three bright roofs: (image, masks)."""
+    image = rng.integers(40, 110, (size, size, 3)).astype(np.uint8)
+    masks = []
+    for _ in range(rng.integers(1, 4)):
+        height, width = rng.integers(size // 5, size // 3, 2)
+        top, left = rng.integers(0, size - size // 3, 2)
+        mask = np.zeros((size, size), bool)
+        mask[top : top + height, left : left + width] = True
+        image[mask] = rng.integers(150, 240, 3) + rng.integers(-9, 10, 3)
+        masks.append(mask)
+    return image, masks
+
+
+def make_tree(root, count, size=32, seed=0, classes=None):
+    """A tree of ``Folder_1`` ... with images of bright roofs.
+
+    Args:
+        root: directory to make.
+        count: number of samples.
+        size: side of the images in pixels.
+        seed: of the random choices.
+        classes: class names; masks take turns. None: masks lie in masks/.
+
+    Returns:
+        root.
+    """
+    rng = np.random.default_rng(seed)
+    for number in range(1, count + 1):
+        name = f"Folder_{number}"
+        image, masks = make_image(rng, size)
+        write_png(root / name / "images" / f"{name}.png", image)
+        for k, mask in enumerate(masks, start=1):
+            place = root / name / "masks"
+            if classes:
+                place = place / classes[k % len(classes)]
+            write_png(place / f"{name}_mask_{k}.png", mask)
+    return root
