@@ -90,3 +90,21 @@ def make_tree(root, count, size=32, seed=0, classes=None):
                 place = place / classes[k % len(classes)]
             write_png(place / f"{name}_mask_{k}.png", mask)
     return root
+
+
+def write_sample(root, name, image, masks=None):
+    """One sample: its image, and its masks in order (None: unlabelled)."""
+    write_png(root / name / "images" / f"{name}.png", image)
+    if masks is not None:
+        (root / name / "masks").mkdir()
+    for k, mask in enumerate(masks or [], start=1):
+        write_png(root / name / "masks" / f"{name}_mask_{k}.png", mask)
+
+
+def contents(root):
+    """Bytes of every file below a directory, by its path there."""
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }

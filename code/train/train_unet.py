@@ -151,7 +151,8 @@ def read_arguments():
         help="do everything for one step, and leave --model alone",
     )
     add("--quiet", action="store_true", help="no progress bars")
-    return parser.parse_args([] if cli.in_notebook() else None)
+    args = parser.parse_args([] if cli.in_notebook() else None)
+    return cli.resumed(args) if args.resume else args
 
 
 if not cli.in_notebook():
@@ -172,9 +173,9 @@ args = read_arguments()
 from unet import dataset
 from unet.folders import class_names, find_samples, group_names
 
-run, args = cli.start_run(args)
-progress = cli.progress_bar(args.quiet)
 size = (args.size, args.size)
+dataset.check_size(size, args.depth)
+progress = cli.progress_bar(args.quiet)
 
 train_root, test_root = cli.find_sides(args.data)
 train_samples = dataset.labelled(find_samples(train_root), train_root)
@@ -201,6 +202,7 @@ for name, share in zip(
 # %%
 from unet import pictures
 
+run = cli.start_run(args)
 grid = pictures.sample_grid(train_samples, classes)
 pictures.save_figure(grid, run / "samples.png")
 cli.show(run / "samples.png")
@@ -326,7 +328,7 @@ model.fit(
     batches,
     validation_data=validation,
     initial_epoch=first,
-    epochs=first if keeper.worn_out else args.epochs,
+    epochs=first if keeper.worn_out else 1 if args.dry_run else args.epochs,
     steps_per_epoch=1 if args.dry_run else None,
     validation_steps=1 if args.dry_run else None,
     shuffle=False,  # the batches do, in an order that can be resumed

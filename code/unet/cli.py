@@ -7,6 +7,7 @@ import argparse
 import datetime
 import errno
 import json
+import math
 import os
 import shutil
 import sys
@@ -34,9 +35,16 @@ class _Help(
     """Show defaults where there is something to show; keep line breaks."""
 
     def _get_help_string(self, action):
-        if action.default in (None, False, ()):
+        if action.default is None or action.default is False:
             return action.help
         return super()._get_help_string(action)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tell what is wrong in one line; the options are one --help away."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}. See --help.\n")
 
 
 def new_parser(description, examples):
@@ -46,22 +54,21 @@ def new_parser(description, examples):
         description: "The result is ...".
         examples: commands that work on the repository's own data.
     """
-    return argparse.ArgumentParser(
+    return _Parser(
         description=description,
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
         formatter_class=_Help,
     )
 
 
-def number(kind, low, high=float("inf")):
+def number(kind, low, high=math.inf):
     """An argparse type: an int or float from low to high, both included."""
 
     def parse(text):
         value = kind(text)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(
-                f"expected a number from {low} to {high}, found {text}"
-            )
+            limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
+            raise argparse.ArgumentTypeError(f"expected {limits}, found {text}")
         return value
 
     parse.__name__ = kind.__name__  # named in argparse's own error
@@ -154,48 +161,52 @@ def verbosity(quiet):
     return 1 if sys.stdout.isatty() else 2
 
 
-def start_run(args):
-    """Make the directory of a run, or go back to one.
-
-    Args:
-        args: with ``out``, ``resume`` and ``dry_run``.
-
-    Returns:
-        (directory, args): of the interrupted run if there is one to resume.
+def resumed(args):
+    """The options that an interrupted run had.
 
     Raises:
-        DataError: nothing to resume, or the directory is in use.
+        DataError: there is nothing to go on with.
+    """
+    settings = args.resume / "settings.json"
+    if not settings.exists():
+        raise DataError(
+            f"{settings}: expected the settings of an interrupted run, found "
+            "nothing. Give a directory below runs/."
+        )
+    if (args.resume / "summary.json").exists():
+        raise DataError(
+            f"{args.resume}: this run came to its end. Start a new one "
+            "without --resume."
+        )
+    for name, value in json.loads(settings.read_text()).items():
+        is_path = isinstance(getattr(args, name), Path)
+        setattr(args, name, Path(value) if is_path else value)
+    return args
+
+
+def start_run(args):
+    """The directory of a run: a new one, or the one to go on with.
+
+    Args:
+        args: with ``out`` and ``resume``; all options are written down.
+
+    Raises:
+        DataError: the directory exists and is not empty.
     """
     if args.resume:
-        settings = args.resume / "settings.json"
-        if not settings.exists():
-            raise DataError(
-                f"{settings}: expected the settings of an interrupted run, "
-                "found nothing. Give a directory below runs/."
-            )
-        if (args.resume / "summary.json").exists():
-            raise DataError(
-                f"{args.resume}: this run came to its end. Start a new one "
-                "without --resume."
-            )
-        for name, value in json.loads(settings.read_text()).items():
-            is_path = isinstance(getattr(args, name, None), Path)
-            setattr(args, name, Path(value) if is_path else value)
-        return args.resume, args
-    now = f"{datetime.datetime.now():%Y-%m-%d_%H-%M-%S}"
-    run = args.out or Path("runs") / now
+        return args.resume
+    now = datetime.datetime.now().astimezone()
+    run = args.out or Path("runs") / f"{now:%Y-%m-%d_%H-%M-%S}"
     if run.exists() and any(run.iterdir()):
         refuse_existing([run], overwrite=False)
     run.mkdir(parents=True, exist_ok=True)
-    if args.dry_run:
-        args.epochs = 1
     settings = {
         name: str(value.resolve()) if isinstance(value, Path) else value
         for name, value in vars(args).items()
         if name not in ("out", "resume", "quiet")
     }
     write_text(run / "settings.json", json.dumps(settings, indent=2) + "\n")
-    return run, args
+    return run
 
 
 def find_sides(root):

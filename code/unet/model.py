@@ -7,6 +7,7 @@ Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 
 from unet.backend import keras
 from unet.contract import append_contract, read_contract
+from unet.dataset import check_size
 from unet.folders import DataError, replacing
 
 layers = keras.layers
@@ -102,19 +103,6 @@ def build_unet(
     else:
         output = layers.Conv2D(classes, 1, activation="softmax")(x)
     return keras.Model(image, output, name="unet")
-
-
-def check_size(size, depth=4):
-    """Raise DataError if a side cannot be halved ``depth`` times."""
-    step = 2**depth
-    for side in size:
-        if side < step or side % step:
-            below = max(side // step, 1) * step
-            raise DataError(
-                f"size {side}: expected a multiple of {step}, because the "
-                f"network halves the image {depth} times. Use {below} or "
-                f"{below + step}."
-            )
 
 
 def convolutions(model):

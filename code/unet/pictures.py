@@ -178,7 +178,8 @@ def curves(log, names):
     """
     figure = Figure((4 * len(names), 3), layout="constrained")
     epochs = log["epoch"] + 1
-    for axis, name in zip(figure.subplots(1, len(names)), names, strict=True):
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=True):
         axis.plot(epochs, log[name], ".-", label="training")
         if f"val_{name}" in log:
             axis.plot(epochs, log[f"val_{name}"], ".-", label="validation")

@@ -204,9 +204,23 @@ class Keeper:
         return [
             keras.callbacks.CSVLogger(self.log_path, append=True),
             keras.callbacks.LambdaCallback(
-                on_epoch_end=self._keep, on_train_end=self._restore_best
+                on_epoch_begin=self._renew_noise,
+                on_epoch_end=self._keep,
+                on_train_end=self._restore_best,
             ),
         ]
+
+    def _renew_noise(self, epoch, logs):
+        """Let an epoch's dropout depend on its number alone.
+
+        Keras does not save the state of the layers' random generators, a
+        pair of seed and counter.
+        """
+        for layer in self.model.layers:
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                seed = keras.ops.convert_to_numpy(generator.state)[0]
+                generator.state.assign([seed, epoch << 16])
 
     def _keep(self, epoch, logs):
         if self.best_epoch == epoch:

@@ -14,7 +14,7 @@ import shapely
 from scipy import fft
 from shapely import affinity
 from shapely.geometry import LineString, Point, Polygon, box
-from shapely.ops import unary_union
+from shapely.ops import substring, unary_union
 from skimage import draw
 
 from unet.cli import DATA, new_parser, progress_bar, run, short_path
@@ -25,9 +25,9 @@ from unet.folders import DataError, new_tree, write_text
 MARGIN = 5
 # Side of the picture on the canvas, at least, in canvas pixels.
 CANVAS = 512
-# Pieces of roof at the border below this area, in pixels, are slivers that
-# nobody would outline; such a building is left out altogether.
-SLIVER = 4
+# Pieces of roof with less than this area, in pixels, are slivers that nobody
+# would outline; such a building is left out altogether.
+SLIVER = 12
 
 
 def palette(text):
@@ -36,23 +36,19 @@ def palette(text):
     return np.array(values, np.float32) / 255
 
 
-# Typical colours, two each of soil, grass and trees, mixed at random.
-SOIL, GRASS, LEAVES = 0, 2, 4
+# Typical colours, two of each material, mixed at random; the pavings are the
+# same everywhere.
+MATERIALS = ["soil", "grass", "leaves", "asphalt", "concrete"]
 LANDS = [
-    palette("b2744e cd9c72 6a733e 8e9052 425a2c 687a40"),  # red soil
-    palette("988668 beaa84 7a7a4c a09868 525e36 707446"),  # dry
-    palette("807668 a29682 58643c 787a4e 3e502e 5c6a3c"),  # grey
-    palette("8c7e68 aca08a 5c743c 829054 3e5c2c 64803e"),  # humid
-    palette("767062 968e7e 5e6c4a 80885e 384e38 546646"),  # cool
+    "b2744e cd9c72 6a733e 8e9052 425a2c 687a40",  # red soil
+    "988668 beaa84 7a7a4c a09868 525e36 707446",  # dry
+    "807668 a29682 58643c 787a4e 3e502e 5c6a3c",  # grey
+    "8c7e68 aca08a 5c743c 829054 3e5c2c 64803e",  # humid
+    "767062 968e7e 5e6c4a 80885e 384e38 546646",  # cool
 ]
-PAVED = {
-    "asphalt": palette("727170 868482"),
-    "concrete": palette("a8a298 bab4a8"),
-}
+PAVED = " 727170 868482 a8a298 bab4a8"
 CARS = palette("e1e1e1 3c3e42 961e1e 283c6e aaacaf ebebe6")
 RUST, STRAW, CEMENT, GLASS = palette("805038 baa874 b0aca4 202224")
-
-
 METAL = palette("acb4bc d6d8d6 c0c0bc 966c54 96544e 5a7ca4 68806c 7e6054")
 TILE = palette("b46c50 be8666 96604c 825a4c a07c66")
 SLATE = palette("626468 7a746e 58524e 86888a")
@@ -111,7 +107,6 @@ flat/concrete 5        1        1        0        3        0        0
 gable/metal   3        6        0        5        5        0        0
 shed/metal    2        2        0        2        0        0        0
 hip/metal     0        3        0        0        0        0        0
-cone/metal    0        0        0        2        3        0        0
 gable/tile    0        1        4        2        0        0        0
 hip/tile      1        0        4        2        0        0        0
 gable/slate   0        0        3        0        0        0        0
@@ -136,22 +131,16 @@ class Building:
     outline: Polygon
     form: str
     cover: str
-    eaves: float
 
 
 @dataclass
 class Scene:
     """A picture in the making; world units are metres, y points down.
 
-    The origin is the top-left corner of the picture. ``albedo`` (side, side,
-    3) in 0..1 and ``height`` (side, side) in metres, both float32, cover the
-    picture and its margin.
-
-    Attributes:
-        size: side of the picture in pixels.
-        extent: side of the picture in metres.
-        oversample: canvas pixels per pixel, along one side.
-        edge: canvas pixels of margin on each side.
+    The origin is the top-left corner of the picture, which is ``size`` pixels
+    and ``extent`` metres a side. ``albedo`` (side, side, 3) in 0..1 and
+    ``height`` (side, side) in metres, both float32, cover the picture and a
+    margin of ``edge`` canvas pixels.
     """
 
     rng: np.random.Generator
@@ -167,7 +156,7 @@ class Scene:
         self.step = self.pixel / self.oversample
         self.edge = round(MARGIN / self.step)
         self.side = self.size * self.oversample + 2 * self.edge
-        self.land = LANDS[rng.integers(len(LANDS))]
+        self.land = palette(LANDS[rng.integers(len(LANDS))] + PAVED)
         self.sun, self.heading = rng.uniform(0, 2 * np.pi, 2)
         # A place has its fashions: some roof colours come again and again.
         self.fashion = rng.random(8) ** 3 + 0.02
@@ -207,8 +196,7 @@ class Scene:
         """Fractal noise (side, side) whose largest lumps are ``scale`` m."""
         # Half the resolution is fine enough for the picture, and faster.
         coarse = fft.next_fast_len(self.side // 2, real=True)
-        lump = scale / self.extent * coarse
-        half = fractal(self.rng, coarse, lump, roughness)
+        half = fractal(self.rng, coarse, scale / self.step / 2, roughness)
         return cv2.resize(half, (self.side, self.side))
 
     def streaks(self, s, t, stretch):
@@ -222,9 +210,11 @@ class Scene:
         """Mix ``colour`` into the albedo by ``weight`` (side, side)."""
         self.albedo += (colour - self.albedo) * weight[..., None]
 
-    def colour(self, kind, spread=0.05):
-        """A colour of the land's SOIL, GRASS or LEAVES, (3,) in 0..1."""
-        return mixed(self.rng, self.land[kind : kind + 2], spread)
+    def colour(self, material, spread=0.05):
+        """One of a material's colours, (3,) in 0..1."""
+        first, second = self.land.reshape(-1, 2, 3)[MATERIALS.index(material)]
+        mix = first + (second - first) * self.rng.random()
+        return vary(self.rng, mix, spread)
 
 
 def fractal(rng, side, lump, roughness):
@@ -254,15 +244,9 @@ def vary(rng, colour, spread):
     return np.clip(colour * (1 + change), 0.03, 0.97).astype(np.float32)
 
 
-def mixed(rng, colours, spread):
-    """A colour between the two of a palette, varied."""
-    first, second = colours
-    return vary(rng, first + (second - first) * rng.random(), spread)
-
-
 def choose(rng, names, weights):
     """Draw one of ``names``."""
-    share = np.array(weights, dtype=float)
+    share = np.array(weights[: len(names)], dtype=float)
     return names[rng.choice(len(share), p=share / share.sum())]
 
 
@@ -274,8 +258,7 @@ def rotated(angle, u, v):
 
 def rectangle(x, y, angle, length, width):
     """A rectangle about (x, y), its length along ``angle``."""
-    half, wide = length / 2, width / 2
-    flat = box(x - half, y - wide, x + half, y + wide)
+    flat = box(x - length / 2, y - width / 2, x + length / 2, y + width / 2)
     return affinity.rotate(flat, angle, use_radians=True)
 
 
@@ -297,7 +280,7 @@ def lay_roads(scene):
     rng, style, extent = scene.rng, scene.style, scene.extent
     x, y = rng.uniform(0.2, 0.8, 2) * extent
     kind = choose(rng, PAVINGS, [style[name] for name in PAVINGS])
-    bend = extent * (0.05 if kind in PAVED else 0.15)
+    bend = extent * (0.05 if kind in MATERIALS else 0.15)
     width = rng.uniform(*style["road"])
     line = curve(scene, x, y, scene.heading, bend)
     scene.roads.append((line, width, kind))
@@ -323,23 +306,14 @@ def new_building(scene, x, y, angle, length, width):
     rng = scene.rng
     weights = [scene.style[name] for name in ROOFS]
     form, cover = choose(rng, ROOFS, weights).split("/")
-    if form == "cone":
-        across = min(width, 9)
-        wings = [(0, 0, across, across)]
-        outline = Point(0, 0).buffer(across / 2, quad_segs=8)
-    else:
-        wings = wings_of(rng, length, width)
-        outline = unary_union([rectangle(u, v, 0, *ab) for u, v, *ab in wings])
+    wings = wings_of(rng, length, width)
+    outline = unary_union([rectangle(u, v, 0, *ab) for u, v, *ab in wings])
     outline = affinity.rotate(outline.simplify(0.01), angle, (0, 0), True)
     outline = affinity.translate(outline, x, y)
     # The truth is written in tenths of a pixel: draw exactly that.
     tenths = np.round(np.array(outline.exterior.coords) / scene.pixel, 1)
     outline = Polygon(tenths * scene.pixel)
-    low = min(length, width) < 5
-    eaves = rng.uniform(2, 2.8) if low else rng.uniform(2.8, 4.5)
-    if form == "flat" and not low:
-        eaves += rng.choice([0, 3])
-    return Building(x, y, angle, wings, outline, form, cover, eaves)
+    return Building(x, y, angle, wings, outline, form, cover)
 
 
 def is_free(scene, outline, gap):
@@ -420,9 +394,9 @@ def fill_in(scene):
         small = rng.random() < 0.3 or attempt > 100
         length = rng.uniform(*style["shed" if small else "frontage"])
         width = rng.uniform(*style["shed" if small else "depth"])
-        angle = scene.heading + rng.integers(4) * np.pi / 2
-        angle += rng.normal(0, 0.05)
-        place(scene, x, y, angle, length, width, rng.uniform(0.4, 2))
+        turn = rng.integers(4) * np.pi / 2 + rng.normal(0, 0.05)
+        gap = rng.uniform(0.4, 2)
+        place(scene, x, y, scene.heading + turn, length, width, gap)
 
 
 def lay_out(scene):
@@ -448,7 +422,7 @@ def ground(scene):
     cover = scene.noise(14, 1.7) + 0.35 * scene.noise(2, 1.2)
     limit = np.quantile(cover, 1 - share)
     green = smoothstep(cover, limit - 0.5, limit + 0.5)
-    for kind, weight in ((SOIL, np.ones_like(green)), (GRASS, green)):
+    for kind, weight in (("soil", np.ones_like(green)), ("grass", green)):
         patch = smoothstep(scene.noise(5, 1.5), -1.5, 1.5)[..., None]
         one, two = scene.colour(kind), scene.colour(kind)
         scene.blend(one + (two - one) * patch, weight)
@@ -470,8 +444,7 @@ def fields(scene):
     rng, extent = scene.rng, scene.extent
     x, y = scene.metres(*np.mgrid[: scene.side, : scene.side])
     u, v = rotated(-scene.heading, x - extent / 2, y - extent / 2)
-    wander = 0.7 * scene.noise(25, 2)
-    u, v = u + wander, v + wander
+    u, v = (u, v) + 0.5 * scene.noise(25, 3)
     strip, rim = cells(rng, v, 1.5 * extent, (8, 22))
     u = u + rng.uniform(-15, 15, 99)[strip]
     part, end = cells(rng, u, 2 * extent, (15, 50))
@@ -481,40 +454,36 @@ def fields(scene):
 def field_plots(scene, plot, v, rim):
     """Draw all fields, each ploughed, sown, stubble or fallow.
 
-    All are (side, side): ``plot`` is the number of the field, 0..198, ``v``
-    the position across the rows and ``rim`` the distance to the border of
-    the field, in metres.
+    ``plot`` numbers the fields, 0..198, ``v`` runs across their rows, ``rim``
+    is the distance to their borders; all (side, side), in metres.
     """
 
     def per_plot(low, high):
-        values = scene.rng.uniform(low, high, 199).clip(0)
-        return values.astype(np.float32)[plot]
+        return scene.rng.uniform(low, high, 199).clip(0).astype("f4")[plot]
 
     mask = smoothstep(rim + 0.25 * scene.noise(1.5), 0.4, 1.0)
     patchy = scene.noise(5)
     phase = 2 * np.pi * v / per_plot(0.8, 2.2) + 0.3 * scene.noise(4)
     # Rows fade in and out, as tracks and weather wear them.
     wave = np.sin(phase) * smoothstep(scene.noise(6), -1.5, 1.5)
-    tone = (
-        scene.colour(SOIL, 0.1) * (per_plot(0.75, 1) + 0.06 * patchy)[..., None]
-    )
+    shade = per_plot(0.75, 1) + 0.06 * patchy
+    tone = scene.colour("soil", 0.1) * shade[..., None]
     tilled = mask * per_plot(-0.5, 1)
     scene.blend(tone, tilled)
     scene.blend(STRAW, tilled * per_plot(-1, 0.7) * smoothstep(patchy, -2, 2))
     bare = per_plot(0, 2.5) - 0.8
     plants = mask * smoothstep(wave + 0.5 * patchy, bare, bare + 0.8)
-    scene.blend(0.9 * scene.colour(GRASS, 0.1), plants)
+    scene.blend(0.9 * scene.colour("grass", 0.1), plants)
     scene.height += tilled * wave * 0.04 + 0.2 * plants
 
 
 def road(scene, line, width, kind):
-    """Draw a road with worn edges, wheel tracks and, if paved, dust."""
-    rng = scene.rng
+    """Draw a road with worn edges, wheel tracks and, on asphalt, dust."""
     away = scene.distance(lines=[line])
-    paved = kind in PAVED
+    paved = kind in MATERIALS
     edge = away + (0.12 if paved else 0.4) * scene.noise(2, 1.2)
-    soil = 1.06 * scene.colour(SOIL)
-    base = mixed(rng, PAVED[kind], 0.08) if paved else vary(rng, soil, 0.08)
+    soil = 1.06 * scene.colour("soil")
+    base = scene.colour(kind if paved else "soil", 0.08)
     patchy = 1 + 0.05 * scene.noise(6, 1.5) + 0.03 * scene.noise(0.5, 0.8)
     scene.blend(soil, 0.7 - 0.7 * smoothstep(edge, width / 2, width / 2 + 1.2))
     on_road = 1 - smoothstep(edge, width / 2 - 0.3, width / 2)
@@ -532,21 +501,16 @@ def road(scene, line, width, kind):
 def yards(scene):
     """Bare or paved ground around the buildings, and paths to the road."""
     rng, road_line = scene.rng, scene.roads[0][0]
-    paths = []
-    for building in scene.buildings[:6]:
-        door = Point(building.x, building.y)
-        gate = road_line.interpolate(road_line.project(door))
-        paths += [LineString([door, gate])] * (door.distance(gate) < 18)
+    doors = [Point(b.x, b.y) for b in scene.buildings[:6]]
+    paths = [shapely.shortest_line(door, road_line) for door in doors]
     reach = rng.uniform(0.5, 4)
     away = scene.distance([b.outline for b in scene.buildings])
     away = np.minimum(away, scene.distance(lines=paths) + reach)
     away += 1.2 * scene.noise(5, 1.6)
     weight = 1 - smoothstep(away, reach, reach + 1.2)
-    colour = scene.colour(SOIL, 0.1)
-    if rng.random() < 0.3:
-        colour = mixed(rng, PAVED["concrete"], 0.08)
-    texture = 1 + 0.05 * scene.noise(4) + 0.05 * scene.noise(0.6, 0.8)
-    scene.blend(colour * texture[..., None], weight * 0.9)
+    colour = scene.colour("concrete" if rng.random() < 0.3 else "soil", 0.1)
+    texture = 1 + 0.06 * scene.noise(2, 1)[..., None]
+    scene.blend(colour * texture, weight * 0.9)
     scene.height *= 1 - 0.7 * weight
 
 
@@ -566,7 +530,7 @@ def roof_shape(form, p, q, a, b):
     """The planes of one wing's roof.
 
     Args:
-        form: gable, shed, flat, cone or hip.
+        form: gable, shed, flat or hip.
         p: float (n,), positions along the longer side, from the centre.
         q: float (n,), positions along the shorter side.
         a: half of the longer side.
@@ -578,19 +542,15 @@ def roof_shape(form, p, q, a, b):
         slope, which differs from plane to plane.
     """
     across, ends = b - np.abs(q), a - np.abs(p)
+    rim, is_end = np.minimum(across, ends), ends < across
     down = np.where(q > 0, q, 50 - q)
-    if form == "gable":
-        return across, p, down
-    if form == "shed":
-        return 0.2 * (q + b), p, q
-    if form == "flat":
-        return np.minimum(ends, across), p, q
-    if form == "cone":
-        radius = np.hypot(p, q)
-        return 0.4 * (a - radius), np.arctan2(q, p) * a, radius
-    along = np.where(ends < across, q + 30, p)
-    down = np.where(ends < across, np.abs(p) + 90, down)
-    return np.minimum(ends, across), along, down
+    ends_down = np.where(is_end, np.abs(p) + 90, down)
+    return {
+        "gable": (across, p, down),
+        "shed": (0.2 * (q + b), p, q),
+        "flat": (rim, p, q),
+        "hip": (rim, np.where(is_end, q + 30, p), ends_down),
+    }[form]
 
 
 def roof_planes(scene, building, x, y):
@@ -614,8 +574,7 @@ def weathered(scene, cover, along, down):
     """The albedo (n, 3) of a roof: panels of uneven age, and stains."""
     rng = scene.rng
     colours, panel, uneven, stretch, dirt = COVERS[cover]
-    colour = choose(rng, colours, scene.fashion[: len(colours)])
-    colour = vary(rng, colour, 0.08)
+    colour = vary(rng, choose(rng, colours, scene.fashion), 0.08)
     # Paint and tiles fade: most roofs are greyer than when they were new.
     colour = colour + (colour.mean() - colour) * rng.uniform(0, 0.6)
     sheet = np.floor(along / panel[0]).astype(int) % 64
@@ -644,8 +603,10 @@ def paint_roof(scene, building):
     else:
         rise = np.maximum(rise, 0) * rng.uniform(0.28, 0.65)
     scene.albedo[rows, cols] = albedo
-    scene.height[rows, cols] = building.eaves + rise
-    if building.form == "flat" and min(building.wings[0][2:]) > 4:
+    small = min(building.wings[0][2:]) < 4
+    eaves = rng.uniform(2, 2.8) if small else rng.uniform(2.8, 5.5)
+    scene.height[rows, cols] = eaves + rise
+    if building.form == "flat" and not small:
         furnish(scene, building)
 
 
@@ -658,7 +619,8 @@ def furnish(scene, building):
         dx, dy = rotated(angle, *at)
         sides = rng.choice([0.8, 1.2, 2.5]) * rng.uniform(0.8, 1.2, 2)
         thing = rectangle(building.x + dx, building.y + dy, angle, *sides)
-        block(scene, thing, sides.min(), vary(rng, CEMENT, 0.25))
+        if building.outline.contains(thing):
+            block(scene, thing, sides.min(), vary(rng, CEMENT, 0.25))
 
 
 def enclosures(scene):
@@ -670,7 +632,7 @@ def enclosures(scene):
     )
     colour, half = vary(rng, 0.9 * CEMENT, 0.12), 0.15
     if rng.random() < 0.35:
-        colour, half = scene.colour(LEAVES, 0.1), 0.5
+        colour, half = scene.colour("leaves", 0.1), 0.5
     for building in scene.buildings:
         if rng.random() > scene.style["walls"]:
             continue
@@ -678,6 +640,8 @@ def enclosures(scene):
         plot = plot.buffer(rng.uniform(1.5, 4), join_style="mitre")
         rest = plot.exterior.difference(taken)
         for part in getattr(rest, "geoms", [rest]):
+            # A gap for the gate; without it a ring would be filled, too.
+            part = substring(part, 0, part.length - 2)
             if part.length > 1:
                 wall = part.buffer(half, cap_style="flat", join_style="mitre")
                 block(scene, wall, rng.uniform(1, 2), colour)
@@ -687,14 +651,15 @@ def enclosures(scene):
 def cars(scene):
     """Put cars at the sides of the roads."""
     rng = scene.rng
-    houses = unary_union([b.outline for b in scene.buildings])
+    taken = unary_union([b.outline for b in scene.buildings])
     for _ in range(rng.integers(0, scene.style["cars"] + 1)):
         line, width, _ = scene.roads[rng.integers(len(scene.roads))]
         at = line.length / 2 + rng.uniform(-0.5, 0.5) * scene.extent
-        side = rng.choice([-1, 1])
-        x, y, angle = beside(line, at, side * (width / 2 - 1))
-        if houses.intersects(Point(x, y).buffer(2.4)):
+        away = rng.choice([-1, 1]) * (width / 2 - 1)
+        x, y, angle = beside(line, at, away)
+        if taken.intersects(Point(x, y).buffer(2.4)):
             continue
+        taken = taken.union(Point(x, y).buffer(2.4))
         body = vary(rng, CARS[rng.integers(len(CARS))], 0.05)
         block(scene, rectangle(x, y, angle, 4.3, 1.8), 0.8, body)
         block(scene, rectangle(x, y, angle, 2.6, 1.5), 0.4, GLASS)
@@ -727,10 +692,9 @@ def tree(scene, x, y, radius, top):
         crown[upper] = rise[upper]
         tint[upper] = rng.normal(1, 0.1)
     leaves = scene.clouds[window]
-    crown += 0.12 * leaves * (crown > 0)
     over = (crown > scene.height[window] + 0.1) & (crown > 0.3)
-    shade = tint * (0.6 + 0.45 * np.clip(crown / top, 0, 1) + 0.06 * leaves)
-    colour = scene.colour(LEAVES, 0.14) * shade[..., None]
+    shade = tint * (0.6 + 0.45 * np.clip(crown / top, 0, 1) + 0.08 * leaves)
+    colour = scene.colour("leaves", 0.14) * shade[..., None]
     scene.albedo[window][over] = colour[over]
     scene.height[window][over] = crown[over]
 
@@ -806,8 +770,7 @@ def light(scene):
 
 def developed(rng, picture):
     """Give a picture the exposure, colours and haze of one flight."""
-    exposure = rng.uniform(0.37, 0.58) / picture.mean()
-    picture = picture * min(exposure, 1.5)
+    picture = picture * min(rng.uniform(0.37, 0.58) / picture.mean(), 1.5)
     grey = picture.mean(axis=-1, keepdims=True)
     colour = (picture - grey) * rng.uniform(0.55, 1.2)
     middle = grey.mean()
@@ -830,19 +793,11 @@ def camera(scene, picture):
     picture = picture[edge:-edge, edge:-edge]
     picture = cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA)
     picture = developed(rng, picture)
-    grain = 0.8 * rng.normal(0, 1, (size, size, 1))
-    grain = grain + 0.4 * rng.normal(0, 1, picture.shape)
+    # Mostly the same in all colours.
+    grain = rng.normal(0, (0.8, 0.4, 0.4, 0.4), (size, size, 4))
+    grain = grain[..., :1] + grain[..., 1:]
     picture = picture + rng.uniform(0.003, 0.013) * grain
     return np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8)
-
-
-def rings_of(scene):
-    """Closed roof rings [[x, y], ...] in pixels, cut at the border."""
-    return [
-        np.round(piece.exterior.coords, 1).tolist()
-        for building in scene.buildings
-        for piece in pieces(scene, building)
-    ]
 
 
 def render(seed, number, size):
@@ -874,7 +829,12 @@ def render(seed, number, size):
     enclosures(scene)
     cars(scene)
     trees(scene)
-    return camera(scene, light(scene)), rings_of(scene)
+    rings = [
+        np.round(piece.exterior.coords, 1).tolist()
+        for building in scene.buildings
+        for piece in pieces(scene, building)
+    ]
+    return camera(scene, light(scene)), rings
 
 
 def write_scene(tree, number, picture, rings):
@@ -889,19 +849,15 @@ def write_scene(tree, number, picture, rings):
 def check(args):
     """Raise DataError for numbers that make no sense."""
     for name, least in {"scenes": 1, "size": 32, "seed": 0}.items():
-        value = getattr(args, name)
-        if value < least:
-            raise DataError(
-                f"--{name}: expected at least {least}, found {value}."
-            )
+        if (value := getattr(args, name)) < least:
+            raise DataError(f"--{name}: expected >= {least}, found {value}.")
 
 
 def parse(argv):
     """Read the command line."""
     parser = new_parser(
-        "The result is a folder of synthetic aerial pictures "
-        "(images/Folder_N.jpg) with the outlines of their roofs "
-        "(annotations/Folder_N.txt).",
+        "The result is a folder of synthetic aerial pictures, with outlines\n"
+        "of the roofs: images/Folder_N.jpg, annotations/Folder_N.txt.",
         [
             "python code/util/make_sample.py --overwrite",
             "python code/util/make_sample.py --out /tmp/scenes --scenes 8",

@@ -1,0 +1,157 @@
+"""Arrays from trees, and a cache that can be trusted."""
+
+import multiprocessing
+import os
+
+import numpy as np
+import pytest
+from conftest import make_tree
+
+from unet import dataset
+from unet.folders import DataError, find_samples
+from unet.images import read_image, write_png
+
+
+def no_progress(iterable, total, title):
+    return iterable
+
+
+def must_not_read(iterable, total, title):
+    raise AssertionError("the files were read again")
+
+
+def load(root, size=(32, 32), classes=("building",), progress=no_progress):
+    return dataset.load(find_samples(root), size, list(classes), progress)
+
+
+def test_arrays_hold_the_pixels_of_the_files(tmp_path):
+    tree = make_tree(tmp_path / "tree", 12)
+    data = load(tree)
+    assert data.X.shape == (12, 32, 32, 3)
+    assert data.X.dtype == data.Y.dtype == np.uint8
+    assert data.Y.shape == (12, 32, 32)
+    assert data.names == [f"Folder_{k}" for k in range(1, 13)]
+    for row, sample in enumerate(find_samples(tree)):
+        assert np.array_equal(data.X[row], read_image(sample.image))
+        union = np.zeros((32, 32), bool)
+        for path in sample.masks["building"]:
+            union |= read_image(path)[..., 0] > 0
+        assert np.array_equal(data.Y[row], union)
+
+
+def test_masks_stay_class_ids_at_another_size(tmp_path):
+    data = load(make_tree(tmp_path / "tree", 3, size=50), size=(32, 48))
+    assert data.X.shape == (3, 32, 48, 3)
+    assert set(np.unique(data.Y)) == {0, 1}
+    assert data.shapes == [[50, 50]] * 3
+    assert data.scale == pytest.approx(0.8)
+
+
+def test_classes_have_their_ids_and_shares(tmp_path):
+    tree = make_tree(tmp_path / "tree", 2, classes=["road", "roof"])
+    data = load(tree, classes=("road", "roof"))
+    assert set(np.unique(data.Y)) == {0, 1, 2}
+    shares = data.class_shares()
+    assert shares.sum() == pytest.approx(1)
+    assert shares[2] == pytest.approx((data.Y == 2).mean())
+
+
+def test_second_load_reads_no_file_and_is_equal(tmp_path):
+    tree = make_tree(tmp_path / "tree", 4)
+    first = load(tree)
+    second = load(tree, progress=must_not_read)
+    assert isinstance(second.X, np.memmap)
+    assert np.array_equal(first.X, second.X)
+    assert np.array_equal(first.Y, second.Y)
+    assert first.digest == second.digest
+
+
+@pytest.mark.parametrize("change", ["image", "mask added", "mask removed"])
+def test_a_changed_file_is_read_again(tmp_path, change):
+    tree = make_tree(tmp_path / "tree", 2)
+    before = load(tree)
+    folder = tree / "Folder_1"
+    if change == "image":
+        image = np.full((32, 32, 3), 7, np.uint8)
+        write_png(folder / "images" / "Folder_1.png", image)
+    elif change == "mask added":
+        write_png(folder / "masks" / "new.png", np.ones((32, 32), bool))
+    else:
+        for path in (folder / "masks").iterdir():
+            path.unlink()
+    after = load(tree)
+    assert before.digest != after.digest
+    assert not np.array_equal(before.X[0], after.X[0]) or not np.array_equal(
+        before.Y[0], after.Y[0]
+    )
+
+
+def test_settings_do_not_share_a_cache(tmp_path):
+    tree = make_tree(tmp_path / "tree", 2)
+    assert load(tree).X.shape[1] == 32
+    assert load(tree, size=(16, 16)).X.shape[1] == 16
+    assert load(tree, classes=("other",)).Y.max() == 0
+
+
+@pytest.mark.parametrize("file", ["X.npy", "Y.npy", "meta.json"])
+@pytest.mark.parametrize("damage", ["cut", "changed", "missing"])
+def test_a_damaged_cache_is_rebuilt(tmp_path, file, damage):
+    tree = make_tree(tmp_path / "tree", 2)
+    first = load(tree)
+    X = np.array(first.X)
+    (path,) = (tmp_path / "cache").glob(f"*/{file}")
+    content = path.read_bytes()
+    if damage == "cut":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "changed":
+        path.write_bytes(content[:-9] + bytes(9))
+    else:
+        path.unlink()
+    again = load(tree)
+    assert np.array_equal(again.X, X)
+    assert again.digest == first.digest
+
+
+def test_an_interrupted_build_leaves_no_cache(tmp_path):
+    tree = make_tree(tmp_path / "tree", 2)
+
+    def interrupted(iterable, total, title):
+        yield next(iter(iterable))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load(tree, progress=interrupted)
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def _digest_of(tree):
+    return load(tree).digest
+
+
+def test_processes_at_once_get_the_same_data(tmp_path):
+    tree = make_tree(tmp_path / "tree", 20)
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        digests = pool.map(_digest_of, [tree] * 6, chunksize=1)
+    assert len(set(digests)) == 1
+    assert len(os.listdir(tmp_path / "cache")) == 1
+
+
+def test_a_bad_mask_is_named(tmp_path):
+    tree = make_tree(tmp_path / "tree", 2)
+    wrong = tree / "Folder_2" / "masks" / "wrong.png"
+    write_png(wrong, np.ones((8, 9), bool))
+    with pytest.raises(DataError, match=r"wrong.png.*32 x 32.*9 x 8"):
+        load(tree)
+
+
+def test_unlabelled_trees_are_refused(tmp_path):
+    tree = tmp_path / "tree"
+    write_png(tree / "a" / "images" / "a.png", np.zeros((4, 4, 3), np.uint8))
+    with pytest.raises(DataError, match="masks"):
+        dataset.labelled(find_samples(tree), tree)
+
+
+@pytest.mark.parametrize("side", [0, 8, 100, 129])
+def test_sides_that_cannot_be_halved_are_refused(side):
+    with pytest.raises(DataError, match="multiple of 16"):
+        dataset.check_size((128, side))

@@ -1,0 +1,145 @@
+"""The network is the article's, and its file needs nothing but Keras."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+
+from unet.backend import keras
+from unet.contract import read_contract
+from unet.folders import DataError
+from unet.model import build_unet, convolutions, load, save
+
+layers = keras.layers
+TINY = {"size": (32, 32), "filters": 2}
+MEAN = {"mean": [0.4, 0.5, 0.6], "variance": [0.04, 0.05, 0.06]}
+
+
+def images(count=2, size=32):
+    rng = np.random.default_rng(0)
+    return rng.integers(0, 256, (count, size, size, 3), np.uint8)
+
+
+def kinds(model, kind):
+    return [layer for layer in model.layers if isinstance(layer, kind)]
+
+
+@pytest.mark.parametrize("centring", [{}, MEAN])
+def test_default_is_the_articles_network(centring):
+    model = build_unet(**centring)
+    assert convolutions(model) == 23
+    assert len(kinds(model, layers.Conv2DTranspose)) == 4
+    assert model.count_params() == 1_941_105
+    assert sum(w.numpy().size for w in model.trainable_weights) == 1_941_105
+    assert model.output_shape == (None, 128, 128, 1)
+    inner = [
+        layer
+        for layer in kinds(model, layers.Conv2D)
+        if layer.kernel_size == (3, 3)
+    ]
+    assert len(inner) == 18
+    for layer in inner:
+        assert layer.activation is keras.activations.elu
+        assert isinstance(layer.kernel_initializer, keras.initializers.HeNormal)
+    rates = [layer.rate for layer in kinds(model, layers.Dropout)]
+    assert rates == [0.1, 0.1, 0.2, 0.2, 0.3, 0.2, 0.2, 0.1, 0.1]
+    assert model.layers[-1].activation is keras.activations.sigmoid
+
+
+def test_input_is_centred_inside_the_network():
+    model = build_unet(**TINY, **MEAN)
+    first_convolution = kinds(model, layers.Conv2D)[0]
+    centred = keras.Model(model.inputs, first_convolution.input)
+    X = images()
+    expected = (X / 255 - MEAN["mean"]) / np.sqrt(MEAN["variance"])
+    assert np.allclose(centred.predict(X, verbose=0), expected, atol=1e-5)
+
+
+def test_more_classes_give_a_softmax():
+    probability = build_unet(classes=4, **TINY).predict(images(), verbose=0)
+    assert probability.shape == (2, 32, 32, 4)
+    assert np.allclose(probability.sum(axis=-1), 1, atol=1e-5)
+
+
+def test_batch_norm_follows_every_activation():
+    model = build_unet(batch_norm=True, **TINY)
+    norms = kinds(model, layers.BatchNormalization)
+    assert len(norms) == 18
+    assert {layer.momentum for layer in norms} == {0.9}
+    for layer in norms:
+        before = layer.input._keras_history.operation
+        assert before.activation is keras.activations.elu
+
+
+def test_residual_adds_one_shortcut_a_block_of_the_encoder():
+    model = build_unet(residual=True, **TINY)
+    assert len(kinds(model, layers.Add)) == 5
+    assert convolutions(model) == 23 + 5
+
+
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_depth_and_sides_may_differ(depth):
+    model = build_unet((64, 32), depth=depth, filters=2, dropout=[0.1, 0.2])
+    assert model.output_shape == (None, 64, 32, 1)
+    assert convolutions(model) == 2 * (2 * depth + 1) + 1 + depth
+    rates = [layer.rate for layer in kinds(model, layers.Dropout)]
+    assert rates[: depth + 1] == [0.1] + [0.2] * depth
+
+
+def test_wrong_size_is_refused():
+    with pytest.raises(DataError, match=r"size 100.*multiple of 16.*96 or 112"):
+        build_unet((100, 100))
+
+
+def test_saved_model_opens_with_plain_keras_and_predicts_the_same(tmp_path):
+    model = build_unet(**TINY, **MEAN)
+    model.compile("adam", "binary_crossentropy")
+    target = np.zeros((2, 32, 32, 1), np.uint8)
+    model.fit(images(), target, verbose=0)
+    path = tmp_path / "m.keras"
+    save(model, path, {"classes": ["building"]})
+    opened = keras.models.load_model(path, safe_mode=True)
+    assert not opened.compiled
+    expected = model.predict(images(), verbose=0)
+    assert np.array_equal(opened.predict(images(), verbose=0), expected)
+    assert np.array_equal(load(path).predict(images(), verbose=0), expected)
+    assert read_contract(path) == {"format": 1, "classes": ["building"]}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_default_model_file_is_small(tmp_path):
+    save(build_unet(**MEAN), tmp_path / "m.keras", {"classes": ["building"]})
+    assert (tmp_path / "m.keras").stat().st_size < 9_000_000
+
+
+def test_a_missing_model_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"none.keras.*found nothing"):
+        load(tmp_path / "none.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04 cut"])
+def test_what_is_no_model_is_told(tmp_path, content):
+    path = tmp_path / "m.keras"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"m.keras.*\.keras model"):
+        load(path)
+
+
+def test_a_model_without_contract_or_of_the_future_is_told(tmp_path):
+    path = tmp_path / "m.keras"
+    build_unet(**TINY).save(path)
+    with pytest.raises(DataError, match=r"made by code/train"):
+        load(path)
+    save(build_unet(**TINY), path, {"format": 2})
+    with pytest.raises(DataError, match=r"expected format 1, found 2"):
+        load(path)
+
+
+def test_a_damaged_model_is_told(tmp_path):
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("contract.json", json.dumps({"format": 1}))
+    with pytest.raises(DataError, match=r"m.keras: the model is damaged"):
+        load(path)

@@ -1,0 +1,103 @@
+"""Pictures show what they say."""
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import make_tree
+
+from unet import pictures
+from unet.folders import find_samples
+from unet.model import build_unet
+from unet.prediction import Prediction
+
+GREY = np.full((40, 40, 3), 90, np.uint8)
+
+
+def square(top, left, side):
+    ids = np.zeros((40, 40), np.uint8)
+    ids[top : top + side, left : left + side] = 1
+    return ids
+
+
+def test_overlay_tints_inside_outlines_and_leaves_the_rest():
+    picture = pictures.overlay(GREY, square(10, 10, 20))
+    colour = pictures.colour_of(1)
+    assert (picture[0, 0] == 90).all()
+    assert (picture[10, 10] == colour).all()
+    expected = np.rint(90 * 0.65 + colour * 0.35)
+    assert (picture[20, 20] == expected).all()
+    assert (GREY == 90).all()
+
+
+def test_overlay_of_nothing_is_the_image():
+    assert (pictures.overlay(GREY, np.zeros((40, 40), np.uint8)) == GREY).all()
+
+
+def test_errors_have_their_colours():
+    picture = pictures.errors(GREY, square(0, 0, 10), square(0, 5, 10))
+    assert tuple(picture[0, 0]) == pictures.MISSED
+    assert tuple(picture[0, 7]) == pictures.FOUND
+    assert tuple(picture[0, 12]) == pictures.INVENTED
+    assert tuple(picture[30, 30]) == (30, 30, 30)
+
+
+def test_one_class_is_white_and_several_are_colours():
+    assert set(np.unique(pictures.in_colour(square(0, 0, 5)))) == {0, 255}
+    two = square(0, 0, 5) + 2 * square(20, 20, 5)
+    assert tuple(pictures.in_colour(two)[0, 0]) == tuple(pictures.colour_of(1))
+    assert tuple(pictures.in_colour(two)[20, 20]) == tuple(
+        pictures.colour_of(2)
+    )
+
+
+def test_large_overlays_are_reduced(tmp_path):
+    image = np.zeros((100, 4000, 3), np.uint8)
+    ids = np.zeros((100, 4000), np.uint8)
+    pictures.write_overlay(tmp_path / "o.png", image, ids)
+    assert cv2.imread(str(tmp_path / "o.png")).shape == (50, 2000, 3)
+
+
+def prediction(number, known=True):
+    truth = square(5, 5, 10) if known else None
+    probability = np.zeros((40, 40, 1), np.float32)
+    return Prediction(f"a_{number}", GREY, truth, square(5, 8, 10), probability)
+
+
+def figures(tmp_path):
+    tree = make_tree(tmp_path / "tree", 3)
+    log = pd.DataFrame(
+        {"epoch": [0, 1], "loss": [1.0, 0.5], "val_loss": [2.0, 1.0]}
+    )
+    yield "samples", pictures.sample_grid(find_samples(tree), ["building"])
+    yield (
+        "sheet",
+        pictures.contact_sheet(
+            [prediction(k, k % 2 == 0) for k in range(5)], 7
+        ),
+    )
+    yield "curves", pictures.curves(log, ["loss"])
+    model = build_unet((32, 32), filters=2, depth=2)
+    yield "maps", pictures.feature_maps(model, GREY[:32, :32], most=3)
+
+
+@pytest.mark.filterwarnings("error::UserWarning:matplotlib")
+def test_every_figure_is_written_and_shows_something(tmp_path):
+    for name, figure in figures(tmp_path):
+        path = tmp_path / f"{name}.png"
+        pictures.save_figure(figure, path)
+        picture = cv2.imread(str(path))
+        assert min(picture.shape[:2]) > 100
+        assert picture.std() > 10
+
+
+def test_contact_sheet_names_images_and_what_colours_mean():
+    figure = pictures.contact_sheet([prediction(1), prediction(2, False)], 9)
+    texts = [text.get_text() for text in figure.findobj(match=_is_text)]
+    for expected in ("a_1", "a_2", "unknown", "found", "missed", "invented"):
+        assert expected in texts
+    assert "2 of 9 images" in texts
+
+
+def _is_text(artist):
+    return hasattr(artist, "get_text") and bool(artist.get_text())

@@ -1,0 +1,192 @@
+"""Batches, validation, and a run that can be broken off and gone on with."""
+
+import argparse
+
+import numpy as np
+import pytest
+from conftest import make_tree
+from test_dataset import load
+
+from unet import training
+from unet.backend import keras
+from unet.folders import DataError
+from unet.model import build_unet
+
+
+def arrays(count=10, side=16):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (count, side, side, 3), np.uint8)
+    return X, (X[..., 0] > 128).astype(np.uint8)
+
+
+def test_channel_statistics_are_those_of_numpy():
+    X, _ = arrays()
+    rows = [1, 4, 7]
+    mean, variance = training.channel_statistics(X, rows)
+    scaled = X[rows] / 255
+    assert mean == pytest.approx(scaled.mean(axis=(0, 1, 2)))
+    assert variance == pytest.approx(scaled.var(axis=(0, 1, 2)))
+
+
+def test_validation_takes_whole_groups():
+    groups = ["a"] * 8 + ["b"] * 2 + ["c"] * 10
+    fit, validation = training.split_validation(groups, 0.1, seed=0)
+    assert sorted([*fit, *validation]) == list(range(20))
+    assert {groups[i] for i in validation} == {"b"}
+    assert "b" not in {groups[i] for i in fit}
+
+
+def test_validation_of_one_group_is_refused():
+    with pytest.raises(DataError, match=r"validation 0.1.*1 group"):
+        training.split_validation(["a"] * 5, 0.1, seed=0)
+
+
+def test_batches_keep_images_and_labels_together():
+    X, Y = arrays()
+    batches = training.Batches(X, Y, np.array([2, 3, 5]), 2, seed=1)
+    for index in range(len(batches)):
+        x, y = batches[index]
+        assert x.dtype == y.dtype == np.uint8
+        assert np.array_equal(y[..., 0], x[..., 0] > 128)
+
+
+def test_small_sets_are_passed_over_until_an_epoch_has_enough_steps():
+    X, Y = arrays()
+    batches = training.Batches(X, Y, np.arange(10), 5, seed=1)
+    assert len(batches) == training.STEPS
+    assert np.bincount(batches.order).tolist() == [20] * 10
+    plain = training.Batches(X, Y, np.arange(10), 4)
+    assert [len(plain[i][0]) for i in range(len(plain))] == [4, 4, 2]
+
+
+def test_each_epoch_has_its_own_order_whatever_came_before():
+    X, Y = arrays()
+    batches = training.Batches(X, Y, np.arange(10), 5, seed=1)
+    first = batches.order.copy()
+    batches.on_epoch_end()
+    second = batches.order.copy()
+    assert not np.array_equal(first, second)
+    later = training.Batches(X, Y, np.arange(10), 5, seed=1)
+    later.start_at(1)
+    assert np.array_equal(later.order, second)
+
+
+def test_bar_metrics_are_right_for_probabilities_below_one():
+    truth = np.array([[[[1], [1], [0], [0]]]])
+    probability = np.array([[[[0.9], [0.2], [0.6], [0.1]]]])
+    mean, building = training.metrics(["building"])
+    for metric in (mean, building):
+        metric.update_state(truth, probability)
+    assert float(building.result()) == pytest.approx(1 / 3)
+    assert float(mean.result()) == pytest.approx((1 / 3 + 1 / 3) / 2)
+    assert building.name == "building_iou"
+
+
+def test_bar_metrics_of_several_classes():
+    truth = np.array([[0, 1, 2, 2]])[..., None]
+    probability = np.eye(3)[[[0, 1, 2, 1]]]
+    mean, foreground = training.metrics(["road", "roof"])
+    for metric in (mean, foreground):
+        metric.update_state(truth, probability)
+    assert float(mean.result()) == pytest.approx((1 + 0.5 + 0.5) / 3)
+    assert float(foreground.result()) == pytest.approx(0.5)
+
+
+ARGS = argparse.Namespace(epochs=3, data="/secret/place", seed=1)
+
+
+class Killed(Exception):
+    pass
+
+
+def run_training(tmp_path, name, kill_after=None, patience=99, epochs=3):
+    """Train a tiny network; returns (weights, keeper)."""
+    tree = tmp_path / "tree"
+    data = load(tree if tree.exists() else make_tree(tree, 8))
+    run = tmp_path / name
+    run.mkdir(exist_ok=True)
+    keras.utils.set_random_seed(1)
+    model = build_unet((32, 32), filters=2, depth=2)
+    model.compile(
+        "adam",
+        loss=training.loss(data.classes),
+        metrics=training.metrics(data.classes),
+    )
+    batches = training.Batches(data.X, data.Y, np.arange(6), 3, seed=1)
+    contract = training.contract(data, ARGS, None, None)
+    keeper = training.Keeper(model, run, contract, data.classes, patience)
+    first = keeper.resume(batches)
+
+    def kill(epoch, logs=None):
+        if epoch == kill_after:
+            raise Killed
+
+    try:
+        model.fit(
+            batches,
+            validation_data=training.Batches(data.X, data.Y, [6, 7], 2),
+            initial_epoch=first,
+            epochs=epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[
+                keras.callbacks.LambdaCallback(on_epoch_begin=kill),
+                *keeper.callbacks(),
+            ],
+        )
+    except Killed:
+        pass
+    return model.get_weights(), keeper
+
+
+def equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_two_runs_end_in_identical_weights(tmp_path):
+    first, _ = run_training(tmp_path, "a")
+    second, _ = run_training(tmp_path, "b")
+    assert equal(first, second)
+
+
+def test_a_resumed_run_equals_one_that_was_never_killed(tmp_path):
+    whole, whole_keeper = run_training(tmp_path, "whole", epochs=4)
+    run_training(tmp_path, "broken", kill_after=2, epochs=4)
+    resumed, keeper = run_training(tmp_path, "broken", epochs=4)
+    assert equal(whole, resumed)
+    assert keeper.log().equals(whole_keeper.log())
+    assert len(keeper.log()) == 4
+
+
+def test_an_epoch_that_was_logged_but_not_saved_is_forgotten(tmp_path):
+    _, keeper = run_training(tmp_path, "a", epochs=2)
+    row = keeper.log_path.read_text().splitlines()[-1]
+    with keeper.log_path.open("a") as file:
+        file.write(row.replace("1,", "2,", 1) + "\n")
+    _, again = run_training(tmp_path, "a", epochs=3)
+    assert again.log()["epoch"].tolist() == [0, 1, 2]
+
+
+def test_best_weights_are_saved_and_come_back(tmp_path):
+    weights, keeper = run_training(tmp_path, "a")
+    values = keeper.log()["val_building_iou"]
+    assert keeper.best_epoch == values.argmax()
+    saved = keras.models.load_model(keeper.best_path)
+    assert equal(weights, saved.get_weights())
+
+
+def test_training_stops_when_patience_is_at_its_end(tmp_path):
+    _, keeper = run_training(tmp_path, "a", patience=1, epochs=50)
+    values = keeper.log()["val_building_iou"].tolist()
+    assert len(values) < 50
+    assert values[-1] <= max(values[:-1])
+    assert all(b > a for a, b in zip(values, values[1:-1], strict=False))
+
+
+def test_contract_tells_no_places(tmp_path):
+    data = load(make_tree(tmp_path / "tree", 2))
+    contract = training.contract(data, ARGS, [0.5] * 3, [0.1] * 3)
+    assert "secret" not in str(contract)
+    assert contract["classes"] == ["building"]
+    assert contract["size"] == [32, 32]
+    assert contract["training"] == {"epochs": 3, "seed": 1}
