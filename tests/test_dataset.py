@@ -1,12 +1,11 @@
 """Arrays from trees, and a cache that can be trusted."""
 
 import multiprocessing
-import os
 
 import numpy as np
 import pytest
-from conftest import make_tree
 
+from conftest import make_tree
 from unet import dataset
 from unet.folders import DataError, find_samples
 from unet.images import read_image, write_png
@@ -133,7 +132,7 @@ def test_processes_at_once_get_the_same_data(tmp_path):
     with multiprocessing.get_context("spawn").Pool(3) as pool:
         digests = pool.map(_digest_of, [tree] * 6, chunksize=1)
     assert len(set(digests)) == 1
-    assert len(os.listdir(tmp_path / "cache")) == 1
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_a_bad_mask_is_named(tmp_path):

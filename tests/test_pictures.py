@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import make_tree
 
+from conftest import make_tree
 from unet import pictures
 from unet.folders import find_samples
 from unet.model import build_unet

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import make_tree
 
+from conftest import make_tree
 from unet.folders import Sample, find_samples
 from unet.images import read_image, write_png
 from unet.model import build_unet

@@ -324,20 +324,21 @@ def draw_curves(epoch=None, logs=None):
 
 
 started = time.monotonic()
-model.fit(
-    batches,
-    validation_data=validation,
-    initial_epoch=first,
-    epochs=first if keeper.worn_out else 1 if args.dry_run else args.epochs,
-    steps_per_epoch=1 if args.dry_run else None,
-    validation_steps=1 if args.dry_run else None,
-    shuffle=False,  # the batches do, in an order that can be resumed
-    callbacks=[
-        *keeper.callbacks(),
-        keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
-    ],
-    verbose=cli.verbosity(args.quiet),
-)
+with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
+    model.fit(
+        batches,
+        validation_data=validation,
+        initial_epoch=first,
+        epochs=first if keeper.worn_out else 1 if args.dry_run else args.epochs,
+        steps_per_epoch=1 if args.dry_run else None,
+        validation_steps=1 if args.dry_run else None,
+        shuffle=False,  # the batches do, in an order that can be resumed
+        callbacks=[
+            *keeper.callbacks(),
+            keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
+        ],
+        verbose=cli.verbosity(args.quiet),
+    )
 seconds = time.monotonic() - started
 print(f"best epoch: {keeper.best_epoch + 1} of {len(keeper.log())}")
 cli.show(run / "curves.png")

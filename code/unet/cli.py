@@ -11,6 +11,7 @@ import math
 import os
 import shutil
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from tqdm import tqdm
@@ -121,7 +122,7 @@ def one_line_errors():
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(0)
         if isinstance(error, KeyboardInterrupt):
-            print("\nInterrupted.", file=sys.stderr)
+            print(f"\nInterrupted. {error}".rstrip(), file=sys.stderr)
             raise SystemExit(130)
         line = explain(error)
         if line is None:
@@ -131,6 +132,15 @@ def one_line_errors():
         raise SystemExit(2)
 
     sys.excepthook = hook
+
+
+@contextmanager
+def when_interrupted(advice):
+    """What to tell a user who presses Ctrl-C in here."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(advice) from None
 
 
 def run(main):

@@ -1,0 +1,183 @@
+"""The training script as its user runs it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from conftest import assert_refused, make_tree, run_script
+from unet.backend import keras
+from unet.contract import read_contract
+
+TRAIN = "train/train_unet.py"
+SMALL = ["--size", 32, "--filters", 2, "--batch-size", 4, "--quiet"]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    make_tree(root / "train", 12, seed=1)
+    make_tree(root / "test", 3, seed=2)
+    return root
+
+
+def train(data, cwd, *options):
+    return run_script(
+        TRAIN, data, *SMALL, "--model", "my.keras", *options, cwd=cwd
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    """A finished run of three epochs: (directory, process)."""
+    cwd = tmp_path_factory.mktemp("trained")
+    result = train(data, cwd, "--epochs", 3, "--out", "run")
+    assert result.returncode == 0, result.stderr
+    return cwd, result
+
+
+def test_a_run_leaves_everything_it_promises(trained):
+    cwd, _ = trained
+    assert sorted(path.name for path in (cwd / "run").iterdir()) == [
+        "curves.png",
+        "features.png",
+        "log.csv",
+        "predictions.png",
+        "samples.png",
+        "settings.json",
+        "summary.json",
+        "unet.keras",
+    ]
+    log = pd.read_csv(cwd / "run" / "log.csv")
+    assert {"loss", "mean_iou", "building_iou", "val_building_iou"} <= set(log)
+    assert len(log) == 3
+
+
+def test_terminal_tells_the_data_and_the_scores_and_nothing_else(trained):
+    _, result = trained
+    assert "12 images" in result.stdout
+    assert "23 convolutional layers" in result.stdout
+    assert "building IoU" in result.stdout
+    assert result.stderr == ""
+
+
+def test_model_is_copied_and_knows_itself(trained, data):
+    cwd, _ = trained
+    assert (cwd / "my.keras").read_bytes() == (
+        cwd / "run" / "unet.keras"
+    ).read_bytes()
+    contract = read_contract(cwd / "my.keras")
+    assert contract["classes"] == ["building"]
+    assert contract["size"] == [32, 32]
+    assert contract["scores"]["images"] == 3
+    assert contract["training"]["epochs"] == 3
+    assert str(data) not in json.dumps(contract)
+    summary = json.loads((cwd / "run" / "summary.json").read_text())
+    assert summary["scores"] == contract["scores"]
+    assert summary["images"] == {"training": 11, "validation": 1, "test": 3}
+
+
+def test_the_same_command_gives_the_same_weights(trained, data, tmp_path):
+    cwd, _ = trained
+    result = train(data, tmp_path, "--epochs", 3, "--out", "run")
+    assert result.returncode == 0, result.stderr
+    first, second = (
+        keras.models.load_model(place / "my.keras").get_weights()
+        for place in (cwd, tmp_path)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert (cwd / "run" / "log.csv").read_text() == (
+        tmp_path / "run" / "log.csv"
+    ).read_text()
+
+
+def test_old_model_is_kept_unless_told_otherwise(data, tmp_path):
+    (tmp_path / "my.keras").write_text("precious")
+    train(data, tmp_path, "--epochs", 1, "--out", "first")
+    kept = tmp_path / "my.before-first.keras"
+    assert kept.read_text() == "precious"
+    kept.unlink()
+    train(data, tmp_path, "--epochs", 1, "--out", "second", "--overwrite")
+    assert not list(tmp_path.glob("*before*"))
+
+
+def test_dry_run_does_everything_once_and_leaves_the_model_alone(
+    data, tmp_path
+):
+    result = train(data, tmp_path, "--dry-run", "--epochs", 9)
+    assert result.returncode == 0, result.stderr
+    (run,) = (tmp_path / "runs").iterdir()
+    assert len(pd.read_csv(run / "log.csv")) == 1
+    assert (run / "predictions.png").exists()
+    assert not (tmp_path / "my.keras").exists()
+
+
+def test_several_classes_train_a_softmax(tmp_path):
+    make_tree(tmp_path / "train", 6, classes=["road", "roof"])
+    make_tree(tmp_path / "test", 2, seed=2, classes=["road", "roof"])
+    result = train(tmp_path, tmp_path, "--epochs", 1)
+    assert result.returncode == 0, result.stderr
+    assert "road IoU" in result.stdout
+    contract = read_contract(tmp_path / "my.keras")
+    assert contract["classes"] == ["road", "roof"]
+    model = keras.models.load_model(tmp_path / "my.keras")
+    assert model.output_shape[-1] == 3
+
+
+def test_groups_of_the_split_are_kept_together(tmp_path):
+    make_tree(tmp_path / "train", 12)
+    table = pd.DataFrame(
+        {
+            "name": [f"Folder_{k}" for k in range(1, 13)],
+            "group": ["a", "b", "c", "d"] * 3,
+        }
+    )
+    table.to_csv(tmp_path / "split.csv", index=False)
+    result = train(tmp_path, tmp_path, "--dry-run", "--validation", 0.2)
+    assert result.returncode == 0, result.stderr
+    assert "9 images to learn from, 3 to validate, 4 groups" in result.stdout
+
+
+def test_article_normalisation_has_no_centring_layer(data, tmp_path):
+    train(
+        data, tmp_path, "--epochs", 1, "--normalisation", "article"
+    ).check_returncode()
+    model = keras.models.load_model(tmp_path / "my.keras")
+    kinds = {type(layer).__name__ for layer in model.layers}
+    assert "Normalization" not in kinds
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["nowhere"], ["nowhere", "found nothing"]),
+        (["--size", 100], ["100", "multiple of 16", "96 or 112"]),
+        (["--validation", 2], ["--validation", "0 to 1"]),
+        (["--resume", "nowhere"], ["nowhere", "settings"]),
+        (["--group", "["], ["[", "regular expression"]),
+        (["--typo"], ["--typo"]),
+    ],
+)
+def test_bad_options_are_told_in_one_line(data, tmp_path, options, words):
+    place = [] if options == ["nowhere"] else [data]
+    result = run_script(TRAIN, *place, *options, cwd=tmp_path)
+    assert_refused(result, *words)
+    assert list(tmp_path.glob("runs/*/unet.keras")) == []
+
+
+def test_a_damaged_test_mask_is_told_before_training(tmp_path):
+    make_tree(tmp_path / "train", 6)
+    make_tree(tmp_path / "test", 2)
+    bad = tmp_path / "test" / "Folder_2" / "masks" / "Folder_2_mask_1.png"
+    bad.write_bytes(bad.read_bytes()[:40])
+    result = train(tmp_path, tmp_path)
+    assert_refused(result, bad.name)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_used_run_directory_is_refused(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").write_text("mine")
+    assert_refused(train(data, tmp_path, "--out", "run"), "run", "exists")
+    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
