@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import CODE, contents, make_tree
 
+from conftest import CODE, contents, make_tree
 from unet.folders import (
     DEFAULT_CLASS,
     DataError,
@@ -191,7 +191,7 @@ def test_bad_rules_for_groups_are_refused(tmp_path):
 
 # Shows a bug: the group is None, and all such names are one group.
 def test_bracket_that_takes_no_part_in_the_match_gives_no_group():
-    with pytest.raises(DataError, match="gives no group to 1 of 2.*b1"):
+    with pytest.raises(DataError, match=r"gives no group to 1 of 2.*b1"):
         group_names(["ab2", "b1"], "(a)?b")
 
 
@@ -311,7 +311,8 @@ def test_replacing_keeps_the_old_file_when_writing_fails(tmp_path):
             temporary.write_text("half")
             raise KeyboardInterrupt
 
-    pytest.raises(KeyboardInterrupt, fail)
+    with pytest.raises(KeyboardInterrupt):
+        fail()
     assert contents(tmp_path) == {"a.txt": b"old"}
 
 

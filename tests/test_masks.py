@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import shapely
-from conftest import REAL, needs_real_data, write_sample
 
+from conftest import REAL, needs_real_data, write_sample
 from unet.annotations import read_article_text
 from unet.folders import DataError, read_sample
 from unet.images import write_png

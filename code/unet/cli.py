@@ -88,10 +88,9 @@ def progress_bar(quiet):
 
 
 def short_path(path):
-    """A path as one would type it: relative to here if it lies below."""
+    """A path as one would type it here: the shorter of its two forms."""
     path = Path(path).resolve()
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return min(str(path), os.path.relpath(path), key=len)
 
 
 def explain(error):

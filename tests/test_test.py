@@ -1,0 +1,189 @@
+"""test.py: images and a model to masks, as its user runs it."""
+
+import json
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+
+from conftest import assert_refused, make_tree, run_script
+from unet.folders import find_samples
+from unet.images import read_image, read_mask, write_png
+from unet.model import build_unet, load, save
+from unet.prediction import predict
+
+TEST = "test/test.py"
+
+
+def make_model(path, classes=("building",)):
+    model = build_unet((32, 32), len(classes) + 1, filters=2, depth=2)
+    save(model, path, {"classes": list(classes), "size": [32, 32]})
+    return path
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A directory with a model, a tree, and photos of several sizes."""
+    root = tmp_path_factory.mktemp("place")
+    make_model(root / "m.keras")
+    make_tree(root / "tree", 3, size=40)
+    rng = np.random.default_rng(0)
+    for name, shape in {"wide": (20, 70, 3), "small": (9, 5, 3)}.items():
+        write_png(
+            root / "photos" / f"{name}.png",
+            rng.integers(0, 256, shape).astype(np.uint8),
+        )
+    return root
+
+
+def predict_in(place, *arguments):
+    return run_script(TEST, *arguments, "--model", "m.keras", cwd=place)
+
+
+def test_masks_are_the_thresholded_network_at_the_images_size(place):
+    result = predict_in(place, "photos", "--out", "photos_out")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    model = load(place / "m.keras")
+    for name in ("wide", "small"):
+        image = read_image(place / "photos" / f"{name}.png")
+        mask = cv2.imread(
+            str(place / "photos_out" / f"{name}.png"), cv2.IMREAD_UNCHANGED
+        )
+        (probability,) = predict(model, [image])
+        expected = np.where(probability[..., 0] >= 0.5, 255, 0)
+        assert mask.shape == image.shape[:2]
+        assert (mask != expected).mean() < 0.001
+        overlay = read_image(place / "photos_out" / f"{name}_overlay.png")
+        assert overlay.shape == image.shape
+    assert (place / "photos_out" / "contact_sheet.png").exists()
+    assert not (place / "photos_out" / "scores.json").exists()
+
+
+def test_scores_are_those_of_the_written_masks(place):
+    result = predict_in(place, "tree", "--out", "tree_out")
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((place / "tree_out" / "scores.json").read_text())
+    tp = fp = fn = 0
+    for sample in find_samples(place / "tree"):
+        predicted = read_mask(place / "tree_out" / f"{sample.name}.png")
+        truth = np.zeros((40, 40), bool)
+        for path in sample.masks["building"]:
+            truth |= read_mask(path)
+        tp += int((truth & predicted).sum())
+        fp += int((~truth & predicted).sum())
+        fn += int((truth & ~predicted).sum())
+    one = scores["classes"]["building"]
+    assert (one["pixels"]["tp"], one["pixels"]["fp"]) == (tp, fp)
+    assert one["iou"] == pytest.approx(tp / (tp + fp + fn))
+    assert f"{one['iou']:.4f}" in result.stdout
+    assert len(scores["per_image"]) == 3
+
+
+def test_threshold_moves_the_masks(place):
+    for threshold, value in ((0, 255), (1, 0)):
+        out = f"threshold_{threshold}"
+        predict_in(
+            place, "photos", "--threshold", threshold, "--out", out
+        ).check_returncode()
+        mask = read_image(place / out / "wide.png")
+        assert (mask == value).all()
+
+
+def test_a_sample_directory_and_files_may_be_mixed(place):
+    result = predict_in(
+        place, "tree/Folder_2", "photos/wide.png", "--out", "mixed"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (place / "mixed" / "Folder_2.png").exists()
+    assert (place / "mixed" / "wide.png").exists()
+
+
+def test_several_classes_get_a_mask_each(place):
+    make_model(place / "two.keras", ["road", "roof"])
+    result = run_script(
+        TEST, "photos", "--model", "two.keras", "--out", "two", cwd=place
+    )
+    assert result.returncode == 0, result.stderr
+    road, roof = (
+        read_mask(place / "two" / f"wide_{name}.png")
+        for name in ("road", "roof")
+    )
+    assert not (road & roof).any()
+
+
+def test_existing_results_are_not_replaced_unless_told(place):
+    out = place / "again"
+    out.mkdir()
+    (out / "wide.png").write_text("mine")
+    result = predict_in(place, "photos", "--out", "again")
+    assert_refused(result, "wide.png", "exists", "--overwrite")
+    assert (out / "wide.png").read_text() == "mine"
+    assert len(list(out.iterdir())) == 1
+    result = predict_in(place, "photos", "--out", "again", "--overwrite")
+    assert result.returncode == 0, result.stderr
+    assert read_mask(out / "wide.png").shape == (20, 70)
+
+
+def test_a_model_for_other_classes_is_refused(place):
+    make_model(place / "road.keras", ["road"])
+    result = run_script(
+        TEST, "tree", "--model", "road.keras", "--out", "no", cwd=place
+    )
+    assert_refused(result, "road.keras", "made for road", "building")
+    assert not (place / "no").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing_here"], ["nothing_here"]),
+        (["nothing.png"], ["nothing.png"]),
+        (["photos/wide.png", "photos/wide.png"], ["wide.png", "same name"]),
+        (["--threshold", "2"], ["--threshold", "0 to 1"]),
+    ],
+)
+def test_bad_arguments_are_told_in_one_line(place, arguments, words):
+    assert_refused(predict_in(place, *arguments, "--out", "no"), *words)
+    assert not (place / "no").exists()
+
+
+def test_no_model_is_told(place):
+    (place / "text.keras").write_text("not a model")
+    for name, word in (("none.keras", "nothing"), ("text.keras", "another")):
+        result = run_script(TEST, "photos", "--model", name, cwd=place)
+        assert_refused(result, name, word)
+
+
+def test_a_damaged_image_is_named_and_leaves_no_half_result(place, tmp_path):
+    shutil.copy(place / "m.keras", tmp_path)
+    data = (place / "photos" / "wide.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(data[: len(data) // 2])
+    result = predict_in(tmp_path, "cut.png", "--out", "out")
+    assert_refused(result, "cut.png", "truncated")
+    assert not (tmp_path / "out" / "cut.png").exists()
+
+
+def test_names_that_would_collide_are_refused(place, tmp_path):
+    shutil.copy(place / "m.keras", tmp_path)
+    image = np.zeros((4, 4, 3), np.uint8)
+    write_png(tmp_path / "in" / "a.png", image)
+    write_png(tmp_path / "in" / "a_overlay.png", image)
+    result = predict_in(tmp_path, "in", "--out", "out")
+    assert_refused(result, "name")
+
+
+def test_inputs_are_not_touched(place):
+    before = {
+        path: path.read_bytes()
+        for path in (place / "tree").rglob("*")
+        if path.is_file()
+    }
+    predict_in(place, "tree", "--out", "untouched").check_returncode()
+    after = {
+        path: path.read_bytes()
+        for path in (place / "tree").rglob("*")
+        if path.is_file()
+    }
+    assert before == after
