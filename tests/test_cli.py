@@ -1,0 +1,100 @@
+"""What every script does alike."""
+
+import errno
+import re
+import subprocess
+import sys
+
+import pytest
+
+from conftest import CODE, ROOT, assert_refused, run_script
+from unet import cli
+from unet.folders import DataError
+
+SCRIPTS = sorted(
+    str(path.relative_to(CODE))
+    for path in CODE.glob("*/*.py")
+    if path.parent.name in ("util", "train", "test")
+)
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_teaches(script, tmp_path):
+    result = run_script(script, "--help", cwd=tmp_path)
+    assert result.returncode == 0
+    assert "The result is" in result.stdout
+    assert "(default: " in result.stdout
+    examples = re.findall(r"^  (python code/\S+)", result.stdout, re.M)
+    assert len(examples) >= 2
+    for example in examples:
+        assert (ROOT / example.split()[1]).exists()
+    assert "None" not in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_unknown_options_are_told_in_one_line(script, tmp_path):
+    result = run_script(script, "--no-such-option", cwd=tmp_path)
+    assert_refused(result, "--no-such-option", "--help")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_does_not_load_tensorflow(script, tmp_path):
+    check = (
+        "import sys, runpy\n"
+        f"sys.argv = ['x', '--help']\n"
+        f"try: runpy.run_path({str(CODE / script)!r}, run_name='__main__')\n"
+        "except SystemExit: pass\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "assert 'keras' not in sys.modules\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", check],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+
+
+def run_code(code, tmp_path):
+    path = tmp_path / "script.py"
+    path.write_text(f"from unet import cli\n{code}\ncli.run(main)\n")
+    return subprocess.run(
+        [sys.executable, path], capture_output=True, text=True, check=False
+    )
+
+
+def test_our_own_errors_keep_their_traceback(tmp_path):
+    result = run_code("def main(): 1 / 0", tmp_path)
+    assert result.returncode == 1
+    assert "ZeroDivisionError" in result.stderr
+
+
+def test_interruption_ends_with_130(tmp_path):
+    result = run_code("def main(): raise KeyboardInterrupt", tmp_path)
+    assert result.returncode == 130
+    assert result.stderr.strip() == "Interrupted."
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    code = "def main():\n    open('/dev/full', 'w').write('x' * 9**6)"
+    result = run_code(code, tmp_path)
+    assert_refused(result, "no space left")
+
+
+def test_errors_are_explained():
+    assert cli.explain(DataError("a.png: bad")) == "a.png: bad"
+    missing = FileNotFoundError(errno.ENOENT, "No such file", "b.png")
+    assert cli.explain(missing) == "b.png: No such file."
+    hdf5 = OSError("Can't write data (file write failed: errno = 28, ...)")
+    assert "no space left" in cli.explain(hdf5)
+    assert cli.explain(KeyError("x")) is None
+
+
+def test_numbers_have_limits():
+    parse = cli.number(int, 1, 5)
+    assert parse("5") == 5
+    with pytest.raises(Exception, match="1 to 5"):
+        parse("6")
+    with pytest.raises(Exception, match="1 or more"):
+        cli.number(float, 1)("0.5")
