@@ -239,6 +239,12 @@ def test_one_huge_group_does_not_swallow_the_training_data():
         assert not taken[:90].any()
 
 
+def test_a_group_is_taken_that_fills_more_than_it_overshoots():
+    groups = ["a"] * 6 + ["b"] * 4
+    counts = {take_groups(groups, 0.5, seed).sum() for seed in range(20)}
+    assert counts == {4, 6}
+
+
 def test_choice_depends_on_the_seed_alone():
     names = [f"Folder_{i}" for i in range(1, 31)]
     first = take_groups(names, 0.3, 7)

@@ -304,3 +304,9 @@ def test_the_images_border_is_a_contour():
     expected = np.ones((5, 5), bool)
     expected[1:4, 1:4] = False
     np.testing.assert_array_equal(boundary(np.ones((5, 5), bool), 1), expected)
+
+
+def test_distance_from_the_contour_counts_diagonal_steps():
+    mask = np.ones((5, 5), bool)
+    mask[0, 0] = False
+    assert boundary(np.pad(mask, 3, mode="edge"), 1)[4, 4]

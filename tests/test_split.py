@@ -152,6 +152,11 @@ def field(seed):
     return np.clip(np.array([120, 110, 80]) + noise, 0, 255).astype(np.uint8)
 
 
+def plain(grey):
+    """An empty picture, of which a hash knows nothing."""
+    return np.full((64, 64, 3), grey, np.uint8)
+
+
 def test_near_copies_on_both_sides_are_refused_but_not_like_fields(tmp_path):
     root = tmp_path / "tree"
     pictures = {
@@ -160,7 +165,9 @@ def test_near_copies_on_both_sides_are_refused_but_not_like_fields(tmp_path):
         "a_brighter": scene(3), "b_brighter": scene(3) + 5,
         "a_smaller": scene(4), "b_smaller": cv2.resize(scene(4), (48, 48),
             interpolation=cv2.INTER_AREA),
+        "a_cropped": scene(10), "b_cropped": scene(10)[1:-1, 1:-1],
         "a_field": field(5), "b_field": field(6),
+        "a_plain": plain(90), "b_plain": plain(120),
         "a_other": scene(7), "b_other": scene(8),
         # On one side both may lie.
         "a_again": scene(9), "a_again_too": scene(9),
@@ -174,8 +181,8 @@ def test_near_copies_on_both_sides_are_refused_but_not_like_fields(tmp_path):
     write_table(tmp_path / "given.csv", "name,split", rows)
     result = split(tmp_path, "--from", "given.csv")
     pairs = [f"a_{what} = b_{what}" for what in
-             ("same", "jpeg", "brighter", "smaller")]  # fmt: skip
-    assert_refused(result, "(4 pairs, train = test)", *pairs)
+             ("same", "jpeg", "brighter", "smaller", "cropped")]  # fmt: skip
+    assert_refused(result, "(5 pairs, train = test)", *pairs)
     assert not (tmp_path / "out").exists()
 
 

@@ -32,7 +32,7 @@ def test_channel_statistics_are_those_of_numpy():
 
 def test_validation_takes_whole_groups():
     groups = ["a"] * 8 + ["b"] * 2 + ["c"] * 10
-    fit, validation = training.split_validation(groups, 0.1, seed=0)
+    fit, validation = training.split_validation(groups, 0.1)
     assert sorted([*fit, *validation]) == list(range(20))
     assert {groups[i] for i in validation} == {"b"}
     assert "b" not in {groups[i] for i in fit}
@@ -40,7 +40,7 @@ def test_validation_takes_whole_groups():
 
 def test_validation_of_one_group_is_refused():
     with pytest.raises(DataError, match=r"validation 0.1.*1 group"):
-        training.split_validation(["a"] * 5, 0.1, seed=0)
+        training.split_validation(["a"] * 5, 0.1)
 
 
 def test_batches_keep_images_and_labels_together():
@@ -110,7 +110,7 @@ def run_training(tmp_path, name, kill_after=None, patience=99, epochs=3):
     keras.utils.set_random_seed(1)
     model = build_unet((32, 32), filters=2, depth=2)
     model.compile(
-        "adam",
+        training.optimizer(0.001),
         loss=training.loss(data.classes),
         metrics=training.metrics(data.classes),
     )
@@ -173,6 +173,18 @@ def test_best_weights_are_saved_and_come_back(tmp_path):
     assert keeper.best_epoch == values.argmax()
     saved = keras.models.load_model(keeper.best_path)
     assert equal(weights, saved.get_weights())
+
+
+def test_what_is_saved_is_what_was_validated(tmp_path):
+    _, keeper = run_training(tmp_path, "a")
+    saved = keras.models.load_model(keeper.best_path)
+    saved.compile(loss="mse", metrics=training.metrics(["building"]))
+    data = load(tmp_path / "tree")
+    result = saved.evaluate(
+        training.Batches(data.X, data.Y, [6, 7], 2), verbose=0, return_dict=True
+    )
+    best = keeper.log()["val_building_iou"].max()
+    assert result["building_iou"] == pytest.approx(best, abs=1e-4)
 
 
 def test_training_stops_when_patience_is_at_its_end(tmp_path):

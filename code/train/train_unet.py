@@ -223,9 +223,7 @@ from unet.backend import keras
 keras.utils.set_random_seed(args.seed)
 rule = args.group or cli.recorded_groups(args.data)
 groups = group_names(train.names, rule)
-fit_rows, validation_rows = training.split_validation(
-    groups, args.validation, args.seed
-)
+fit_rows, validation_rows = training.split_validation(groups, args.validation)
 print(
     f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
     f"validate, {len(set(groups))} groups"
@@ -285,13 +283,15 @@ print(
 #
 # **Binary cross-entropy** asks for honest probabilities: being wrong costs
 # more the surer the network was. **Adam** adapts the step of every single
-# weight. Two kinds of IoU are watched: of the buildings, and the mean of
-# buildings and background. The mean is always the higher one, because the
-# background is large and easy.
+# weight, and keeps a running mean of the weights besides: single steps are
+# noisy, their mean is calm. The mean is what is validated and saved. Two kinds
+# of IoU are watched: of the buildings, and the mean of buildings and
+# background. The latter is always higher, because the background is large and
+# easy.
 
 # %%
 model.compile(
-    optimizer=keras.optimizers.Adam(args.learning_rate),
+    optimizer=training.optimizer(args.learning_rate),
     loss=training.loss(classes),
     metrics=training.metrics(classes),
 )

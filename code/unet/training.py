@@ -38,13 +38,15 @@ def channel_statistics(X, rows):
     return mean.tolist(), variance.tolist()
 
 
-def split_validation(groups, share, seed):
+def split_validation(groups, share):
     """Choose the rows that validate, whole groups at a time.
+
+    The choice is the same for every seed of a training, so that runs can be
+    compared.
 
     Args:
         groups: one group per row.
         share: of the rows.
-        seed: of the choice.
 
     Returns:
         (training rows, validation rows): int arrays.
@@ -52,7 +54,7 @@ def split_validation(groups, share, seed):
     Raises:
         DataError: nothing would be left on one side.
     """
-    validates = take_groups(groups, share, seed)
+    validates = take_groups(groups, share, seed=0)
     if not validates.any() or validates.all():
         raise DataError(
             f"validation {share:g}: expected at least one training and one "
@@ -202,6 +204,8 @@ class Keeper:
     def callbacks(self):
         """The Keras callbacks, in the order in which they must run."""
         return [
+            # Validation looks at the running mean of the weights.
+            keras.callbacks.SwapEMAWeights(),
             keras.callbacks.CSVLogger(self.log_path, append=True),
             keras.callbacks.LambdaCallback(
                 on_epoch_begin=self._renew_noise,
@@ -224,11 +228,19 @@ class Keeper:
 
     def _keep(self, epoch, logs):
         if self.best_epoch == epoch:
-            save(self.model, self.best_path, self.contract)
+            self._save_best()
         if self.worn_out:
             self.model.stop_training = True
         with replacing(self.state_path) as temporary:
             self.model.save_weights(temporary)
+
+    def _save_best(self):
+        """Save what the validation has seen: the mean of the weights."""
+        now = self.model.get_weights()
+        trained = self.model.trainable_variables
+        self.model.optimizer.finalize_variable_values(trained)
+        save(self.model, self.best_path, self.contract)
+        self.model.set_weights(now)
 
     def _restore_best(self, logs):
         # Without the optimizer, whose state the file does not hold.
@@ -238,6 +250,17 @@ class Keeper:
     def forget(self):
         """Remove what only a resumed run needs."""
         self.state_path.unlink(missing_ok=True)
+
+
+def optimizer(learning_rate):
+    """Adam that also keeps a running mean of the weights.
+
+    With dropout and few images the weights jump from step to step, and the
+    validation with them: patience would end by bad luck. The mean over about
+    the last 100 steps is calm, and better than most of the weights it is
+    made of (Polyak and Juditsky 1992; ``use_ema`` of Keras).
+    """
+    return keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=0.99)
 
 
 def weights(model):

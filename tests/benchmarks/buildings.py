@@ -65,7 +65,8 @@ def main():
         prepare(args.source, args.out)
     rows, tables = [], []
     for seed in args.seeds:
-        run = args.out / "_".join(["seed", str(seed), *options]).strip("-")
+        words = [word.strip("-") for word in options]
+        run = args.out / "_".join(["seed", str(seed), *words])
         start = time.monotonic()
         script("train/train_unet.py", args.out / "data", "--seed", str(seed),
                "--out", run, "--model", run / "model.keras",
