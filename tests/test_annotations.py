@@ -1,6 +1,7 @@
 """Annotations as people have them: the article's text, complete masks."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -251,15 +252,31 @@ def test_name_may_hold_commas_dots_and_spaces(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        ("[[0, 0]", "line 3: expected a list of points"),
+        ("[[NaN, 0]]", "line 3: .*[nan, 0]"),
+        ("[[1e9, 0]]", "line 3: .*[1e+09, 0]"),
+        ("[[1, 2, 3]]", "line 3: .*two numbers"),
+        ('[["u", "v"]]', "line 3: .*two numbers"),
+    ],
+)
+def test_a_bad_line_is_told_and_spoils_its_image_alone(tmp_path, points, words):
+    path = tmp_path / "list.txt"
+    path.write_text(f"a\t{TEXT}\n\nb\t{points}\nc\t[]\n")
+    found = read_article_text(path)
+    pattern = ".*".join(re.escape(part) for part in words.split(".*"))
+    assert re.search(f"list.txt, {pattern}", found["b"].error)
+    assert found["a"].error is None
+    assert len(found["a"].instances) == 1
+    assert found["c"].error is None
+
+
+@pytest.mark.parametrize(
     ("data", "words"),
     [
         ("", "an empty file"),
         (" \r\n\n", "an empty file"),
-        (f"a\t{TEXT}\n\nb\t[[0, 0]\n", "line 3: expected a list of points"),
-        (f"a\t{TEXT}\nb\t[[NaN, 0]]\n", r"line 2: .*\[nan, 0\]"),
-        (f"a\t{TEXT}\nb\t[[1e9, 0]]\n", r"line 2: .*\[1e\+09, 0\]"),
-        (f"a\t{TEXT}\nb\t[[1, 2, 3]]\n", "line 2: .*two numbers"),
-        (f'a\t{TEXT}\nb\t[["u", "v"]]\n', "line 2: .*two numbers"),
         (f"a\t{TEXT}\nb\n", "line 2: expected NAME<tab or comma>"),
         (f"a\t{TEXT}\n{TEXT}\n", "line 2: expected NAME<tab or comma>"),
         (f"a {TEXT}\n", "line 1: expected NAME<tab or comma>"),
@@ -271,7 +288,6 @@ def test_bad_file_is_refused_with_its_name_and_line(tmp_path, data, words):
         named(tmp_path, data)
 
 
-# Shows a bug: the one line is taken for a heading of an "empty file".
 def test_file_without_a_list_is_not_called_empty(tmp_path):
     with pytest.raises(DataError, match=r"/roof\.txt") as error:
         named(tmp_path, "no polygon here")

@@ -43,7 +43,6 @@ def test_names_are_sorted_as_people_count():
     ]  # fmt: skip
 
 
-# Shows a bug: isdigit() holds for the superscript, int() does not read it.
 def test_superscript_digits_in_a_name_can_be_sorted():
     assert natural("5²") > natural("4")
 
@@ -189,7 +188,6 @@ def test_bad_rules_for_groups_are_refused(tmp_path):
             group_names(NAMES, rule)
 
 
-# Shows a bug: the group is None, and all such names are one group.
 def test_bracket_that_takes_no_part_in_the_match_gives_no_group():
     with pytest.raises(DataError, match=r"gives no group to 1 of 2.*b1"):
         group_names(["ab2", "b1"], "(a)?b")
@@ -202,7 +200,6 @@ def test_table_is_text_and_may_come_from_excel(tmp_path):
     assert table.to_dict("records") == [{"name": "007", "group": "NA"}]
 
 
-# Shows a bug: pandas' message ends in a line break.
 def test_ragged_table_is_refused_in_one_line(tmp_path):
     (tmp_path / "t.csv").write_text("name,group\na,1\nb,2,3\n")
     with pytest.raises(DataError, match=r"t\.csv: expected a CSV") as error:
@@ -260,8 +257,6 @@ def test_choice_does_not_depend_on_the_order_of_the_samples():
     assert there == back
 
 
-# Shows a bug: natural() holds these names for equal, so that their order is
-# that of a set, which Python changes from process to process.
 def test_choice_is_the_same_in_every_process():
     code = (
         "from unet.folders import shuffled_groups as s;"
@@ -376,14 +371,16 @@ def test_new_tree_takes_an_empty_directory(tmp_path):
 
 
 def test_new_tree_replaces_the_whole_old_tree_if_told(tmp_path):
-    touch(tmp_path, "out/Old/images/Old.png", "out/split.csv")
+    touch(tmp_path, "out/Old/images/Old.png", "out/Old/masks/a.png")
     with pytest.raises(DataError, match=r"out: exists.*--overwrite"):
         fill(tmp_path / "out")
     fill(tmp_path / "out", overwrite=True)
     assert contents(tmp_path) == NEW
 
 
-@pytest.mark.parametrize("foreign", ["notes.md", "thesis/chapter.tex"])
+@pytest.mark.parametrize(
+    "foreign", ["notes.md", "thesis/chapter.tex", "Old/notes.md"]
+)
 def test_new_tree_does_not_replace_what_is_not_ours(tmp_path, foreign):
     touch(tmp_path, "out/Old/images/Old.png", f"out/{foreign}")
     before = contents(tmp_path)

@@ -151,8 +151,6 @@ def test_what_is_refused_is_listed_and_the_rest_is_written(tmp_path):
     ]
 
 
-# Shows a bug: the images of the list are written as if nobody had annotated
-# them.
 def test_images_of_a_list_with_a_bad_line_do_not_pass_for_unlabelled(tmp_path):
     add_images(tmp_path, "a", "b")
     lines = [f"a\t{SQUARE}", "b\t[[NaN, 1], [2, 2], [3, 3]]"]

@@ -165,7 +165,7 @@ def test_near_copies_on_both_sides_are_refused_but_not_like_fields(tmp_path):
         "a_brighter": scene(3), "b_brighter": scene(3) + 5,
         "a_smaller": scene(4), "b_smaller": cv2.resize(scene(4), (48, 48),
             interpolation=cv2.INTER_AREA),
-        "a_cropped": scene(10), "b_cropped": scene(10)[1:-1, 1:-1],
+        "a_cropped": scene(12), "b_cropped": scene(12)[1:-1, 1:-1],
         "a_field": field(5), "b_field": field(6),
         "a_plain": plain(90), "b_plain": plain(120),
         "a_other": scene(7), "b_other": scene(8),
@@ -196,7 +196,6 @@ def test_existing_split_stays_unless_overwritten(tmp_path, tree):
     assert "old" not in sides(tmp_path / "out")[1]
 
 
-# Shows a bug: only train/ and test/ are looked at.
 def test_existing_table_stays_unless_overwritten(tmp_path, tree):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "split.csv").write_text("mine")
@@ -204,7 +203,6 @@ def test_existing_table_stays_unless_overwritten(tmp_path, tree):
     assert contents(tmp_path / "out") == {"split.csv": b"mine"}
 
 
-# Shows a bug: the folder above the picture's own place is copied instead.
 def test_linked_picture_is_copied_as_a_file_of_its_folder(tmp_path, tree):
     store = tmp_path / "store" / "2024"
     store.mkdir(parents=True)

@@ -12,5 +12,5 @@ __version__ = "0.1.0"
 # Set here because every import of the library passes through this file before
 # TensorFlow or OpenCV is imported: afterwards it is too late to be quiet.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# OpenCV warns of every GeoTIFF tag that it does not know.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+# What OpenCV says of a damaged file we say in one line that names it.
+os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")

@@ -67,11 +67,13 @@ class Annotation:
         source: the file that it was read from.
         instances: ``Instance`` or ``CompleteMask``, in the file's order.
         repairs: what was mended or left out, and how often.
+        error: why the image's annotation cannot be used, or None.
     """
 
     source: Path
     instances: list[Instance | CompleteMask] = field(default_factory=list)
     repairs: Counter = field(default_factory=Counter)
+    error: str | None = None
 
 
 def split_rings(points):
@@ -227,10 +229,11 @@ def read_article_text(path):
     lines and may carry the image's ending.
 
     Returns:
-        dict from image name to ``Annotation``.
+        dict from image name to ``Annotation``; where the points of a line
+        cannot be understood, its ``error`` says why.
 
     Raises:
-        DataError: the file or a line of it cannot be understood.
+        DataError: the file cannot be read, or a line of it names no image.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -253,14 +256,19 @@ def read_article_text(path):
                 f"[[x, y], ...], found {_shortened(line)}. Correct the line."
             )
         name = image_name(match["name"])
-        one = parse_article_text(match["points"], f"{path}, line {number}")
         known = annotations.setdefault(name, Annotation(path))
+        try:
+            one = parse_article_text(match["points"], f"{path}, line {number}")
+        except DataError as error:
+            known.error = str(error)
+            continue
         known.instances += one.instances
         known.repairs += one.repairs
     if not annotations:
+        found = _shortened(text) if text.strip() else "an empty file"
         raise DataError(
-            f"{path}: expected a list of points [[x, y], ...], found an "
-            "empty file. Write [] where there is nothing."
+            f"{path}: expected a list of points [[x, y], ...], found {found}. "
+            "Write [] where there is nothing."
         )
     return annotations
 

@@ -46,7 +46,7 @@ class Sample:
 def natural(text):
     """Sort key that puts ``Folder_2`` before ``Folder_10``."""
     return [
-        int(part) if part.isdigit() else part.lower()
+        int(part) if part.isdecimal() else part.lower()
         for part in re.split(r"(\d+)", str(text))
     ]
 
@@ -190,12 +190,11 @@ def group_names(names, rule=None):
                 f"for the groups: {error}."
             ) from None
         found = {name: pattern.search(name) for name in names}
-        missing = [name for name, match in found.items() if match is None]
         groups = {
-            name: match.group(1 if pattern.groups else 0)
+            name: match and match.group(1 if pattern.groups else 0)
             for name, match in found.items()
-            if match
         }
+        missing = [name for name, group in groups.items() if group is None]
     if missing:
         raise DataError(
             f"{rule}: gives no group to {len(missing)} of {len(names)} "
@@ -216,7 +215,8 @@ def read_table(path, columns):
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path}: expected a CSV file: {error}.") from None
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataError(f"{path}: expected a CSV file: {reason}.") from None
     missing = [column for column in columns if column not in table]
     if missing:
         raise DataError(
@@ -298,18 +298,16 @@ def new_tree(out, inputs, overwrite):
 
 def _refuse_foreign(out):
     """Raise DataError if a directory holds what none of our scripts makes."""
-    ours = {"images", "masks", "annotations", "train", "test"}
-    foreign = [
-        path
-        for path in (out.iterdir() if out.is_dir() else [out])
-        if path.name not in ours | {"split.csv", "report.csv"}
-        and not (path / "images").is_dir()
-    ]
-    if foreign:
-        raise DataError(
-            f"{foreign[0]}: was not made by this script and would be lost "
-            f"with --overwrite. Move it away, or write to another directory."
-        )
+    ours = {"images", "masks", "annotations"}
+    for path in out.iterdir() if out.is_dir() else [out]:
+        known = path.name in ours
+        if (path / "images").is_dir():
+            known = {child.name for child in path.iterdir()} <= ours
+        if not known:
+            raise DataError(
+                f"{path}: was not made by this script and would be lost with "
+                "--overwrite. Move it away, or write to another directory."
+            )
 
 
 def spread(items, most):
@@ -327,7 +325,7 @@ def write_text(path, text):
 
 def shuffled_groups(groups, seed):
     """Distinct group names in a seeded random order."""
-    distinct = sorted(set(groups), key=natural)
+    distinct = sorted(set(groups), key=lambda name: (natural(name), name))
     np.random.default_rng(seed).shuffle(distinct)
     return distinct
 

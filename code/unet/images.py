@@ -5,15 +5,27 @@ BGR, palettes, alpha, 16 bits and EXIF never leave this module.
 """
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
+import rasterio
+from PIL import Image, ImageOps
+from rasterio.enums import ColorInterp
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from unet.folders import DataError, replacing
 
-_END_OF_FILE = {b"\x89PNG": b"IEND", b"\xff\xd8\xff": b"\xff\xd9"}
+# Plain images have no place on the ground; that is no fault of the user's.
+warnings.simplefilter("ignore", NotGeoreferencedWarning)
+# Pillow's guard against hostile uploads; these are the user's own files.
+Image.MAX_IMAGE_PIXELS = None
+
+_PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+_JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
+_BITS_PER_SAMPLE = 258
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
 def read_image(path):
@@ -28,9 +40,15 @@ def read_image(path):
     Raises:
         DataError: the file is missing, truncated or no image.
     """
-    return to_uint8(
-        _decode(path, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH), path
-    )
+    data = read_bytes(path)
+    if data.startswith(_TIFF):
+        image = _decode_tiff(data, path)
+    else:
+        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+        image = _decode(data, path, flags)
+    if image.ndim == 2:
+        image = np.repeat(image[..., None], 3, axis=2)
+    return to_uint8(np.ascontiguousarray(image[..., :3]), path)
 
 
 def to_uint8(image, path="image"):
@@ -82,7 +100,12 @@ def read_mask(path, shape=None):
     Raises:
         DataError: unreadable, of another shape, or grey.
     """
-    mask = _one_channel(_decode(path, cv2.IMREAD_UNCHANGED))
+    data = read_bytes(path)
+    if data.startswith(_TIFF):
+        mask = _decode_tiff(data, path)
+    else:
+        mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
+    mask = _one_channel(mask)
     if shape is not None and mask.shape != tuple(shape):
         raise DataError(
             f"{path}: expected the size of its image, {shape[1]} x "
@@ -104,25 +127,35 @@ def read_mask(path, shape=None):
 
 
 def _one_channel(mask):
-    """Reduce a decoded mask to one channel that tells object from not."""
+    """Reduce a decoded mask to one channel; every colour keeps its own value.
+
+    Alpha tells the object where it is all that varies.
+    """
     if mask.ndim == 2:
         return mask
-    colour = mask[..., :3].max(axis=2)
-    if mask.shape[2] == 4 and colour.min() == colour.max():
-        return mask[..., 3]
-    return colour
+    if mask.shape[2] == 4 and np.ptp(mask[..., 3]):
+        colours = mask[..., :3].reshape(-1, 3)
+        if (colours == colours[0]).all():
+            return mask[..., 3]
+    first, second, third = np.moveaxis(mask[..., :3], 2, 0).astype(np.int64)
+    if (first == second).all() and (second == third).all():
+        return mask[..., 0]
+    return first << 32 | second << 16 | third
 
 
-def _decode(path, flags):
-    """Decode a file with OpenCV; raise DataError with the reason."""
-    data = read_bytes(path)
-    for start, end in _END_OF_FILE.items():
-        # Seen before libpng and libjpeg print a line of their own about it.
-        if data.startswith(start) and end not in data[-64:]:
-            _refuse_truncated(data, path)
+def _decode(data, path, flags):
+    """Decode with OpenCV; raise DataError with the reason."""
+    _refuse_truncated(data, path)
     array = None
     if data:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        try:
+            array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+        except cv2.error as error:
+            reason = " ".join(str(error.err or error).split())
+            raise DataError(
+                f"{path}: the image cannot be decoded ({reason}). It may be "
+                "damaged, or too large."
+            ) from None
     if array is None:
         raise DataError(
             f"{path}: expected an image, found a file that cannot be decoded "
@@ -133,14 +166,57 @@ def _decode(path, flags):
 
 
 def _refuse_truncated(data, path):
-    """Let Pillow, which is strict, judge a file without its end marker."""
+    """Raise DataError for a cut file.
+
+    libpng and libjpeg would print a line of their own about it.
+    """
     try:
-        Image.open(io.BytesIO(data)).load()
+        if data.startswith(_PNG):
+            if _PNG_END not in data:
+                raise OSError("its end is missing")
+            Image.open(io.BytesIO(data)).verify()
+        elif data.startswith(_JPEG) and _JPEG_END not in data[-64:]:
+            Image.open(io.BytesIO(data)).load()
     except (OSError, SyntaxError, ValueError) as error:
         raise DataError(
             f"{path}: the file is truncated or damaged ({error}). "
             "Copy or export it again."
         ) from None
+
+
+def _decode_tiff(data, path):
+    """Decode a TIFF: Pillow knows its 8-bit kinds, GDAL all the others.
+
+    OpenCV 5.0 multiplies colours by alpha and reads 16-bit RGB wrongly.
+
+    Returns:
+        H x W or H x W x 3 (RGB) or 4 (RGBA), of the file's depth.
+    """
+    try:
+        picture = Image.open(io.BytesIO(data))
+        # Pillow reads 16-bit colours, but cuts them to 8.
+        if max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,))) <= 8:
+            picture = ImageOps.exif_transpose(picture)
+            kinds = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
+            return np.asarray(picture.convert(kinds.get(picture.mode, "RGB")))
+    except (OSError, SyntaxError, ValueError):
+        pass  # GDAL will tell what is wrong, if anything is
+    try:
+        with rasterio.MemoryFile(data) as file, file.open() as raster:
+            alpha = ColorInterp.alpha in raster.colorinterp
+            count = raster.count - alpha
+            bands = raster.read(list(range(1, count + 1)))
+    except (RasterioIOError, ValueError) as error:
+        raise DataError(
+            f"{path}: the file is truncated or damaged "
+            f"({' '.join(str(error).split())}). Copy or export it again."
+        ) from None
+    if count not in (1, 3):
+        raise DataError(
+            f"{path}: expected 1 or 3 channels and perhaps alpha, found "
+            f"{count}. Export the three that look like a photo."
+        )
+    return bands[0] if count == 1 else np.moveaxis(bands, 0, 2)
 
 
 def read_bytes(path):

@@ -6,18 +6,12 @@ from the top-left corner of the image, x right, y down: the pixel in column c
 and row r has its centre at (c + 0.5, r + 0.5).
 """
 
-import warnings
-
 import cv2
 import numpy as np
-from rasterio.errors import NotGeoreferencedWarning
 from rasterio.features import rasterize as burn
 from scipy import ndimage
 
 from unet.images import read_mask, resize_image
-
-# Plain images have no place on the ground; that is no fault of the user's.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 def rasterise(rings, shape):

@@ -12,6 +12,7 @@ import shapely
 from unet import cli
 from unet.annotations import (
     READERS,
+    Annotation,
     CompleteMask,
     annotation_files,
     find_images,
@@ -59,31 +60,32 @@ def read_arguments():
     return parser.parse_args()
 
 
-def read_annotations(sources):
-    """All annotations by image name, and the files that were refused.
+def read_annotations(sources, images):
+    """All annotations by image name.
 
-    Returns:
-        (annotations, refused): dict from name to ``Annotation``, and a list
-        of messages.
+    A file that cannot be understood counts as the annotation of the image
+    that it is called like, with an error: its image is not unlabelled.
     """
-    annotations, refused = {}, []
+    annotations = {}
     for source in sources:
         for path, kind in annotation_files(source):
+            if path in images.values():
+                continue  # texts may lie beside the images
             try:
                 found = READERS[kind].read(path)
             except DataError as error:
-                refused.append(str(error))
-                # Otherwise its image would pass for unlabelled.
-                found = {path.stem: None}
+                if path.stem not in images:
+                    raise
+                found = {path.stem: Annotation(path, error=str(error))}
             for name, annotation in found.items():
-                if annotations.get(name):
+                if name in annotations:
                     raise DataError(
                         f"{path}: annotates {name}, which "
                         f"{annotations[name].source} does as well. Give one "
                         "of the two."
                     )
                 annotations[name] = annotation
-    return annotations, refused
+    return annotations
 
 
 def convert(tree, images, annotations, name):
@@ -92,8 +94,10 @@ def convert(tree, images, annotations, name):
     Returns:
         (number of instances, or None without annotation; Counter of repairs).
     """
-    image = read_image(images[name])
     annotation = annotations.get(name)
+    if annotation and annotation.error:
+        raise DataError(annotation.error)
+    image = read_image(images[name])
     masks, repairs = [], Counter()
     if annotation:
         repairs += annotation.repairs
@@ -130,15 +134,14 @@ def draw(annotation, shape, repairs):
 def main():
     args = read_arguments()
     images = find_images(args.images)
-    annotations, refused = read_annotations(args.annotations)
-    refused += [
+    annotations = read_annotations(args.annotations, images)
+    refused = [
         f"{annotation.source}: annotates {name}, but there is no such image "
         f"in {args.images}. Add the image, or correct the name."
         for name, annotation in annotations.items()
-        if name not in images and annotation
+        if name not in images
     ]
-    unreadable = {name for name, known in annotations.items() if known is None}
-    names = sorted(images.keys() - unreadable, key=natural)
+    names = sorted(images, key=natural)
     progress = cli.progress_bar(args.quiet)
     counts, repairs = {}, Counter()
     with new_tree(

@@ -15,6 +15,7 @@ from unet.folders import (
     group_names,
     new_tree,
     read_table,
+    refuse_existing,
     replacing,
     take_groups,
 )
@@ -153,6 +154,13 @@ def refuse_copies(pairs):
 
 def main():
     args = read_arguments()
+    table_path = args.out / "split.csv"
+    refuse_existing([table_path], args.overwrite)
+    if args.given and args.given.resolve() == table_path.resolve():
+        raise DataError(
+            f"{args.given}: is the given split and would be replaced. Give "
+            "another --out."
+        )
     samples = collect(args.trees)
     names = [sample.name for sample in samples]
     groups = group_names(names, args.group)
@@ -162,9 +170,9 @@ def main():
         is_test = take_groups(groups, args.test, args.seed)
     if is_test.all() or not is_test.any():
         raise DataError(
-            f"--test {args.test:g} of {len(names)} images in "
-            f"{len(set(groups))} groups leaves one side empty. Use finer "
-            "groups, more images or another share."
+            f"{args.given or f'--test {args.test:g}'}: leaves one side empty "
+            f"({len(names)} images, {len(set(groups))} groups). Use finer "
+            "groups, more images or another split."
         )
     progress = cli.progress_bar(args.quiet)
     refuse_copies(near_copies(samples, is_test, progress))
@@ -182,7 +190,7 @@ def main():
             "group": groups,
         }
     )
-    with replacing(args.out / "split.csv") as temporary:
+    with replacing(table_path) as temporary:
         table.to_csv(temporary, index=False)
     print(
         f"{(~is_test).sum()} train, {is_test.sum()} test, "
@@ -195,7 +203,7 @@ def main():
 
 def place(sample, target, link):
     """Copy or link a sample's folder."""
-    source = sample.image.resolve().parents[1]
+    source = sample.image.parents[1].resolve()
     if link:
         target.symlink_to(source)
     else:
