@@ -2,6 +2,7 @@
 
 import errno
 import re
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +89,8 @@ def test_errors_are_explained():
     assert cli.explain(missing) == "b.png: No such file."
     hdf5 = OSError("Can't write data (file write failed: errno = 28, ...)")
     assert "no space left" in cli.explain(hdf5)
+    copying = shutil.Error([("a", "b", "[Errno 28] No space left on device")])
+    assert "no space left" in cli.explain(copying)
     assert cli.explain(KeyError("x")) is None
 
 

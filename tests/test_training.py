@@ -32,15 +32,30 @@ def test_channel_statistics_are_those_of_numpy():
 
 def test_validation_takes_whole_groups():
     groups = ["a"] * 8 + ["b"] * 2 + ["c"] * 10
-    fit, validation = training.split_validation(groups, 0.1)
+    fit, validation = training.split_validation(groups, 0.1, np.ones(20, bool))
     assert sorted([*fit, *validation]) == list(range(20))
     assert {groups[i] for i in validation} == {"b"}
-    assert "b" not in {groups[i] for i in fit}
+
+
+def test_both_sides_get_something_to_find():
+    names = [str(k) for k in range(40)]
+    has_object = np.zeros(40, bool)
+    has_object[[7, 23]] = True
+    fit, validation = training.split_validation(names, 0.1, has_object)
+    assert len(validation) == 4
+    assert has_object[fit].sum() == has_object[validation].sum() == 1
+
+
+@pytest.mark.parametrize("objects", [0, 1])
+def test_nothing_to_find_is_refused(objects):
+    has_object = np.arange(5) < objects
+    with pytest.raises(DataError, match=rf"found {objects} with objects"):
+        training.split_validation(list("abcde"), 0.2, has_object)
 
 
 def test_validation_of_one_group_is_refused():
     with pytest.raises(DataError, match=r"validation 0.1.*1 group"):
-        training.split_validation(["a"] * 5, 0.1)
+        training.split_validation(["a"] * 5, 0.1, np.ones(5, bool))
 
 
 def test_batches_keep_images_and_labels_together():

@@ -223,7 +223,9 @@ from unet.backend import keras
 keras.utils.set_random_seed(args.seed)
 rule = args.group or cli.recorded_groups(args.data)
 groups = group_names(train.names, rule)
-fit_rows, validation_rows = training.split_validation(groups, args.validation)
+fit_rows, validation_rows = training.split_validation(
+    groups, args.validation, train.has_object()
+)
 print(
     f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
     f"validate, {len(set(groups))} groups"

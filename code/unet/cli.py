@@ -101,13 +101,13 @@ def explain(error):
     """
     if isinstance(error, DataError):
         return str(error)
-    # HDF5 raises OSError without a number, its text holds "errno = 28".
     if isinstance(error, OSError):
-        full = error.errno == errno.ENOSPC or "errno = 28" in str(error)
-        reason = "no space left on the disk" if full else error.strerror
-        reason = reason or str(error).splitlines()[0]
-        advice = " Free some space and run again." if full else ""
-        return f"{error.filename or 'file'}: {reason}.{advice}"
+        # HDF5 and shutil raise OSError without a number, but with a text.
+        texts = ("errno = 28", f"[Errno {errno.ENOSPC}]")
+        if any(text in str(error) for text in texts):
+            return "no space left on the disk. Free some and run again."
+        reason = error.strerror or str(error).splitlines()[0]
+        return f"{error.filename or 'file'}: {reason}."
     return None
 
 

@@ -45,6 +45,10 @@ class Dataset:
         sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
         return float(np.median(sides))
 
+    def has_object(self):
+        """Which rows show more than background: bool array."""
+        return np.array([bool(y.any()) for y in self.Y])
+
     def class_shares(self):
         """Share of all pixels per class id, float array that sums to 1."""
         counts = sum(

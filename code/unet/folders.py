@@ -79,11 +79,12 @@ def read_sample(directory):
             class folders below it.
     """
     directory = Path(directory)
-    images = list_images(directory / "images")
+    place = directory / "images"
+    images = list_images(place) if place.is_dir() else []
     if len(images) != 1:
         found = ", ".join(path.name for path in images) or "none"
         raise DataError(
-            f"{directory / 'images'}: expected exactly one image "
+            f"{place}: expected exactly one image "
             f"({' '.join(IMAGE_ENDINGS)}), found {found}. "
             "Keep one image in each folder."
         )
@@ -132,7 +133,11 @@ def find_samples(root):
     if (root / "images").is_dir():
         return [read_sample(root.resolve())]
     directories = sorted(
-        (path for path in root.iterdir() if (path / "images").is_dir()),
+        (
+            path
+            for path in root.iterdir()
+            if (path / "images").is_dir() or (path / "masks").is_dir()
+        ),
         key=lambda path: natural(path.name),
     )
     if not directories:

@@ -14,6 +14,8 @@ from unet.model import save
 # small data set would be given up before the network has moved, so small
 # sets are passed over several times an epoch.
 STEPS = 40
+# How many choices of validation groups are tried.
+_ATTEMPTS = 100
 
 
 def channel_statistics(X, rows):
@@ -38,30 +40,34 @@ def channel_statistics(X, rows):
     return mean.tolist(), variance.tolist()
 
 
-def split_validation(groups, share):
+def split_validation(groups, share, has_object):
     """Choose the rows that validate, whole groups at a time.
 
     The choice is the same for every seed of a training, so that runs can be
-    compared.
+    compared. Both sides get something to find, if that is possible: without
+    it the IoU of the validation could not improve.
 
     Args:
         groups: one group per row.
         share: of the rows.
+        has_object: bool array, one per row.
 
     Returns:
         (training rows, validation rows): int arrays.
 
     Raises:
-        DataError: nothing would be left on one side.
+        DataError: one side would be left with nothing, or nothing to find.
     """
-    validates = take_groups(groups, share, seed=0)
-    if not validates.any() or validates.all():
-        raise DataError(
-            f"validation {share:g}: expected at least one training and one "
-            f"validation group, found {len(set(groups))} group(s) of "
-            f"{len(groups)} image(s). Add images, or use finer groups."
-        )
-    return np.flatnonzero(~validates), np.flatnonzero(validates)
+    for attempt in range(_ATTEMPTS):
+        validates = take_groups(groups, share, attempt)
+        if has_object[validates].any() and has_object[~validates].any():
+            return np.flatnonzero(~validates), np.flatnonzero(validates)
+    raise DataError(
+        f"validation {share:g}: expected images with objects to learn from "
+        f"and others to validate, found {int(has_object.sum())} with objects "
+        f"among {len(groups)} images in {len(set(groups))} group(s). Add "
+        "images or masks, or use finer groups."
+    )
 
 
 class Batches(keras.utils.PyDataset):
