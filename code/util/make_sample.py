@@ -17,8 +17,15 @@ from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import substring, unary_union
 from skimage import draw
 
-from unet.cli import DATA, new_parser, progress_bar, run, short_path
-from unet.folders import DataError, new_tree, write_text
+from unet.cli import (
+    DATA,
+    new_parser,
+    number,
+    progress_bar,
+    run,
+    short_path,
+)
+from unet.folders import new_tree, write_text
 
 # Ground drawn around the picture in metres, so that things just outside cast
 # their shadows into it.
@@ -846,14 +853,7 @@ def write_scene(tree, number, picture, rings):
     write_text(tree / "annotations" / f"Folder_{number}.txt", f"{points}\n")
 
 
-def check(args):
-    """Raise DataError for numbers that make no sense."""
-    for name, least in {"scenes": 1, "size": 32, "seed": 0}.items():
-        if (value := getattr(args, name)) < least:
-            raise DataError(f"--{name}: expected >= {least}, found {value}.")
-
-
-def parse(argv):
+def read_arguments():
     """Read the command line."""
     parser = new_parser(
         "The result is a folder of synthetic aerial pictures, with outlines\n"
@@ -865,27 +865,31 @@ def parse(argv):
     )
     add = parser.add_argument
     add("--out", type=Path, default=DATA / "raw", help="output folder")
-    add("--scenes", type=int, default=120, help="number of scenes")
-    add("--size", type=int, default=128, help="side of a picture in pixels")
-    add("--seed", type=int, default=0, help="seed of all random choices")
+    count = number(int, 1)
+    add("--scenes", type=count, default=120, help="number of scenes")
+    add(
+        "--size",
+        type=number(int, 32),
+        default=128,
+        help="side of a picture in pixels",
+    )
+    add("--seed", type=number(int, 0), default=0, help="of all random choices")
     add("--overwrite", action="store_true", help="replace an existing folder")
     add("--quiet", action="store_true", help="print nothing but errors")
-    return parser.parse_args(argv)
+    return parser.parse_args()
 
 
-def main(argv=None):
-    """Run the command line."""
-    args = parse(argv)
-    check(args)
+def main():
+    args = read_arguments()
     buildings, covered = 0, 0
-    numbers = range(1, args.scenes + 1)
+    scenes = range(1, args.scenes + 1)
     with new_tree(args.out, [], args.overwrite) as tree:
         for name in ("images", "annotations"):
             (tree / name).mkdir()
         progress = progress_bar(args.quiet)
-        for number in progress(numbers, args.scenes, "scenes"):
-            picture, rings = render(args.seed, number, args.size)
-            write_scene(tree, number, picture, rings)
+        for scene in progress(scenes, args.scenes, "Drawing scenes"):
+            picture, rings = render(args.seed, scene, args.size)
+            write_scene(tree, scene, picture, rings)
             buildings += len(rings)
             covered += sum(Polygon(ring).area for ring in rings)
     if not args.quiet:
