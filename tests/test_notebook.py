@@ -16,7 +16,7 @@ def cells(notebook):
 
 def test_notebook_holds_the_cells_of_the_script():
     assert cells(jupytext.read(NOTEBOOK)) == cells(jupytext.read(SCRIPT)), (
-        "make it again: jupytext --to ipynb --execute "
+        "make it again: jupytext --to ipynb --set-kernel python3 --execute "
         "--output code/train/train.ipynb code/train/train_unet.py"
     )
 
@@ -26,7 +26,7 @@ def test_notebook_shows_a_real_run():
     outputs = [
         output for cell in notebook.cells for output in cell.get("outputs", [])
     ]
-    pictures = [o for o in outputs if "image/png" in o.get("data", {})]
+    pictures = [o for o in outputs if "image/jpeg" in o.get("data", {})]
     text = "".join(o.get("text", "") for o in outputs)
     assert len(pictures) == 4
     assert "1,941,105 weights" in text

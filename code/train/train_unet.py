@@ -302,7 +302,7 @@ model.compile(
 # ## 5. Fit
 #
 # An epoch shows every image to the network; a small data set is shown several
-# times, so that an epoch has at least 40 steps. When the validation has not
+# times, so that an epoch has about 40 steps. When the validation has not
 # improved for `patience` epochs training stops, and the weights of the best
 # epoch come back.
 

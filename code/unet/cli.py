@@ -6,6 +6,7 @@ The one module of the library that speaks to the terminal.
 import argparse
 import datetime
 import errno
+import io
 import json
 import math
 import os
@@ -14,6 +15,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+import PIL.Image
 from tqdm import tqdm
 
 from unet.folders import (
@@ -153,12 +155,20 @@ def in_notebook():
     return "ipykernel" in sys.modules
 
 
+def as_jpeg(path):
+    """A picture as JPEG bytes: a notebook of PNGs would be large."""
+    buffer = io.BytesIO()
+    with PIL.Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
 def show(path):
     """Show a picture in a notebook, name its file in a shell."""
     if in_notebook():
         from IPython.display import Image, display
 
-        display(Image(filename=path))
+        display(Image(data=as_jpeg(path)))
     else:
         print(f"  picture: {short_path(path)}")
 

@@ -10,7 +10,7 @@ from unet.backend import keras
 from unet.folders import DataError, replacing, take_groups
 from unet.model import save
 
-# Early stopping counts epochs. With fewer steps than this in each of them a
+# Early stopping counts epochs. With far fewer steps than this in each a
 # small data set would be given up before the network has moved, so small
 # sets are passed over several times an epoch.
 STEPS = 40
@@ -285,7 +285,9 @@ def contract(train, args, mean, variance):
     Returns:
         dict that JSON can hold.
     """
-    places = ("data", "model", "out", "resume", "group")
+    # Where files lay on the machine is nobody's business.
+    places = {"data", "model", "out", "resume", "group"}
+    manners = {"overwrite", "dry_run", "quiet"}
     return {
         "classes": train.classes,
         "size": list(train.X.shape[1:3]),
@@ -300,8 +302,7 @@ def contract(train, args, mean, variance):
         "training": {
             name: value
             for name, value in vars(args).items()
-            # Where files lay on the machine is nobody's business.
-            if name not in places
+            if name not in places | manners
         },
         "data": {"images": len(train.names), "digest": train.digest},
         "versions": {
