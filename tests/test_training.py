@@ -173,6 +173,13 @@ def test_a_resumed_run_equals_one_that_was_never_killed(tmp_path):
     assert len(keeper.log()) == 4
 
 
+def test_a_run_does_not_go_on_with_other_data(tmp_path):
+    run_training(tmp_path, "a", epochs=1)
+    make_tree(tmp_path / "tree", 8, seed=5)
+    with pytest.raises(DataError, match=r"other data.*Start a new run"):
+        run_training(tmp_path, "a", epochs=2)
+
+
 def test_an_epoch_that_was_logged_but_not_saved_is_forgotten(tmp_path):
     _, keeper = run_training(tmp_path, "a", epochs=2)
     row = keeper.log_path.read_text().splitlines()[-1]

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from unet.backend import keras
+from unet.contract import read_contract
 from unet.folders import DataError, replacing, take_groups
 from unet.model import save
 
@@ -194,9 +195,19 @@ class Keeper:
 
         Returns:
             Number of the next epoch, 0 if none was finished.
+
+        Raises:
+            DataError: the run had other data.
         """
         epoch = 0
         if self.state_path.exists():
+            had = read_contract(self.best_path)["data"]
+            if had != self.contract["data"]:
+                raise DataError(
+                    f"{self.best_path}: this run was trained on other data "
+                    f"({had['images']} images) than there are now "
+                    f"({self.contract['data']['images']}). Start a new run."
+                )
             self.model.optimizer.build(self.model.trainable_variables)
             self.model.load_weights(self.state_path)
             epoch = int(self.model.optimizer.iterations) // len(batches)
