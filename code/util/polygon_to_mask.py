@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -167,10 +168,12 @@ def convert(tree, images, annotations, classes, name):
     place = tree / name / "masks"
     place.mkdir()
     number, repairs = 0, annotation.repairs.copy()
-    masks = draw(annotation.instances, image.shape[:2], repairs)
+    shape = image.shape[:2]
     if len(classes) > 1:
-        masks = draw(annotation.instances[::-1], image.shape[:2], repairs)
-        masks = without_overlap(masks, classes, image.shape[:2])
+        masks = draw(annotation.instances[::-1], shape, repairs)
+        masks = without_overlap(masks, classes, shape)
+    else:
+        masks = draw(annotation.instances, shape, repairs)
     for number, (mask, label) in enumerate(masks, start=1):
         folder = place / folder_of(label) if len(classes) > 1 else place
         write_png(folder / f"{name}_mask_{number}.png", mask)
@@ -263,10 +266,14 @@ def main():
 
 
 def attempt(tree, images, annotations, classes, name):
-    """``convert``, with the reason where an image is refused."""
+    """``convert``, with the reason where an image is refused.
+
+    Nothing stays of a refused image: its folder would pass for unlabelled.
+    """
     try:
         return *convert(tree, images, annotations, classes, name), None
     except DataError as error:
+        shutil.rmtree(tree / name, ignore_errors=True)
         return None, Counter(), str(error)
 
 
