@@ -1,8 +1,8 @@
 """The road from real images and annotations to folders."""
 
 import numpy as np
-from conftest import REAL, needs_real_data, run_script
 
+from conftest import REAL, needs_real_data, run_script
 from unet.annotations import read_article_text
 from unet.folders import find_samples, read_table
 from unet.images import read_image

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from pycocotools import mask as rle
 
 from unet.folders import IMAGE_ENDINGS, DataError, list_images
 from unet.images import read_mask
@@ -26,7 +27,8 @@ class Instance:
 
     Attributes:
         geometry: ``shapely`` Polygon or MultiPolygon; (x, y) in pixels from
-            the top-left corner, or in the annotation's ``crs``.
+            the top-left corner, or in the annotation's ``crs``. Parts of a
+            MultiPolygon may overlap; each is drawn by itself.
         label: its class, or None where the file names none.
     """
 
@@ -43,12 +45,12 @@ class DrawnMask:
     """One object, as pixels.
 
     Attributes:
-        pixels: bool, H x W, of the size of its image.
+        packed: COCO's compressed run-length encoding, of its image's size.
         label: its class, or None.
         source: the file, named in errors.
     """
 
-    pixels: np.ndarray
+    packed: dict
     label: str | None
     source: Path
 
@@ -58,14 +60,14 @@ class DrawnMask:
         Raises:
             DataError: the image has another size.
         """
-        if self.pixels.shape != tuple(shape):
-            height, width = self.pixels.shape
+        if list(shape) != self.packed["size"]:
+            height, width = self.packed["size"]
             raise DataError(
                 f"{self.source}: holds a mask of {width} x {height} (width x "
                 f"height) for an image of {shape[1]} x {shape[0]}. Use the "
                 "image that was annotated."
             )
-        return self.pixels
+        return rle.decode(self.packed).astype(bool)
 
 
 @dataclass
@@ -108,12 +110,13 @@ class Annotation:
 
 def check_reach(geometry, source):
     """Raise DataError for coordinates that no image can have."""
-    bounds = np.array(geometry.bounds)
-    if not (np.abs(bounds) <= _FARTHEST).all():  # False for NaN too
+    points = shapely.get_coordinates(geometry)
+    near = (np.abs(points) <= _FARTHEST).all(axis=1)  # False for NaN too
+    if not near.all():
+        x, y = points[~near][0]
         raise DataError(
             f"{source}: expected finite pixel coordinates, found a polygon "
-            f"from ({bounds[0]:g}, {bounds[1]:g}) to ({bounds[2]:g}, "
-            f"{bounds[3]:g}). Remove or correct it."
+            f"through ({x:g}, {y:g}). Remove or correct it."
         )
 
 
@@ -259,9 +262,20 @@ def _shortened(text):
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-_NAMED_LINE = re.compile(
-    r"""\s*"?(?P<name>[^"\t\[(]+?)"?\s*[\t,]\s*"?(?P<points>[\[(].*?)"?\s*"""
-)
+def split_named_line(line):
+    """Split ``NAME<tab or comma>[[x, y], ...]``: (name, points), or Nones."""
+    start = re.search(r"[\[(]|$", line).start()
+    head, points = line[:start].rstrip(" "), line[start:].rstrip()
+    head = head.removesuffix('"')
+    name = head.rstrip()
+    if name.endswith(","):
+        name = name[:-1]
+    elif "\t" not in head[len(name) :]:
+        return None, None
+    name = name.strip().removeprefix('"').removesuffix('"').strip()
+    if not points or not name or '"' in name or "\t" in name:
+        return None, None
+    return name, points.removesuffix('"')
 
 
 def read_article_text(path):
@@ -290,18 +304,18 @@ def read_article_text(path):
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        match = _NAMED_LINE.fullmatch(line)
-        if match is None:
+        name, points = split_named_line(line)
+        if name is None:
             if number == 1 and annotations == {} and "[" not in line:
                 continue  # a heading
             raise DataError(
                 f"{path}, line {number}: expected NAME<tab or comma>"
                 f"[[x, y], ...], found {_shortened(line)}. Correct the line."
             )
-        name = image_name(match["name"])
+        name = image_name(name)
         known = annotations.setdefault(name, Annotation(path))
         try:
-            one = parse_article_text(match["points"], f"{path}, line {number}")
+            one = parse_article_text(points, f"{path}, line {number}")
         except DataError as error:
             known.error = str(error)
             continue

@@ -6,7 +6,9 @@ its content; nothing else needs to know.
 """
 
 import json
-from collections import defaultdict
+import re
+import zipfile
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +18,10 @@ import pandas as pd
 import rasterio
 import shapely
 from pycocotools import mask as rle
+from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
-from rasterio.warp import transform_geom
+from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.warp import transform
 from shapely import affinity
 from shapely.geometry import shape as geometry_of
 
@@ -31,12 +34,31 @@ from unet.annotations import (
     parse_article_text,
     read_article_text,
     read_complete_mask,
+    split_named_line,
 )
 from unet.folders import IMAGE_ENDINGS, DataError, natural
 
 _LARGEST_FILE = 2**30  # bytes; more is no annotation file
 _LARGEST_IMAGE = 2**30  # pixels of a run-length encoded mask
+_LARGEST_UNPACKED = 2**30  # bytes of a spreadsheet without compression
 _LEFT_OUT = "line or point left out"
+_UNKNOWN = "shape of unknown kind left out"
+_LINES = ("line", "linestrip", "points", "point", "polyline")
+_OUTSIDE = "polygon outside its image left out"
+# What damaged content makes of a reader that expects it whole.
+_DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    shapely.errors.ShapelyError,
+)
+# Names alone: GDAL would also open a file or an address that is called so.
+_CRS_NAME = re.compile(
+    r"(https?://www\.opengis\.net/def/crs/[\w./-]+|[A-Za-z][\w.-]*:[\w.:-]+)"
+)
 # Where a file may name a class in several ways, in this order.
 _CLASS_KEYS = ("class", "label", "category", "class_name")
 _VIA_KEYS = ("name", "type")
@@ -77,6 +99,7 @@ def read_file(path, kind=None, attribute=None):
         DataError: the file cannot be understood.
     """
     path = Path(path)
+    _check_size(path)
     content = _parse_json(path) if path.suffix.lower() in _JSON else path
     if kind is None:
         kind = next(
@@ -84,6 +107,7 @@ def read_file(path, kind=None, attribute=None):
                 name
                 for name, known in FORMATS.items()
                 if path.suffix.lower() in known.endings
+                and (content is path or isinstance(content, dict))
                 and known.recognises(content)
             ),
             None,
@@ -96,29 +120,44 @@ def read_file(path, kind=None, attribute=None):
         )
     try:
         return FORMATS[kind].read(content, path, attribute)
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as e:
-        if isinstance(e, DataError):
-            raise
-        reason = " ".join(f"{type(e).__name__}: {e}".split())
+    except DataError:
+        raise
+    except _DAMAGE as error:
+        reason = _shortened(f"{type(error).__name__}: {error}")
         raise DataError(
             f"{path}: expected {kind} annotations, found something that does "
             f"not read as such ({reason}). Export the file again."
         ) from None
 
 
+def _check_size(path):
+    """Refuse a file that is missing or too large to be annotations."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}.") from None
+    if size > _LARGEST_FILE:
+        raise DataError(
+            f"{path}: expected at most {_LARGEST_FILE >> 20} MiB, found "
+            f"{size >> 20} MiB. Divide the file."
+        )
+
+
+def _shortened(text):
+    """A reason as one line of bounded length."""
+    text = " ".join(str(text).split()).rstrip(".")
+    return text if len(text) <= 120 else text[:117] + "..."
+
+
 def _parse_json(path):
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            raise DataError(
-                f"{path}: expected at most {_LARGEST_FILE >> 20} MiB, found "
-                f"{path.stat().st_size >> 20} MiB. Divide the file."
-            )
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
         raise DataError(
-            f"{path}: expected a JSON file: {error}. Export it again."
+            f"{path}: expected a JSON file: {_shortened(error)}. Export it "
+            "again."
         ) from None
 
 
@@ -168,7 +207,10 @@ def _add(annotation, geometry, label):
 
 def _clean(label):
     """A label without stray whitespace; None if nothing is left."""
-    return None if label is None else " ".join(str(label).split()) or None
+    if label is None:
+        return None
+    text = str(label).encode("utf-8", "replace").decode()
+    return " ".join(text.split()) or None
 
 
 def _find_key(keys, wanted):
@@ -191,7 +233,7 @@ def read_labelme(data, path, attribute):
         kind = one.get("shape_type") or "polygon"
         geometry = _labelme_geometry(kind, one["points"])
         if geometry is False:
-            annotation.repairs[_LEFT_OUT] += 1
+            annotation.repairs[_why_left_out(kind)] += 1
             continue
         group = one.get("group_id")
         key = (one["label"], f"group {group}" if group is not None else number)
@@ -200,6 +242,10 @@ def read_labelme(data, path, attribute):
         _add(annotation, _together(parts), label)
     own = str(data.get("imagePath") or path.stem).replace("\\", "/")
     return {image_name(own): annotation}
+
+
+def _why_left_out(kind):
+    return _LEFT_OUT if kind in _LINES else _UNKNOWN
 
 
 def _labelme_geometry(kind, points):
@@ -224,11 +270,14 @@ def _ellipse(x, y, rx, ry, degrees=0.0):
 
 
 def _together(parts):
-    """One geometry of several parts."""
+    """One geometry of several polygons, which may overlap; None of none.
+
+    They are not united: that takes for ever where somebody scribbled.
+    """
     known = [part for part in parts if part is not None]
     if len(known) < 2:
         return known[0] if known else None
-    return shapely.union_all([shapely.make_valid(part) for part in known])
+    return shapely.MultiPolygon(known)
 
 
 # COCO ----------------------------------------------------------------------
@@ -240,6 +289,11 @@ def read_coco(data, path, attribute):
     annotations, images = {}, {}
     for image in data["images"]:
         name = image_name(str(image["file_name"]).replace("\\", "/"))
+        if name in annotations:
+            raise DataError(
+                f"{path}: lists two images called {name}; annotations are "
+                "paired by name. Rename one."
+            )
         annotations[name] = Annotation(path)
         images[image["id"]] = (name, image.get("height"), image.get("width"))
     for one in data.get("annotations", []):
@@ -256,8 +310,8 @@ def read_coco(data, path, attribute):
             annotation.repairs["crowd read as one object"] += 1
         segmentation = one.get("segmentation")
         if isinstance(segmentation, dict):
-            pixels = _decode_rle(segmentation, height, width, path)
-            annotation.instances.append(DrawnMask(pixels, _clean(label), path))
+            packed = _packed(segmentation, height, width, path)
+            annotation.instances.append(DrawnMask(packed, _clean(label), path))
         elif segmentation:
             parts = [
                 _polygon(np.reshape(flat, (-1, 2))) for flat in segmentation
@@ -270,8 +324,8 @@ def read_coco(data, path, attribute):
     return annotations
 
 
-def _decode_rle(segmentation, height, width, path):
-    """Decode a COCO run-length encoded mask: bool, H x W."""
+def _packed(segmentation, height, width, path):
+    """A COCO run-length encoded mask, checked and compressed."""
     size = [int(n) for n in segmentation["size"]]
     if size != [height, width] or not 0 < height * width <= _LARGEST_IMAGE:
         raise DataError(
@@ -285,9 +339,10 @@ def _decode_rle(segmentation, height, width, path):
                 f"{path}: expected runs that add up to {height * width} "
                 f"pixels, found {sum(counts)}. Export the file again."
             )
-        values = np.arange(len(counts)) % 2 == 1
-        return np.repeat(values, counts).reshape(width, height).T
-    return rle.decode({"size": size, "counts": counts}).astype(bool)
+        return rle.frPyObjects({"size": size, "counts": counts}, *size)
+    packed = {"size": size, "counts": counts}
+    rle.decode(packed)  # raises ValueError if the runs do not fit
+    return packed
 
 
 # VGG Image Annotator ---------------------------------------------------------
@@ -304,12 +359,16 @@ def read_via(data, path, attribute):
             regions.values() if hasattr(regions, "values") else regions
         ):
             label = via_label(region.get("region_attributes") or {}, attribute)
-            geometry = via_geometry(region["shape_attributes"])
-            if geometry is False:
-                annotation.repairs[_LEFT_OUT] += 1
-            else:
-                _add(annotation, geometry, label)
+            _add_via(annotation, region["shape_attributes"], label)
     return annotations
+
+
+def _add_via(annotation, shape, label):
+    geometry = via_geometry(shape)
+    if geometry is False:
+        annotation.repairs[_why_left_out(shape.get("name"))] += 1
+    else:
+        _add(annotation, geometry, label)
 
 
 def via_geometry(one):
@@ -361,57 +420,91 @@ def read_geojson(data, path, attribute):
         if not shapes:
             annotation.repairs[_LEFT_OUT] += 1
         for one in shapes:
-            _add(annotation, shapely.force_2d(one), properties.get(key))
+            flat = shapely.force_2d(one)
+            if not np.isfinite(shapely.get_coordinates(flat)).all():
+                raise DataError(
+                    f"{path}: expected finite coordinates, found NaN or "
+                    "infinity. Remove or correct that feature."
+                )
+            _add(annotation, flat, properties.get(key))
     return {path.stem: annotation}
 
 
-def in_pixels(annotation, image):
+def in_pixels(annotation, image, ground=False):
     """Move an annotation from the ground to the pixels of an image.
 
     Args:
         annotation: with a ``crs``.
         image: path of the image. If it has no place on the ground the
             coordinates are taken for pixels.
+        ground: the image is one of several: instances elsewhere are no
+            repair, and an image without a place has none.
 
     Returns:
         An ``Annotation`` without ``crs``; geometry beyond the image is cut.
 
     Raises:
-        DataError: the CRS is unknown.
+        DataError: the CRS is unknown, or the image cannot be read.
     """
-    with rasterio.open(image) as raster:
-        crs, to_ground, shape = raster.crs, raster.transform, raster.shape
-    geometries = [one.geometry for one in annotation.instances]
-    if crs is not None:
-        try:
-            moved = transform_geom(
-                CRS.from_user_input(annotation.crs), crs,
-                [shapely.geometry.mapping(one) for one in geometries],
-            )  # fmt: skip
-        except (CRSError, ValueError) as error:
-            raise DataError(
-                f"{annotation.source}: expected a coordinate reference system "
-                f"that leads to that of {image}, found {annotation.crs} "
-                f"({' '.join(str(error).split())})."
-            ) from None
-        inverse = (~to_ground).to_shapely()
-        geometries = [
-            affinity.affine_transform(geometry_of(one), inverse)
-            for one in moved
-        ]
+    try:
+        with rasterio.open(image) as raster:
+            crs, to_ground, shape = raster.crs, raster.transform, raster.shape
+    except RasterioIOError as error:
+        raise DataError(f"{image}: {_shortened(error)}.") from None
     placed = Annotation(annotation.source, repairs=annotation.repairs.copy())
+    if crs is None:
+        for one in [] if ground else annotation.instances:
+            check_reach(one.geometry, annotation.source)
+            placed.instances.append(one)
+        return placed
+    moved = _to_crs(annotation, crs, image)
+    inverse = (~to_ground).to_shapely()
     frame = shapely.box(0, 0, shape[1], shape[0])
-    for one, geometry in zip(annotation.instances, geometries, strict=True):
-        if crs is None:
-            check_reach(geometry, annotation.source)
-        if not shapely.make_valid(geometry).intersects(frame):
-            placed.repairs["polygon outside its image left out"] += 1
+    for one, geometry in zip(annotation.instances, moved, strict=True):
+        geometry = affinity.affine_transform(geometry, inverse)
+        cut = _cut(geometry, frame)
+        if cut is None:
+            placed.repairs[_OUTSIDE] += not ground
             continue
-        if not frame.covers(shapely.envelope(geometry)):
+        if cut is not geometry:
             placed.repairs["polygon cut at the border of its image"] += 1
-            geometry = shapely.clip_by_rect(geometry, *frame.bounds)
-        placed.instances.append(Instance(geometry, one.label))
+        check_reach(cut, annotation.source)
+        placed.instances.append(Instance(cut, one.label))
+    placed.repairs += Counter()  # drops the zeros
     return placed
+
+
+def _to_crs(annotation, crs, image):
+    """The geometries of an annotation in an image's CRS."""
+    try:
+        if not _CRS_NAME.fullmatch(annotation.crs):
+            raise ValueError("no name such as EPSG:4326")
+        known = CRS.from_user_input(annotation.crs)
+        return shapely.transform(
+            [one.geometry for one in annotation.instances],
+            lambda points: np.column_stack(transform(known, crs, *points.T)),
+        )
+    except (*_DAMAGE, RasterioError, CPLE_BaseError, SystemError) as error:
+        raise DataError(
+            f"{annotation.source}: expected places in a coordinate reference "
+            f"system that leads to that of {image}, found "
+            f"{_shortened(annotation.crs)} ({_shortened(error)}). Correct "
+            "the CRS or the coordinates."
+        ) from None
+
+
+def _cut(geometry, frame):
+    """What lies in a frame: the same object if all does, None if nothing."""
+    if not np.isfinite(shapely.get_coordinates(geometry)).all():
+        return None  # a place that the image's projection does not show
+    if frame.covers(shapely.envelope(geometry)):
+        return geometry
+    if not shapely.envelope(geometry).intersects(frame):
+        return None
+    if not geometry.is_valid:
+        return geometry  # drawing cuts it
+    parts = shapely.get_parts(_areas(geometry.intersection(frame)))
+    return _together(list(parts))
 
 
 def _areas(geometry):
@@ -434,28 +527,64 @@ def read_table(path, _, attribute):
     table = _load_table(path)
     image = _find_key(table, _IMAGE_KEYS) or table.columns[0]
     column, parse = _polygon_column(table, path)
-    kind = attribute or _find_key(table, _CLASS_KEYS)
+    label_of = _label_reader(table, parse, attribute, path)
     annotations = defaultdict(lambda: Annotation(path))
     for number, row in enumerate(table.to_dict("records"), start=2):
-        name = image_name(str(row[image]).replace("\\", "/"))
+        place = f"{path}, line {number}"
+        name = image_name(row[image].replace("\\", "/"))
+        if not name:
+            raise DataError(
+                f"{place}: expected the name of an image in the column "
+                f"{image}, found nothing. Fill it in."
+            )
         annotation = annotations[name]
-        for geometry in parse(
-            row[column], f"{path}, line {number}", annotation
-        ):
-            _add(annotation, geometry, row[kind] if kind else None)
+        if row[column].strip():
+            parse(row[column], place, annotation, label_of(row))
     return dict(annotations)
 
 
 def _load_table(path):
     try:
         if path.suffix.lower() == ".xlsx":
-            return pd.read_excel(path, dtype=str, keep_default_na=False)
-        return pd.read_csv(
-            path, sep=None, engine="python", dtype=str, keep_default_na=False
+            _check_unpacked(path)
+            table = pd.read_excel(path, dtype=str, keep_default_na=False)
+        else:
+            table = pd.read_csv(
+                path,
+                sep=_separator(path),
+                dtype=str,
+                keep_default_na=False,
+                index_col=False,
+                encoding="utf-8-sig",
+            )
+    except DataError:
+        raise
+    # The libraries underneath raise whatever a damaged file leads them to.
+    except Exception as error:
+        reason = _shortened(f"{type(error).__name__}: {error}")
+        raise DataError(
+            f"{path}: expected a table ({reason}). Save it again."
+        ) from None
+    table.columns = table.columns.map(str)
+    return table.fillna("").astype(str)
+
+
+def _check_unpacked(path):
+    """Refuse a spreadsheet that would fill the memory."""
+    with zipfile.ZipFile(path) as file:
+        size = sum(one.file_size for one in file.infolist())
+    if size > _LARGEST_UNPACKED:
+        raise DataError(
+            f"{path}: expected at most {_LARGEST_UNPACKED >> 20} MiB without "
+            f"compression, found {size >> 20} MiB. Divide the file."
         )
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise DataError(f"{path}: expected a table: {reason}.") from None
+
+
+def _separator(path):
+    """What separates the columns: the most frequent sign in the heading."""
+    with path.open(encoding="utf-8-sig") as file:
+        heading = file.readline()
+    return max(",\t;|", key=heading.count)
 
 
 def _polygon_column(table, path):
@@ -467,57 +596,75 @@ def _polygon_column(table, path):
     for column in table:
         text = next((t for t in table[column] if t.strip()), "").strip()
         if text.upper().startswith(("POLYGON", "MULTIPOLYGON")):
-            found.append((column, _parse_wkt))
+            found.append((column, _add_wkt))
         elif text.startswith("["):
-            found.append((column, _parse_list))
+            found.append((column, _add_list))
         elif text.startswith("{") and "shape" in column:
-            found.append((column, _parse_via_cell))
+            found.append((column, _add_via_cell))
     if not found:
         raise DataError(
             f"{path}: expected a column of polygons (WKT, [[x, y], ...] or "
-            f"VIA shapes), found the columns {', '.join(map(str, table))}."
+            f"VIA shapes), found the columns {_shortened(', '.join(table))}. "
+            "Check the file."
         )
-    return next((f for f in found if "pix" in str(f[0]).lower()), found[0])
+    return next((f for f in found if "pix" in f[0].lower()), found[0])
 
 
-def _parse_wkt(text, place, annotation):
-    if not text.strip():
-        return []
+def _label_reader(table, parse, attribute, path):
+    """A function that returns the class of a table's row."""
+    if parse is _add_via_cell and "region_attributes" in table:
+        return lambda row: via_label(
+            json.loads(row["region_attributes"] or "{}"), attribute
+        )
+    if attribute and attribute not in table:
+        raise DataError(
+            f"{path}: expected a column {attribute}, found "
+            f"{_shortened(', '.join(table))}. Correct --attribute."
+        )
+    column = attribute or _find_key(table, _CLASS_KEYS)
+    return lambda row: row[column] if column else None
+
+
+def _add_wkt(text, place, annotation, label):
     try:
-        geometry = shapely.from_wkt(text)
-    except shapely.GEOSException as error:
+        geometry = shapely.force_2d(shapely.from_wkt(text))
+    except shapely.errors.ShapelyError as error:
         raise DataError(
             f"{place}: expected WKT such as POLYGON ((0 0, 4 0, 4 3, 0 0)): "
-            f"{' '.join(str(error).split())}."
+            f"{_shortened(error)}. Correct it."
         ) from None
-    return _areas(shapely.force_2d(geometry))
+    shapes = _areas(geometry)
+    if not shapes and not geometry.is_empty:
+        annotation.repairs[_LEFT_OUT] += 1
+    for one in shapes:
+        check_reach(one, place)
+        _add(annotation, one, label)
 
 
-def _parse_list(text, place, annotation):
-    one = parse_article_text(text or "[]", place)
+def _add_list(text, place, annotation, label):
+    one = parse_article_text(text, place)
     annotation.repairs += one.repairs
-    return [instance.geometry for instance in one.instances]
+    for instance in one.instances:
+        _add(annotation, instance.geometry, label)
 
 
-def _parse_via_cell(text, place, annotation):
+def _add_via_cell(text, place, annotation, label):
     shape = json.loads(text)
-    geometry = via_geometry(shape) if shape else False
-    if geometry is False:
-        annotation.repairs[_LEFT_OUT] += bool(shape)
-        return []
-    return [geometry]
+    if shape:
+        _add_via(annotation, shape, label)
 
 
 def _is_article_text(path):
-    """Whether a text file starts with a list or has lines NAME, list."""
+    """Whether a text file is a list, or has lines NAME, list."""
     if path.suffix.lower() == ".txt":
         return True
-    if path.suffix.lower() == ".xlsx":
-        return False
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         head = [file.readline(), file.readline()]
-    bare = head[0].lstrip()[:1] in ("[", "(")
-    return bare or ("[" in head[0] and "{" not in head[0])
+    return head[0].lstrip()[:1] in ("[", "(") or any(
+        split_named_line(line)[0] and '"' not in line and "{" not in line
+        and "POLYGON" not in line.upper()
+        for line in head
+    )  # fmt: skip
 
 
 _JSON = (".json", ".geojson")
@@ -544,10 +691,11 @@ FORMATS = {
             isinstance(data, dict)
             and (
                 "_via_img_metadata" in data
-                or all(
+                or (bool(data)
+                and all(
                     isinstance(one, dict) and "filename" in one
                     for one in data.values()
-                )
+                ))
             )
         ),
         read_via,

@@ -8,6 +8,7 @@ and row r has its centre at (c + 0.5, r + 0.5).
 
 import cv2
 import numpy as np
+import shapely
 from rasterio.features import rasterize as burn
 from scipy import ndimage
 from shapely import affinity
@@ -20,22 +21,30 @@ def rasterise(geometry, shape):
 
     Args:
         geometry: ``shapely`` Polygon or MultiPolygon in pixels. Holes stay
-            holes, parts outside the image are cut off.
+            holes, parts outside the image are cut off. The polygons of a
+            MultiPolygon may overlap.
         shape: (H, W) of the image.
 
     Returns:
         bool array, H x W.
     """
     mask = np.zeros(shape, np.uint8)
-    low, high = np.reshape(geometry.bounds, (2, 2))
+    for polygon in shapely.get_parts(geometry):
+        if not polygon.is_empty:
+            _burn(polygon, mask)
+    return mask.view(bool)
+
+
+def _burn(polygon, mask):
+    """Set a polygon's pixels to 1."""
+    low, high = np.reshape(polygon.bounds, (2, 2))
     left, top = np.clip(np.floor(low), 0, None).astype(int)
     right, bottom = np.clip(np.ceil(high), 0, None).astype(int)
     window = mask[top:bottom, left:right]
     if window.size:
         # Only the part that the polygon can reach: GDAL looks at every row.
-        moved = affinity.translate(geometry, -left, -top)
+        moved = affinity.translate(polygon, -left, -top)
         burn([(moved, 1)], out=window)
-    return mask.astype(bool)
 
 
 def read_class_ids(sample, classes, shape):

@@ -92,11 +92,12 @@ def read_annotations(args, images):
                 continue  # annotations may lie beside the images
             try:
                 found = read_file(path, args.format, args.attribute)
+                found = dict(placed(found, images))
             except DataError as error:
                 if path.stem not in images:
                     raise
                 found = {path.stem: Annotation(path, error=str(error))}
-            for name, annotation in placed(found, images):
+            for name, annotation in found.items():
                 if name in annotations:
                     raise DataError(
                         f"{path}: annotates {name}, which "
@@ -111,7 +112,10 @@ def placed(found, images):
     """Annotations by image name, moved from the ground to pixels.
 
     A file of places on the ground that is not called like an image is for
-    every image that it touches.
+    every georeferenced image that it touches.
+
+    Raises:
+        DataError: it touches none.
     """
     for name, annotation in found.items():
         if annotation.crs is None:
@@ -120,10 +124,18 @@ def placed(found, images):
             (only,) = [name] if name in images else images
             yield only, in_pixels(annotation, images[only])
         else:
-            for other, path in images.items():
-                one = in_pixels(annotation, path)
-                if one.instances:
-                    yield other, one
+            touched = {
+                other: one
+                for other, path in images.items()
+                if (one := in_pixels(annotation, path, ground=True)).instances
+            }
+            if not touched:
+                raise DataError(
+                    f"{annotation.source}: expected the name of an image, or "
+                    f"places on georeferenced images, found neither. Call it "
+                    f"like its image."
+                )
+            yield from touched.items()
 
 
 def pairs(text, option):
@@ -182,7 +194,7 @@ def convert(tree, images, annotations, classes, name):
 
 def folder_of(label):
     """A class's name as a directory's name."""
-    return re.sub(r"[^\w .+-]", "_", label).strip(". ") or "_"
+    return re.sub(r"[^\w .+-]", "_", label)[:60].strip(". ") or "_"
 
 
 def without_overlap(masks, classes, shape):
@@ -205,7 +217,10 @@ def draw(instances, shape, repairs):
             if mask.any():
                 yield mask.copy(), instance.label
             continue
-        outline = shapely.make_valid(instance.geometry)
+        geometry = instance.geometry
+        valid = shapely.is_valid(shapely.get_parts(geometry)).all()
+        # Crossings are left alone: resolving them can take for ever.
+        outline = geometry if geometry.is_valid else geometry.envelope
         if not outline.intersects(frame):
             repairs["polygon outside its image left out"] += 1
         elif not mask.any():
@@ -213,7 +228,7 @@ def draw(instances, shape, repairs):
         else:
             if not frame.covers(outline):
                 repairs["polygon cut at the border of its image"] += 1
-            if not instance.geometry.is_valid:
+            if not valid:
                 repairs["self-crossing polygon filled as drawn"] += 1
             yield mask, instance.label
 
