@@ -18,9 +18,8 @@ import pandas as pd
 import rasterio
 import shapely
 from pycocotools import mask as rle
-from rasterio._err import CPLE_BaseError
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError, RasterioIOError
+from rasterio.errors import RasterioIOError
 from rasterio.warp import transform
 from shapely import affinity
 from shapely.geometry import shape as geometry_of
@@ -340,9 +339,33 @@ def _packed(segmentation, height, width, path):
                 f"pixels, found {sum(counts)}. Export the file again."
             )
         return rle.frPyObjects({"size": size, "counts": counts}, *size)
-    packed = {"size": size, "counts": counts}
-    rle.decode(packed)  # raises ValueError if the runs do not fit
-    return packed
+    if _covered(counts.encode("ascii")) != height * width:
+        raise DataError(
+            f"{path}: expected a run-length code of {height * width} pixels, "
+            "found another or a damaged one. Export the file again."
+        )
+    return {"size": size, "counts": counts}
+
+
+def _covered(code):
+    """How many pixels a compressed run-length code covers; -1 if damaged.
+
+    pycocotools leaves what a short code does not cover to chance.
+    """
+    counts, value, bits = [], 0, 0
+    for sign in code:
+        piece = sign - 48
+        if not 0 <= piece < 64 or bits > 60:
+            return -1
+        value |= (piece & 31) << bits
+        bits += 5
+        if piece & 32:
+            continue
+        if piece & 16:
+            value -= 1 << bits
+        counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+        value = bits = 0
+    return -1 if bits or min(counts, default=0) < 0 else sum(counts)
 
 
 # VGG Image Annotator ---------------------------------------------------------
@@ -480,17 +503,26 @@ def _to_crs(annotation, crs, image):
         if not _CRS_NAME.fullmatch(annotation.crs):
             raise ValueError("no name such as EPSG:4326")
         known = CRS.from_user_input(annotation.crs)
-        return shapely.transform(
-            [one.geometry for one in annotation.instances],
-            lambda points: np.column_stack(transform(known, crs, *points.T)),
-        )
-    except (*_DAMAGE, RasterioError, CPLE_BaseError, SystemError) as error:
+    except _DAMAGE as error:
         raise DataError(
             f"{annotation.source}: expected places in a coordinate reference "
             f"system that leads to that of {image}, found "
             f"{_shortened(annotation.crs)} ({_shortened(error)}). Correct "
-            "the CRS or the coordinates."
+            "the CRS."
         ) from None
+
+    def move(points):
+        try:
+            return np.column_stack(transform(known, crs, *points.T))
+        except Exception:  # GDAL's errors have no public name
+            return np.full_like(points, np.inf)
+
+    geometries = np.array([one.geometry for one in annotation.instances])
+    moved = shapely.transform(geometries, move)
+    if not np.isfinite(shapely.get_coordinates(moved)).all():
+        # One point beyond the projection spoils all that go with it.
+        moved = [shapely.transform(one, move) for one in geometries]
+    return moved
 
 
 def _cut(geometry, frame):
@@ -691,11 +723,13 @@ FORMATS = {
             isinstance(data, dict)
             and (
                 "_via_img_metadata" in data
-                or (bool(data)
-                and all(
-                    isinstance(one, dict) and "filename" in one
-                    for one in data.values()
-                ))
+                or (
+                    bool(data)
+                    and all(
+                        isinstance(one, dict) and "filename" in one
+                        for one in data.values()
+                    )
+                )
             )
         ),
         read_via,
