@@ -1,5 +1,6 @@
 """The annotation files of other tools, read into instances."""
 
+import copy
 import json
 import math
 
@@ -320,6 +321,18 @@ def test_geojson_in_degrees_on_an_image_in_metres(tmp_path):
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_geojson_of_places_that_the_projection_lacks(tmp_path):
+    tile = write_tile(tmp_path / "b.tif")
+    far = closed([[0, 95], [180, 0], [1e300, 5]])
+    data = collection(feature([far]), feature([in_degrees(SQUARE)]))
+    found = read_file(write(tmp_path / "a.json", data))["a"]
+    instances, repairs = told(in_pixels(found, tile))
+    assert len(instances) == 1
+    assert repairs == {"polygon outside its image left out": 1}
+    found = read_file(write(tmp_path / "a.json", collection()))["a"]
+    assert told(in_pixels(found, tile)) == ([], {})
+
+
 def test_geojson_on_a_plain_image_is_in_pixels(tmp_path):
     write_png(tmp_path / "a.png", np.zeros((16, 14), bool))
     data = feature([closed(SQUARE)], category="roof")
@@ -494,7 +507,7 @@ def damaged(data, draw):
         for key in path:
             target = target[key]
         if draw(st.booleans()):
-            target[last] = draw(st.sampled_from(JUNK))
+            target[last] = copy.deepcopy(draw(st.sampled_from(JUNK)))
         else:
             del target[last]
         if len(list(places(data))) < 2:

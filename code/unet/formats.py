@@ -40,6 +40,7 @@ from unet.folders import IMAGE_ENDINGS, DataError, natural
 _LARGEST_FILE = 2**30  # bytes; more is no annotation file
 _LARGEST_IMAGE = 2**30  # pixels of a run-length encoded mask
 _LARGEST_UNPACKED = 2**30  # bytes of a spreadsheet without compression
+_FARTHEST_PLACE = 1e9  # metres, feet or degrees
 _LEFT_OUT = "line or point left out"
 _UNKNOWN = "shape of unknown kind left out"
 _LINES = ("line", "linestrip", "points", "point", "polyline")
@@ -484,8 +485,10 @@ def in_pixels(annotation, image, ground=False):
     inverse = (~to_ground).to_shapely()
     frame = shapely.box(0, 0, shape[1], shape[0])
     for one, geometry in zip(annotation.instances, moved, strict=True):
-        geometry = affinity.affine_transform(geometry, inverse)
-        cut = _cut(geometry, frame)
+        cut = None
+        if _on_earth(geometry):
+            geometry = affinity.affine_transform(geometry, inverse)
+            cut = _cut(geometry, frame)
         if cut is None:
             placed.repairs[_OUTSIDE] += not ground
             continue
@@ -517,18 +520,24 @@ def _to_crs(annotation, crs, image):
         except Exception:  # GDAL's errors have no public name
             return np.full_like(points, np.inf)
 
-    geometries = np.array([one.geometry for one in annotation.instances])
+    geometries = [one.geometry for one in annotation.instances]
+    if not geometries:
+        return []
     moved = shapely.transform(geometries, move)
-    if not np.isfinite(shapely.get_coordinates(moved)).all():
+    if not _on_earth(moved):
         # One point beyond the projection spoils all that go with it.
         moved = [shapely.transform(one, move) for one in geometries]
     return moved
 
 
+def _on_earth(geometry):
+    """Whether a projection could show every point (it gives inf if not)."""
+    points = shapely.get_coordinates(geometry)
+    return bool((np.abs(points) < _FARTHEST_PLACE).all())
+
+
 def _cut(geometry, frame):
     """What lies in a frame: the same object if all does, None if nothing."""
-    if not np.isfinite(shapely.get_coordinates(geometry)).all():
-        return None  # a place that the image's projection does not show
     if frame.covers(shapely.envelope(geometry)):
         return geometry
     if not shapely.envelope(geometry).intersects(frame):
