@@ -534,6 +534,7 @@ quickly = settings(
     max_examples=150,
     deadline=5000,
     derandomize=True,
+    database=None,
     suppress_health_check=list(HealthCheck),
 )
 
