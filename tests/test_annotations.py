@@ -10,7 +10,6 @@ import shapely
 from unet.annotations import (
     CompleteMask,
     Instance,
-    annotation_files,
     find_images,
     image_name,
     parse_article_text,
@@ -33,14 +32,14 @@ def closed(ring):
     return [*ring, ring[0]]
 
 
-def areas(rings):
-    return [shapely.Polygon(ring).area for ring in rings]
+def areas(instances):
+    return [one.geometry.area for one in instances]
 
 
 def read(points):
     """(areas, repairs) of a list of points."""
     rings, repairs = split_rings(points)
-    return areas(rings), dict(repairs)
+    return [shapely.Polygon(ring).area for ring in rings], dict(repairs)
 
 
 @pytest.mark.parametrize("place", [0, 7, 12])
@@ -154,14 +153,14 @@ def test_thousands_of_rings_are_split_exactly():
 )  # fmt: skip
 def test_the_same_rings_in_another_notation(text):
     annotation = parse_article_text(text, "a.txt")
-    assert areas(i.rings[0] for i in annotation.instances) == [1234, 588]
+    assert areas(annotation.instances) == [1234, 588]
     assert not annotation.repairs
 
 
 def test_nested_rings_are_repaired_one_by_one():
     text = json.dumps([SQUARE, SMALL])
     annotation = parse_article_text(text, "a.txt")
-    assert areas(i.rings[0] for i in annotation.instances) == [16, 588]
+    assert areas(annotation.instances) == [16, 588]
     assert annotation.repairs == {"open ring closed": 2}
 
 
@@ -174,7 +173,9 @@ def test_empty_list_is_looked_at_and_nothing_there():
 def test_fractions_of_a_pixel_are_kept():
     text = "[[0.25, 0.5], [3, 0.5], [3, 2], [0.25, 0.5]]"
     (instance,) = parse_article_text(text, "a.txt").instances
-    np.testing.assert_array_equal(instance.rings[0][0], [0.25, 0.5])
+    np.testing.assert_array_equal(
+        instance.geometry.exterior.coords[0], [0.25, 0.5]
+    )
 
 
 @pytest.mark.parametrize(
@@ -209,7 +210,7 @@ def named(tmp_path, data, name="roof.txt"):
     path = tmp_path / name
     path.write_bytes(data if isinstance(data, bytes) else data.encode())
     return {
-        key: (areas(i.rings[0] for i in one.instances), dict(one.repairs))
+        key: (areas(one.instances), dict(one.repairs))
         for key, one in read_article_text(path).items()
     }
 
@@ -306,7 +307,8 @@ def test_image_name_drops_directories_and_image_endings_alone():
 
 
 def test_instance_with_a_hole():
-    hole = Instance([np.array(BIG), np.array([[12, 12], [14, 12], [14, 14]])])
+    gap = [(12, 12), (14, 12), (14, 14)]
+    hole = Instance(shapely.Polygon(BIG, [gap]))
     assert hole.geometry.area == 1234 - 2
     mask = hole.mask((50, 60))
     assert not mask[12, 13]
@@ -323,25 +325,6 @@ def test_complete_mask_is_read_at_its_images_size(tmp_path):
     np.testing.assert_array_equal(instance.mask((4, 5)), shape)
     with pytest.raises(DataError, match=r"roof\.png.*4 x 5.*5 x 4"):
         instance.mask((5, 4))
-
-
-def test_annotation_files_are_recognised_and_sorted(tmp_path):
-    for name in ("b10.txt", "b9.TXT", "a.png", "x.docx", ".hidden.txt"):
-        (tmp_path / name).touch()
-    found = annotation_files(tmp_path)
-    assert [(path.name, kind) for path, kind in found] == [
-        ("a.png", "masks"),
-        ("b9.TXT", "article"),
-        ("b10.txt", "article"),
-    ]
-    assert annotation_files(tmp_path / "a.png") == found[:1]
-
-
-def test_annotations_that_are_not_there_are_refused(tmp_path):
-    (tmp_path / "x.docx").touch()
-    for place in (tmp_path, tmp_path / "x.docx", tmp_path / "none"):
-        with pytest.raises(DataError, match=f"{place}: expected annotations"):
-            annotation_files(place)
 
 
 def test_images_are_found_by_name(tmp_path):

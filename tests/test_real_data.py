@@ -1,10 +1,15 @@
 """The road from real images and annotations to folders."""
 
+import cv2
 import numpy as np
+import pytest
+import rasterio
+import shapely
 
 from conftest import REAL, needs_real_data, run_script
 from unet.annotations import read_article_text
 from unet.folders import find_samples, read_table
+from unet.formats import in_pixels, read_file
 from unet.images import read_image
 from unet.masks import read_class_ids
 
@@ -46,3 +51,115 @@ def test_900_tiles_become_720_training_and_180_test_folders(tmp_path):
             )
     assert 0.2 < np.mean(shares["text"]) < 0.4
     assert 0.05 < np.mean(shares["mask"]) < 0.2
+
+
+def together(annotation, shape):
+    """All instances in one mask."""
+    mask = np.zeros(shape, bool)
+    for instance in annotation.instances:
+        mask |= instance.mask(shape)
+    return mask
+
+
+def read_truth(path):
+    with rasterio.open(path) as file:
+        return file.read(1)
+
+
+def iou(mask, truth):
+    return (mask & truth).sum() / (mask | truth).sum()
+
+
+@needs_real_data
+def test_labelme_and_the_masks_beside_it():
+    files = sorted((REAL / "annotations" / "labelme").glob("*.json"))
+    assert len(files) == 3
+    for path in files:
+        truth = read_truth(path.with_suffix(".png")) > 0
+        (annotation,) = read_file(path).values()
+        assert {one.label for one in annotation.instances} == {"tail"}
+        assert iou(together(annotation, truth.shape), truth) >= 0.97
+
+
+@needs_real_data
+def test_coco_and_the_masks_beside_it():
+    place = REAL / "annotations" / "coco"
+    both = either = outlined = 0
+    for name, annotation in read_file(place / "_annotations.coco.json").items():
+        truth = read_truth(place / "masks" / f"{name}_mask.png") > 0
+        mask = together(annotation, truth.shape)
+        both += (mask & truth).sum()
+        either += (mask | truth).sum()
+        # The truth was drawn with its outline, half a pixel too wide: what
+        # it has more than we lies along the border.
+        rim = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) > 0
+        outlined += (truth & ~rim).sum()
+    assert both / either >= 0.97
+    assert outlined / either < 0.001
+
+
+@needs_real_data
+def test_wkt_and_its_mask():
+    place = REAL / "annotations" / "wkt"
+    (annotation,) = read_file(place / "sample.csv").values()
+    truth = read_truth(place / "sample_fp_mask.tif") > 0
+    assert iou(together(annotation, truth.shape), truth) >= 0.97
+    found = read_file(place / "SN2_sample_truth.csv")
+    counts = {name: len(one.instances) for name, one in found.items()}
+    assert sum(counts.values()) == 171
+    assert counts["AOI_5_Khartoum_img463"] == 0
+
+
+@needs_real_data
+def test_geojson_in_utm_and_its_mask():
+    place = REAL / "annotations" / "wkt"
+    (annotation,) = read_file(place / "geotiff_labels.geojson").values()
+    placed = in_pixels(annotation, place / "sample_geotiff.tif")
+    truth = read_truth(place / "sample_fp_mask_from_geojson.tif") > 0
+    assert len(placed.instances) == 43
+    assert iou(together(placed, truth.shape), truth) >= 0.97
+
+
+@needs_real_data
+@pytest.mark.parametrize("bits", [8, 16])
+def test_geojson_of_three_classes_and_its_class_ids(bits):
+    place = REAL / "annotations" / "geojson"
+    (annotation,) = read_file(place / "tiff_3channel_uint8.geojson").values()
+    placed = in_pixels(annotation, place / f"tiff_3channel_uint{bits}.tif")
+    truth = read_truth(place / "mask_tiff_3channel_uint8.png")
+    ids = np.zeros_like(truth)
+    for instance in placed.instances:  # later ones win
+        ids[instance.mask(ids.shape)] = int(instance.label)
+    assert (ids == truth).mean() >= 0.98
+
+
+@needs_real_data
+def test_via_classes_and_counts():
+    path = REAL / "annotations" / "via" / "via_region_data.json"
+    labels = [o.label for a in read_file(path).values() for o in a.instances]
+    assert (labels.count("bina"), labels.count("tree")) == (76, 17)
+
+
+def mercator(points):
+    """Degrees to EPSG:3857, by the formula."""
+    x, y = np.radians(points).T
+    north = np.log(np.tan(np.pi / 4 + y / 2))
+    return 6378137 * np.column_stack([x, north])
+
+
+@needs_real_data
+def test_area_of_1466_buildings_on_the_scene():
+    place = REAL / "scene"
+    (annotation,) = read_file(place / "banepa.geojson").values()
+    placed = in_pixels(annotation, place / "banepa.tif")
+    with rasterio.open(place / "banepa.tif") as file:
+        shape, bounds, pixel = file.shape, file.bounds, file.res
+    assert len(placed.instances) == 1466
+    drawn = sum(int(one.mask(shape).sum()) for one in placed.instances)
+    ground = [one.geometry for one in annotation.instances]
+    seen = shapely.intersection(
+        shapely.make_valid(shapely.transform(ground, mercator)),
+        shapely.box(*bounds),
+    )
+    exact = shapely.area(seen).sum() / (pixel[0] * pixel[1])
+    assert drawn == pytest.approx(exact, rel=0.005)

@@ -1,20 +1,19 @@
-"""Annotations as people have them, read into instances.
+"""Annotations: what they are, the article's text, and complete masks.
 
-A reader is a function ``(path) -> {image name: Annotation}``. To add a format
-write one, and add it to ``READERS`` with the test that recognises it.
+``unet.formats`` reads the files of other tools into the same.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import shapely
+from pycocotools import mask as rle
 
-from unet.folders import IMAGE_ENDINGS, DataError, list_images, natural
+from unet.folders import IMAGE_ENDINGS, DataError, list_images
 from unet.images import read_mask
 from unet.masks import rasterise
 
@@ -24,24 +23,51 @@ _FARTHEST = 1e6
 
 @dataclass
 class Instance:
-    """One object.
+    """One object, as geometry.
 
     Attributes:
-        rings: float arrays N x 2 of (x, y) pixels from the top-left corner;
-            the first is the outline, the others are holes. Not closed: the
-            first point is not repeated.
+        geometry: ``shapely`` Polygon or MultiPolygon; (x, y) in pixels from
+            the top-left corner, or in the annotation's ``crs``. Parts of a
+            MultiPolygon may overlap; each is drawn by itself.
+        label: its class, or None where the file names none.
     """
 
-    rings: list[np.ndarray]
-
-    @property
-    def geometry(self):
-        """The instance as a ``shapely.Polygon``."""
-        return shapely.Polygon(self.rings[0], self.rings[1:])
+    geometry: shapely.Geometry
+    label: str | None = None
 
     def mask(self, shape):
         """bool H x W: pixels whose centre the polygon covers."""
-        return rasterise(self.rings, shape)
+        return rasterise(self.geometry, shape)
+
+
+@dataclass
+class DrawnMask:
+    """One object, as pixels.
+
+    Attributes:
+        packed: COCO's compressed run-length encoding, of its image's size.
+        label: its class, or None.
+        source: the file, named in errors.
+    """
+
+    packed: dict
+    label: str | None
+    source: Path
+
+    def mask(self, shape):
+        """bool H x W.
+
+        Raises:
+            DataError: the image has another size.
+        """
+        if list(shape) != self.packed["size"]:
+            height, width = self.packed["size"]
+            raise DataError(
+                f"{self.source}: holds a mask of {width} x {height} (width x "
+                f"height) for an image of {shape[1]} x {shape[0]}. Use the "
+                "image that was annotated."
+            )
+        return rle.decode(self.packed).astype(bool)
 
 
 @dataclass
@@ -53,6 +79,7 @@ class CompleteMask:
     """
 
     path: Path
+    label: str | None = None
 
     def mask(self, shape):
         """bool H x W."""
@@ -65,15 +92,32 @@ class Annotation:
 
     Attributes:
         source: the file that it was read from.
-        instances: ``Instance`` or ``CompleteMask``, in the file's order.
+        instances: ``Instance``, ``DrawnMask`` or ``CompleteMask``, in the
+            file's order; where they overlap the later one wins.
         repairs: what was mended or left out, and how often.
         error: why the image's annotation cannot be used, or None.
+        crs: of the coordinates, if they are places on the ground.
     """
 
     source: Path
-    instances: list[Instance | CompleteMask] = field(default_factory=list)
+    instances: list[Instance | DrawnMask | CompleteMask] = field(
+        default_factory=list
+    )
     repairs: Counter = field(default_factory=Counter)
     error: str | None = None
+    crs: str | None = None
+
+
+def check_reach(geometry, source):
+    """Raise DataError for coordinates that no image can have."""
+    points = shapely.get_coordinates(geometry)
+    near = (np.abs(points) <= _FARTHEST).all(axis=1)  # False for NaN too
+    if not near.all():
+        x, y = points[~near][0]
+        raise DataError(
+            f"{source}: expected finite pixel coordinates, found a polygon "
+            f"through ({x:g}, {y:g}). Remove or correct it."
+        )
 
 
 def split_rings(points):
@@ -176,7 +220,9 @@ def parse_article_text(text, source):
     annotation = Annotation(source)
     for points in value if nested else [value]:
         rings, repairs = split_rings(_checked_points(points, text, source))
-        annotation.instances += [Instance([ring]) for ring in rings]
+        annotation.instances += [
+            Instance(shapely.Polygon(ring)) for ring in rings
+        ]
         annotation.repairs += repairs
     return annotation
 
@@ -216,9 +262,20 @@ def _shortened(text):
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 
-_NAMED_LINE = re.compile(
-    r"""\s*"?(?P<name>[^"\t\[(]+?)"?\s*[\t,]\s*"?(?P<points>[\[(].*?)"?\s*"""
-)
+def split_named_line(line):
+    """Split ``NAME<tab or comma>[[x, y], ...]``: (name, points), or Nones."""
+    start = re.search(r"[\[(]|$", line).start()
+    head, points = line[:start].rstrip(" "), line[start:].rstrip()
+    head = head.removesuffix('"')
+    name = head.rstrip()
+    if name.endswith(","):
+        name = name[:-1]
+    elif "\t" not in head[len(name) :]:
+        return None, None
+    name = name.strip().removeprefix('"').removesuffix('"').strip()
+    if not points or not name or '"' in name or "\t" in name:
+        return None, None
+    return name, points.removesuffix('"')
 
 
 def read_article_text(path):
@@ -247,18 +304,18 @@ def read_article_text(path):
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
-        match = _NAMED_LINE.fullmatch(line)
-        if match is None:
+        name, points = split_named_line(line)
+        if name is None:
             if number == 1 and annotations == {} and "[" not in line:
                 continue  # a heading
             raise DataError(
                 f"{path}, line {number}: expected NAME<tab or comma>"
                 f"[[x, y], ...], found {_shortened(line)}. Correct the line."
             )
-        name = image_name(match["name"])
+        name = image_name(name)
         known = annotations.setdefault(name, Annotation(path))
         try:
-            one = parse_article_text(match["points"], f"{path}, line {number}")
+            one = parse_article_text(points, f"{path}, line {number}")
         except DataError as error:
             known.error = str(error)
             continue
@@ -283,59 +340,6 @@ def image_name(text):
 def read_complete_mask(path):
     """Take a mask image, called like its image, as the whole annotation."""
     return {Path(path).stem: Annotation(Path(path), [CompleteMask(Path(path))])}
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of annotation file: how it is recognised and read."""
-
-    recognises: Callable[[Path], bool]
-    read: Callable[[Path], dict[str, Annotation]]
-
-
-READERS = {
-    "article": Format(
-        lambda path: path.suffix.lower() in (".txt", ".csv", ".tsv"),
-        read_article_text,
-    ),
-    "masks": Format(
-        lambda path: path.suffix.lower() in IMAGE_ENDINGS,
-        read_complete_mask,
-    ),
-}
-
-
-def annotation_files(source):
-    """The annotation files that a path names, with their formats.
-
-    Args:
-        source: a file, or a directory whose files are looked at.
-
-    Returns:
-        List of (path, format name), naturally sorted.
-
-    Raises:
-        DataError: there is none.
-    """
-    source = Path(source)
-    candidates = [source]
-    if source.is_dir():
-        candidates = sorted(
-            (p for p in source.iterdir() if not p.name.startswith(".")),
-            key=lambda path: natural(path.name),
-        )
-    files = [
-        (path, name)
-        for path in candidates
-        for name, kind in READERS.items()
-        if path.is_file() and kind.recognises(path)
-    ]
-    if not files:
-        raise DataError(
-            f"{source}: expected annotations (formats: "
-            f"{', '.join(READERS)}), found none. Check the path."
-        )
-    return files
 
 
 def find_images(source):

@@ -8,37 +8,43 @@ and row r has its centre at (c + 0.5, r + 0.5).
 
 import cv2
 import numpy as np
+import shapely
 from rasterio.features import rasterize as burn
 from scipy import ndimage
+from shapely import affinity
 
 from unet.images import read_mask, resize_image
 
 
-def rasterise(rings, shape):
+def rasterise(geometry, shape):
     """Pixels whose centre lies in a polygon.
 
     Args:
-        rings: arrays of points N x 2 as (x, y); the first is the outline,
-            the others are holes. Parts outside the image are cut off.
+        geometry: ``shapely`` Polygon or MultiPolygon in pixels. Holes stay
+            holes, parts outside the image are cut off. The polygons of a
+            MultiPolygon may overlap.
         shape: (H, W) of the image.
 
     Returns:
         bool array, H x W.
     """
     mask = np.zeros(shape, np.uint8)
-    points = np.concatenate(rings)
-    left, top = np.clip(np.floor(points.min(axis=0)), 0, None).astype(int)
-    right, bottom = np.ceil(points.max(axis=0)).astype(int)
+    for polygon in shapely.get_parts(geometry):
+        if not polygon.is_empty:
+            _burn(polygon, mask)
+    return mask.view(bool)
+
+
+def _burn(polygon, mask):
+    """Set a polygon's pixels to 1."""
+    low, high = np.reshape(polygon.bounds, (2, 2))
+    left, top = np.clip(np.floor(low), 0, None).astype(int)
+    right, bottom = np.clip(np.ceil(high), 0, None).astype(int)
     window = mask[top:bottom, left:right]
     if window.size:
-        shift = [left, top]
-        closed = [np.vstack([ring, ring[:1]]) - shift for ring in rings]
-        polygon = {
-            "type": "Polygon",
-            "coordinates": [ring.tolist() for ring in closed],
-        }
-        burn([(polygon, 1)], out=window)
-    return mask.astype(bool)
+        # Only the part that the polygon can reach: GDAL looks at every row.
+        moved = affinity.translate(polygon, -left, -top)
+        burn([(moved, 1)], out=window)
 
 
 def read_class_ids(sample, classes, shape):
