@@ -1,8 +1,8 @@
 """The data that come with the project are whole, also after a clone."""
 
 import pandas as pd
-from conftest import ROOT
 
+from conftest import ROOT
 from unet.annotations import read_article_text
 from unet.folders import find_samples
 
