@@ -1,9 +1,9 @@
 """Keras, imported once and quietly.
 
-TensorFlow 2.21 writes several lines about oneDNN to the terminal from C++
-before it reads ``TF_CPP_MIN_LOG_LEVEL``. The import therefore runs with the
-standard error stream held back; what was held back is shown when the import
-fails, or at once if the user has chosen a log level of 0 or 1.
+TensorFlow 2.21 writes several lines about oneDNN and CUDA to the terminal
+from C++, whatever ``TF_CPP_MIN_LOG_LEVEL`` says. The import therefore runs
+with the standard error stream held back; what was held back is shown when the
+import fails, or at once if the user has chosen a log level of 0 or 1.
 """
 
 import os
@@ -35,5 +35,8 @@ def _held_back_stderr():
 
 with _held_back_stderr():
     import keras
+
+    # Looking for devices is what makes TensorFlow complain of a missing GPU.
+    keras.distribution.list_devices()
 
 __all__ = ["keras"]
