@@ -502,7 +502,10 @@ def damaged(data, draw):
     """A copy of a document with one to three values changed or dropped."""
     data = json.loads(json.dumps(data))
     for _ in range(draw(st.integers(1, 3))):
-        *path, last = draw(st.sampled_from(list(places(data))[1:]) or [None])
+        inside = list(places(data))[1:]
+        if not inside:
+            break
+        *path, last = draw(st.sampled_from(inside))
         target = data
         for key in path:
             target = target[key]
@@ -685,3 +688,10 @@ def test_unknown_json_is_refused(tmp_path):
     (tmp_path / "texts").mkdir()
     write(tmp_path / "texts" / "x.json", {"pictures": []})
     assert_refused(convert(tmp_path), "x.json", "--format", "labelme")
+
+
+def test_rows_longer_than_the_heading_are_refused(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('image,polygon\na,"POLYGON ((0 0, 4 0, 4 4, 0 0))",x,y\n')
+    with pytest.raises(DataError, match=r"t\.csv"):
+        read_file(path)

@@ -7,6 +7,7 @@ its content; nothing else needs to know.
 
 import json
 import re
+import warnings
 import zipfile
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -590,14 +591,17 @@ def _load_table(path):
             _check_unpacked(path)
             table = pd.read_excel(path, dtype=str, keep_default_na=False)
         else:
-            table = pd.read_csv(
-                path,
-                sep=_separator(path),
-                dtype=str,
-                keep_default_na=False,
-                index_col=False,
-                encoding="utf-8-sig",
-            )
+            with warnings.catch_warnings():
+                # Rows longer than the heading: pandas would drop the rest.
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                table = pd.read_csv(
+                    path,
+                    sep=_separator(path),
+                    dtype=str,
+                    keep_default_na=False,
+                    index_col=False,
+                    encoding="utf-8-sig",
+                )
     except DataError:
         raise
     # The libraries underneath raise whatever a damaged file leads them to.
