@@ -396,3 +396,11 @@ def test_perceptual_hash_knows_a_copy_from_another_image():
     assert bits.shape == (64,)
     assert (bits != perceptual_hash(brighter)).sum() <= 4
     assert (bits != perceptual_hash(smooth[::-1])).sum() > 10
+
+
+def test_colours_of_a_mask_are_named_as_people_write_them(tmp_path):
+    colours = np.zeros((2, 3, 3), np.uint8)
+    colours[0, 0], colours[0, 1] = (0x3C, 0x10, 0x98), (0xFE, 0xDD, 0x3A)
+    write_png(tmp_path / "m.png", colours)
+    with pytest.raises(DataError, match="#000000, #3C1098, #FEDD3A"):
+        read_mask(tmp_path / "m.png")

@@ -111,6 +111,8 @@ def read_mask(path, shape=None):
         mask = _decode_tiff(data, path)
     else:
         mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
+        if mask.ndim == 3:
+            mask[..., :3] = mask[..., 2::-1]  # BGR leaves no trace
     mask = _one_channel(mask)
     if shape is not None and mask.shape != tuple(shape):
         raise DataError(
@@ -121,15 +123,28 @@ def read_mask(path, shape=None):
     high = mask.max()
     foreground = mask == high
     if high and np.count_nonzero(mask) != np.count_nonzero(foreground):
-        values = np.unique(mask)
-        raise DataError(
-            f"{path}: expected two values, 0 and 255, found {len(values)} "
-            f"({', '.join(map(str, values[:6]))}"
-            f"{', ...' if len(values) > 6 else ''}). A grey mask usually "
-            "comes from JPEG or from resizing: export it again as PNG, or "
-            "threshold it."
-        )
+        _refuse_values(np.unique(mask), path)
     return foreground if high else np.zeros(mask.shape, bool)
+
+
+def _refuse_values(values, path):
+    """Raise DataError for a mask of more than two values."""
+    if values.dtype == np.int64:  # colours
+        names = [f"#{value:06X}" for value in values.tolist()]
+        expected = "black and one other colour"
+        advice = "Write one black and white mask per class."
+    else:
+        names = list(map(str, values))
+        expected = "two values, 0 and 255"
+        advice = (
+            "A grey mask usually comes from JPEG or from resizing: export it "
+            "again as PNG, or threshold it."
+        )
+    more = ", ..." if len(names) > 6 else ""
+    raise DataError(
+        f"{path}: expected {expected}, found {len(names)} "
+        f"({', '.join(names[:6])}{more}). {advice}"
+    )
 
 
 def _one_channel(mask):
@@ -146,7 +161,8 @@ def _one_channel(mask):
     first, second, third = np.moveaxis(mask[..., :3], 2, 0).astype(np.int64)
     if (first == second).all() and (second == third).all():
         return mask[..., 0]
-    return first << 32 | second << 16 | third
+    bits = 8 * mask.itemsize
+    return first << 2 * bits | second << bits | third
 
 
 def _decode(data, path, flags):
