@@ -1,6 +1,7 @@
 """The training script as its user runs it."""
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -137,6 +138,16 @@ def test_groups_of_the_split_are_kept_together(tmp_path):
     result = train(tmp_path, tmp_path, "--dry-run", "--validation", 0.2)
     assert result.returncode == 0, result.stderr
     assert "9 images to learn from, 3 to validate, 4 groups" in result.stdout
+
+
+def test_unlabelled_folders_are_left_out_and_told(tmp_path):
+    make_tree(tmp_path / "train", 6)
+    shutil.rmtree(tmp_path / "train" / "Folder_3" / "masks")
+    result = train(tmp_path, tmp_path, "--dry-run")
+    assert result.returncode == 0, result.stderr
+    assert "5 images" in result.stdout
+    assert "1 without masks/ left out" in result.stdout
+    assert "test: 0 images, 0 instances" in result.stdout
 
 
 def test_article_normalisation_has_no_centring_layer(data, tmp_path):

@@ -178,15 +178,15 @@ dataset.check_size(size, args.depth)
 progress = cli.progress_bar(args.quiet)
 
 train_root, test_root = cli.find_sides(args.data)
-train_samples = dataset.labelled(find_samples(train_root), train_root)
-test_samples = []
-if test_root is not None:
-    test_samples = [s for s in find_samples(test_root) if s.masks is not None]
+train_found = find_samples(train_root)
+test_found = find_samples(test_root) if test_root else []
+train_samples = dataset.labelled(train_found, train_root)
+test_samples = [sample for sample in test_found if sample.masks is not None]
 classes = class_names(train_samples)
 train = dataset.load(train_samples, size, classes, progress)
 test = test_samples and dataset.load(test_samples, size, classes, progress)
 
-for title, samples in (("training", train_samples), ("test", test_samples)):
+for title, samples in (("training", train_found), ("test", test_found)):
     print(f"{title:>9}: {dataset.describe(samples)}")
 sides = sorted({f"{w} x {h}" for h, w in train.shapes})
 print(f"    sizes: {', '.join(sides[:4])}{' ...' if len(sides) > 4 else ''}")

@@ -215,15 +215,18 @@ def labelled(samples, root):
 
 
 def describe(samples):
-    """Counts of labelled samples, in words."""
-    counts = [sum(map(len, sample.masks.values())) for sample in samples]
-    if not counts:
-        return "0 images"
-    return (
-        f"{len(counts)} images, {sum(counts)} instances "
-        f"({min(counts)} to {max(counts)} an image, "
-        f"{counts.count(0)} images without any)"
-    )
+    """Counts of samples, in words."""
+    known = [sample for sample in samples if sample.masks is not None]
+    counts = [sum(map(len, sample.masks.values())) for sample in known]
+    text = f"{len(counts)} images, {sum(counts)} instances"
+    if counts:
+        text += (
+            f" ({min(counts)} to {max(counts)} an image, "
+            f"{counts.count(0)} images without any)"
+        )
+    if len(known) < len(samples):
+        text += f", {len(samples) - len(known)} without masks/ left out"
+    return text
 
 
 def check_size(size, depth=4):
