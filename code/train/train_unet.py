@@ -372,9 +372,10 @@ if test_samples:
     cli.show(run / "predictions.png")
 
 # %% [markdown]
-# What the network sees on its way up: each row is one skip connection, coarse
-# at the top, fine at the bottom. On the left what came up from below (it knows
-# what), on the right what came across (it knows where).
+# What the network sees on its way up: each row is one level, coarse at the top,
+# fine at the bottom. On the left what came across the skip connection (it knows
+# where things are), on the right what the decoder made of it with what came up
+# from below (it knows what they are).
 
 # %%
 image = train.X[validation_rows[0]]

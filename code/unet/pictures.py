@@ -195,9 +195,9 @@ def curves(log, names):
 def feature_maps(model, image, most=6):
     """What the decoder sees on its way up, level by level.
 
-    Each row is one skip connection: on the left maps that came up through
-    the transposed convolution, on the right maps that the encoder handed
-    across.
+    Each row is one level, the coarse one at the top. On the left maps that
+    the encoder handed across, on the right what the decoder made of them
+    together with what came up from below.
 
     Args:
         model: of ``unet.model.build_unet``.
@@ -207,14 +207,25 @@ def feature_maps(model, image, most=6):
     Returns:
         A ``Figure``.
     """
-    kind = keras.layers.Concatenate
-    joins = [layer for layer in model.layers if isinstance(layer, kind)]
-    outputs = [tensor for layer in joins for tensor in layer.input]
-    maps = keras.Model(model.inputs, outputs).predict(image[None], verbose=0)
-    titles = ["from below"] * most + ["across (skip)"] * most
-    figure, axes = _grid(len(joins), 2 * most, titles)
-    for number, row in enumerate(axes):
-        pair = maps[2 * number], maps[2 * number + 1]
+    layers = keras.layers
+    skips = [
+        layer.input[1]
+        for layer in model.layers
+        if isinstance(layer, layers.Concatenate)
+    ]
+    rises = [
+        layer.input
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2DTranspose)
+    ]
+    # What leaves a level is what the next one, or the last layer, takes in.
+    made = [*rises[1:], model.layers[-1].input]
+    maps = keras.Model(model.inputs, [skips, made]).predict(
+        image[None], verbose=0
+    )
+    titles = ["across (skip)"] * most + ["decoder"] * most
+    figure, axes = _grid(len(skips), 2 * most, titles)
+    for row, *pair in zip(axes, *maps, strict=True):
         for half, values in zip(np.split(row, 2), pair, strict=True):
             strongest = np.argsort(values[0].std(axis=(0, 1)))[::-1]
             for axis, channel in zip(half, strongest, strict=False):
