@@ -8,9 +8,11 @@ import pytest
 import shapely
 
 from unet.annotations import (
+    Annotation,
     Instance,
     find_images,
     image_name,
+    image_of,
     parse_article_text,
     read_article_text,
     split_rings,
@@ -313,20 +315,21 @@ def test_instance_with_a_hole():
 
 
 def test_images_are_found_by_name(tmp_path):
-    for name in ("b10.png", "b9.JPG", "notes.txt"):
+    for name in ("b10.png", "b9.JPG", "notes.txt", "b9.png"):
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == {
-        "b9": tmp_path / "b9.JPG",
-        "b10": tmp_path / "b10.png",
-    }
-    assert find_images(tmp_path / "b9.JPG") == {"b9": tmp_path / "b9.JPG"}
-
-
-def test_images_that_cannot_be_told_apart_are_refused(tmp_path):
+    nine = [tmp_path / "b9.JPG", tmp_path / "b9.png"]
+    assert find_images(tmp_path) == {"b9": nine, "b10": [tmp_path / "b10.png"]}
+    assert find_images(nine[0]) == {"b9": nine[:1]}
     with pytest.raises(DataError, match=r"none: .*found nothing"):
         find_images(tmp_path / "none")
-    assert find_images(tmp_path) == {}
-    for name in ("a.png", "a.jpg"):
-        (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"same name.*\(a\.(jpg|png)\)"):
-        find_images(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert find_images(tmp_path / "empty") == {}
+
+
+def test_of_images_of_one_name_the_annotated_one_is_meant(tmp_path):
+    both = [tmp_path / "b.jpg", tmp_path / "b.png"]
+    assert image_of(both, Annotation(tmp_path, file="b.png")) == both[1]
+    assert image_of(both[:1], None) == both[0]
+    for one in (None, Annotation(tmp_path), Annotation(tmp_path, file="c")):
+        with pytest.raises(DataError, match=r"ending \(b\.jpg, b\.png\)"):
+            image_of(both, one)

@@ -17,10 +17,10 @@ from pycocotools import mask as rle
 from rasterio.transform import from_origin
 
 from conftest import assert_refused, run_script
-from unet.annotations import Limits, Rules
+from unet.annotations import NO_RULES, Limits, Rules
 from unet.folders import DataError
 from unet.formats import annotation_files, in_pixels, read_file
-from unet.images import write_png
+from unet.images import image_from, write_png
 
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]
 FLAT = [1, 1, 5, 1, 5, 5, 1, 5]
@@ -644,8 +644,13 @@ DOCUMENTS = {
         shape(TRIANGLE, group_id=1),
         shape(SQUARE[:2], "circle"),
         shape(SQUARE[:2], "rectangle"),
+        shape(SQUARE[:2], "mask", mask=encoded(np.eye(3, dtype=bool))),
         imagePath="b.png",
+        imageData=encoded(np.eye(3, dtype=bool)),
+        imageHeight=4,
+        imageWidth=6,
     ),
+    "article": [closed(SQUARE), closed(TRIANGLE)],
     "coco": coco(
         {"segmentation": [FLAT, FLAT]},
         {"bbox": [1, 2, 3, 4]},
@@ -703,16 +708,17 @@ def damaged(data, draw):
     return data
 
 
-def survives(path, tile):
+def survives(path, tile, rules=NO_RULES):
     """Reading and drawing a file ends well or in one line."""
     try:
-        for one in read_file(path).values():
+        for one in read_file(path, rules=rules).values():
             if one.crs is not None:
                 one = in_pixels(one, tile)
             for instance in one.instances:
-                size = getattr(instance, "packed", {}).get("size", (32, 32))
-                assert instance.mask(tuple(size)).dtype == bool
+                assert instance.mask((32, 32)).dtype == bool
                 assert instance.label is None or instance.label.encode()
+            if one.picture:
+                assert image_from(one.picture(), path).dtype == np.uint8
     except DataError as error:
         assert len(str(error).splitlines()) == 1
         assert str(path.name) in str(error)
@@ -740,6 +746,19 @@ def test_damaged_documents_end_in_one_line(tmp_path_factory, kind, data):
     survives(write(place / "damaged.json", document), tile)
 
 
+CVAT = """<?xml version="1.0"?><annotations><image id="0" name="b.png"
+width="8" height="6"><polygon label="roof" points="1,1;5,1;5,5" z_order="0"/>
+<box label="a" xtl="1" ytl="2" xbr="4" ybr="4" rotation="30"/><ellipse cx="4"
+label="b" cy="3" rx="2" ry="1"/><mask label="c" rle="1, 2, 3" left="1" top="1"
+width="3" height="2"/></image></annotations>"""
+ENDINGS = ["json", "csv", "tsv", "txt", "xlsx", "xml", "png", "tif"]
+RULES = [
+    NO_RULES,
+    Rules(threshold=0.5, attribute="kind"),
+    Rules(colours={0x010101: "a", 0x090A0B: "b"}, image_column="image"),
+]
+
+
 def write_whole(path):
     """An undamaged file of the kind that its ending names."""
     if path.suffix == ".json":
@@ -748,6 +767,16 @@ def write_whole(path):
         write(path, f"a.png\t{closed(SQUARE)}\n")
     elif path.suffix == ".xlsx":
         pd.DataFrame(TABLE).to_excel(path, index=False)
+    elif path.suffix == ".xml":
+        write(path, CVAT)
+    elif path.suffix in (".png", ".tif"):
+        picture = Image.fromarray(np.eye(9, dtype=np.uint8) * 3, mode="P")
+        picture.putpalette(list(range(30)))
+        picture.save(path)
+    elif path.suffix == ".tsv":
+        rows = [("b.png", *point) for point in closed(SQUARE)]
+        table = pd.DataFrame(rows, columns=["image", "x", "y"])
+        table.to_csv(path, index=False, sep="\t")
     else:
         pd.DataFrame(TABLE).to_csv(path, index=False)
 
@@ -759,7 +788,7 @@ def test_damaged_bytes_end_in_one_line(tmp_path_factory, data):
     tile = place / "tile.tif"
     if not tile.exists():
         write_tile(tile)
-    ending = data.draw(st.sampled_from(["json", "csv", "tsv", "txt", "xlsx"]))
+    ending = data.draw(st.sampled_from(ENDINGS))
     whole = place / f"whole.{ending}"
     if not whole.exists():  # once: a spreadsheet holds the time
         write_whole(whole)
@@ -770,7 +799,7 @@ def test_damaged_bytes_end_in_one_line(tmp_path_factory, data):
         end = start + data.draw(st.integers(0, 20))
         content[start:end] = data.draw(st.binary(max_size=8))
     path.write_bytes(content)
-    survives(path, tile)
+    survives(path, tile, data.draw(st.sampled_from(RULES)))
 
 
 @pytest.mark.parametrize("text", ["{}", "1", "null", '"shapes"'])

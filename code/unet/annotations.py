@@ -169,6 +169,7 @@ class Annotation:
         error: why the image's annotation cannot be used, or None.
         crs: of the coordinates, if they are places on the ground.
         size: (H, W) of the image that was annotated; None: not known.
+        file: its name with the ending; None: not known.
         picture: function that returns the bytes of the image itself, where
             the file holds it; or None.
     """
@@ -179,6 +180,7 @@ class Annotation:
     error: str | None = None
     crs: str | None = None
     size: tuple[int, int] | None = None
+    file: str | None = None
     picture: Callable[[], bytes] | None = None
 
     def check_size(self, shape):
@@ -461,11 +463,12 @@ def find_images(source):
     """Images by name: of a directory, or a single image file.
 
     Returns:
-        dict from name (file name without ending) to path; empty where a
-        directory holds none (annotations may bring their images along).
+        dict from name (file name without ending) to a list of paths, more
+        than one where only their endings differ; empty where a directory
+        holds no image (annotations may bring their images along).
 
     Raises:
-        DataError: the path leads nowhere, or two images have the same name.
+        DataError: the path leads nowhere.
     """
     source = Path(source)
     if not source.exists():
@@ -473,12 +476,28 @@ def find_images(source):
             f"{source}: expected a directory of images, found nothing. "
             "Check the path."
         )
-    paths = list_images(source) if source.is_dir() else [source]
-    images = {path.stem: path for path in paths}
-    if len(images) < len(paths):
-        twins = [p.name for p in paths if images[p.stem] != p]
-        raise DataError(
-            f"{source}: two images have the same name but for their ending "
-            f"({twins[0]}). Rename one; annotations are paired by name."
-        )
+    images = {}
+    for path in list_images(source) if source.is_dir() else [source]:
+        images.setdefault(path.stem, []).append(path)
     return images
+
+
+def image_of(paths, annotation):
+    """The image that is meant: the only one, or the one annotated.
+
+    Args:
+        paths: images of one name.
+        annotation: what is known of it, or None.
+
+    Raises:
+        DataError: there are several, and the annotation names none of them.
+    """
+    file = annotation.file if annotation else None
+    meant = [path for path in paths if path.name == file] or paths
+    if len(meant) > 1:
+        raise DataError(
+            f"{paths[0].parent}: two images have the same name but for their "
+            f"ending ({', '.join(path.name for path in paths)}). Rename or "
+            "remove one; annotations are paired by name."
+        )
+    return meant[0]

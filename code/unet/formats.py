@@ -6,7 +6,6 @@ its content; nothing else needs to know.
 """
 
 import base64
-import io
 import json
 import re
 from collections import Counter
@@ -18,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import rasterio
 import shapely
-from PIL import Image
 from pycocotools import mask as rle
 from rasterio.crs import CRS
 from rasterio.errors import RasterioIOError
@@ -41,6 +39,7 @@ from unet.annotations import (
 from unet.complete import read_complete_mask
 from unet.cvat import parse_xml, read_cvat
 from unet.folders import IMAGE_ENDINGS, DataError, natural
+from unet.images import values_from
 from unet.shapes import (
     CLASS_KEYS,
     LEFT_OUT,
@@ -243,6 +242,7 @@ def read_labelme(data, path, rules):
     if data.get("imageData"):
         annotation.picture = partial(_labelme_picture, path)
     own = str(data.get("imagePath") or path.stem)
+    annotation.file = own.replace("\\", "/").rpartition("/")[2]
     return {image_name(own, path, rules.directories): annotation}
 
 
@@ -265,14 +265,8 @@ def _labelme_picture(path):
 
 def _add_labelme_mask(annotation, one, limits):
     """Add a mask shape: a PNG and the corner where it lies."""
-    with Image.open(io.BytesIO(base64.b64decode(one["mask"]))) as picture:
-        if picture.width * picture.height > limits.pixels:
-            raise DataError(
-                f"{annotation.source}: expected masks of at most "
-                f"{limits.pixels} pixels, found {picture.width} x "
-                f"{picture.height}. Raise the bound with --max-pixels."
-            )
-        pixels = np.asarray(picture.convert("L")) > 0
+    picture = base64.b64decode(one["mask"])
+    pixels = values_from(picture, annotation.source, limits.pixels)[0] > 0
     left, top = np.rint(np.array(one["points"][0], float)).astype(int).tolist()
     annotation.instances.append(
         DrawnMask(packed_of(pixels), clean(one["label"]), top, left)

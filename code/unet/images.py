@@ -22,6 +22,8 @@ from unet.folders import DataError, replacing
 
 # Plain images have no place on the ground; that is no fault of the user's.
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
+# Pillow warns of what we refuse, or read all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 # Pillow's guard against hostile uploads; these are the user's own files.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -187,7 +189,11 @@ def read_values(path, most=MOST_PIXELS):
     Raises:
         DataError: the file is missing, truncated, too large or no image.
     """
-    data = read_bytes(path)
+    return values_from(read_bytes(path), path, most)
+
+
+def values_from(data, path, most=MOST_PIXELS):
+    """``read_values`` of a file's content; ``path`` is named in errors."""
     _refuse_huge(data, path, most)
     if data.startswith(_TIFF):
         mask = _decode_tiff(data, path)

@@ -18,7 +18,8 @@ def polygon(points):
     points = [tuple(point[:2]) for point in np.asarray(points, float).tolist()]
     if len(set(points)) < 3:
         return None
-    return shapely.Polygon(points)
+    with np.errstate(invalid="ignore"):  # ``add`` refuses NaN, with a reason
+        return shapely.Polygon(points)
 
 
 def ellipse(x, y, rx, ry, degrees=0.0):
@@ -54,10 +55,13 @@ def add(annotation, geometry, label):
 
     Raises:
         DataError: a coordinate is beyond any image.
+        TypeError: a damaged file had lists where numbers belong.
     """
     if geometry is None:
         annotation.repairs["ring of fewer than three points left out"] += 1
         return
+    if not isinstance(geometry, shapely.Geometry):
+        raise TypeError("a list where a number belongs")
     if annotation.crs is None:
         check_reach(geometry, annotation.source)
     annotation.instances.append(Instance(geometry, clean(label)))

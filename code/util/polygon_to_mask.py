@@ -19,6 +19,7 @@ from unet.annotations import (
     Limits,
     Rules,
     find_images,
+    image_of,
 )
 from unet.complete import parse_colours
 from unet.folders import (
@@ -173,7 +174,8 @@ def read_annotations(args, rules, images, progress):
     A file that cannot be understood counts as the annotation of the image
     that it is called like, with an error: its image is not unlabelled.
     """
-    own = set(images.values())  # annotations may lie beside the images
+    # Annotations may lie beside the images.
+    own = {path for paths in images.values() for path in paths}
     paths = [
         path
         for source in args.annotations
@@ -224,11 +226,12 @@ def placed(found, images):
             yield name, annotation
         elif name in images or len(images) == 1:
             (only,) = [name] if name in images else images
-            yield only, in_pixels(annotation, images[only])
+            image = image_of(images[only], annotation)
+            yield only, in_pixels(annotation, image)
         else:
             here = {
-                other: in_pixels(annotation, path, ground=True)
-                for other, path in images.items()
+                other: in_pixels(annotation, image_of(paths, None), ground=True)
+                for other, paths in images.items()
             }
             here = {other: one for other, one in here.items() if one}
             if not any(one.instances for one in here.values()):
@@ -238,6 +241,19 @@ def placed(found, images):
                     f"like its image."
                 )
             yield from here.items()
+
+
+def pair_the_only_ones(images, annotations):
+    """One image and one annotation belong together, whatever their names.
+
+    Returns:
+        The annotations by the name of the image.
+    """
+    (name,), (other,) = images, annotations
+    if other != name:
+        source = cli.short_path(annotations[other].source)
+        print(f"  {source} annotates {other}: taken for {name}")
+    return {name: annotations[other]}
 
 
 def pairs(text, option):
@@ -292,7 +308,7 @@ def convert(tree, images, annotations, classes, args, name):
     annotation = annotations.get(name)
     if annotation and annotation.error:
         raise DataError(annotation.error)
-    image = read_picture(images.get(name), annotation, args)
+    image = read_picture(images.get(name, []), annotation, args)
     write_png(tree / name / "images" / f"{name}.png", image)
     if annotation is None:
         return None, Counter()
@@ -315,10 +331,13 @@ def convert(tree, images, annotations, classes, args, name):
     return number, repairs
 
 
-def read_picture(path, annotation, args):
+def read_picture(paths, annotation, args):
     """The image of an annotation, from its own file or from within."""
-    source = path or annotation.source
-    data = read_bytes(path) if path else annotation.picture()
+    if paths:
+        source = image_of(paths, annotation)
+        data = read_bytes(source)
+    else:
+        source, data = annotation.source, annotation.picture()
     return image_from(data, source, args.bands, args.pixels)
 
 
@@ -380,6 +399,8 @@ def main():
     images = find_images(args.images)
     progress = cli.progress_bar(args.quiet)
     annotations = read_annotations(args, rules, images, progress)
+    if args.images.is_file() and len(annotations) == 1:
+        annotations = pair_the_only_ones(images, annotations)
     classes, found, left_out = choose_classes(annotations, args, rules)
     within = {name for name, one in annotations.items() if one.picture}
     refused = [
