@@ -31,6 +31,10 @@ CLASSES = "classes.txt"
 class DataError(ValueError):
     """Bad input. The message is the one line that the user reads."""
 
+    def __init__(self, message):
+        # It quotes names from files, which may hold any sign.
+        super().__init__(" ".join(message.split()))
+
 
 @dataclass(frozen=True)
 class Sample:
