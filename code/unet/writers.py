@@ -322,33 +322,42 @@ def keyhole(polygon):
         shapely.get_coordinates(one)[:-1]
         for one in (polygon.exterior, *polygon.interiors)
     ]
-    shapely.prepare(polygon)
+    walls = polygon.boundary
+    shapely.prepare(walls)
+    # With the leftmost first, each leftmost point sees a point of the ring.
     for hole in sorted(holes, key=lambda hole: hole[:, 0].min()):
-        ring = _joined(ring, hole, polygon)
+        ring = _joined(ring, hole, walls)
     _, first, count = np.unique(
         ring, axis=0, return_index=True, return_counts=True
     )
     return np.roll(ring, -first[count == 1].min(), axis=0).tolist()
 
 
-def _joined(ring, hole, polygon):
+def _joined(ring, hole, walls):
     """A ring with a hole in it: there, around the hole, and back.
 
-    Holes come with the leftmost first, so that a point of the ring can be
-    seen from the leftmost point of each.
+    Args:
+        ring: float, N x 2.
+        hole: float, M x 2; nothing of the ring is missing to its left.
+        walls: the polygon's boundary, which the way may not cross.
     """
     hole = np.roll(hole, -hole[:, 0].argmin(), axis=0)
-    distances = np.hypot(*(ring - hole[0]).T)
-    distances[ring[:, 0] > hole[0, 0]] = np.inf
-    order = distances.argsort()
-    seen = (
-        k
-        for k in order
-        if distances[k] == 0
-        or polygon.covers(shapely.LineString([hole[0], ring[k]]))
-    )
-    at = next(seen, order[0])  # the outline crosses itself if none is
+    ways = ring - hole[0]
+    distances = np.hypot(*ways.T)
+    distances[ways[:, 0] > 0] = np.inf
+    nearest = at = distances.argmin()
+    while distances[at] and walls.intersects(_inner(hole[0], ways[at])):
+        distances[at] = np.inf
+        at = distances.argmin()
+        if np.isinf(distances[at]):
+            at = nearest  # a way of no width that crosses fills the same
+            break
     return np.concatenate([ring[: at + 1], hole, hole[:1], ring[at:]])
+
+
+def _inner(start, way):
+    """A way without its ends."""
+    return shapely.LineString([start + 0.001 * way, start + 0.999 * way])
 
 
 def _segmentation(one, shape):
