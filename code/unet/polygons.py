@@ -79,13 +79,14 @@ def outlines(
         part = labels[window] == k
         if part.sum() < smallest:
             continue
-        polygon = _outline(part, tolerance)
+        top, left = window[0].start, window[1].start
+        frame = (-left, -top, mask.shape[1] - left, mask.shape[0] - top)
+        polygon = _outline(part, frame, tolerance)
         if square:
-            polygon = _squared(polygon, part, tolerance)
+            polygon = _squared(polygon, part, frame, tolerance)
         score = None
         if probability is not None:
             score = float(probability[window][part].mean())
-        top, left = window[0].start, window[1].start
         polygon = affinity.translate(polygon, left, top)
         found.append(Found(_rounded(polygon), label, score))
     return found
@@ -113,11 +114,12 @@ def class_outlines(ids, classes, probability=None, **options):
     return found
 
 
-def _outline(mask, tolerance):
+def _outline(mask, frame, tolerance):
     """The outline of one instance, with few points.
 
     Args:
         mask: bool, H x W, one connected component.
+        frame: (left, top, right, bottom) of the image around it.
         tolerance: see ``outlines``.
 
     Returns:
@@ -128,7 +130,7 @@ def _outline(mask, tolerance):
     # others as one through the middle of them all.
     reach = 2 * tolerance
     while reach > _EXACT:
-        polygon = _fitted(contour, reach)
+        polygon = _fitted(contour, frame, reach)
         if polygon.is_valid and _good(polygon, mask, tolerance):
             return polygon
         reach *= 0.75
@@ -162,7 +164,7 @@ def _corners(ring, reach):
     return knots if len(knots) > 2 else _corners(ring, _EXACT)
 
 
-def _fitted(contour, reach):
+def _fitted(contour, frame, reach):
     """Corners of a contour, moved so that the sides fit its points.
 
     Linear least squares over the distances of the points from their side,
@@ -170,6 +172,7 @@ def _fitted(contour, reach):
 
     Args:
         contour: list of rings.
+        frame: (left, top, right, bottom) that no corner may leave.
         reach: tolerance of the simplification that finds corners, in pixels.
 
     Returns:
@@ -200,12 +203,14 @@ def _fitted(contour, reach):
     matrix = design.T @ design + _HOLD * sparse.identity(2 * m)
     target = design.T @ (normals * points).sum(axis=1) + _HOLD * corners.ravel()
     moved = spsolve(matrix.tocsc(), target).reshape(m, 2)
+    moved = np.clip(moved, frame[:2], frame[2:])
     outer, *holes = np.split(moved, ends[:-1])
     return _rounded(shapely.Polygon(outer, holes))
 
 
 def _rounded(polygon):
-    return shapely.transform(polygon, lambda at: np.round(at, _DECIMALS))
+    rounded = shapely.transform(polygon, lambda at: np.round(at, _DECIMALS))
+    return shapely.remove_repeated_points(rounded)
 
 
 def _read_back(polygon, mask):
@@ -236,12 +241,14 @@ def _good(polygon, mask, tolerance):
     return shapely.dwithin(boundary, centres, tolerance).all()
 
 
-def _squared(polygon, mask, tolerance):
+def _squared(polygon, mask, frame, tolerance):
     """The outline with right angles, or itself where that fits worse.
 
     Args:
         polygon: the outline.
         mask: bool, H x W, the instance.
+        frame: (left, top, right, bottom) of the image; what lies beyond is
+            cut off.
         tolerance: see ``outlines``.
     """
     contour = _contour(mask)
@@ -253,10 +260,16 @@ def _squared(polygon, mask, tolerance):
         if any(len(ring) < 4 for ring in rings):
             continue
         outer, *holes = [_turned(ring, turn.conj()) for ring in rings]
-        square = _rounded(shapely.Polygon(outer, holes))
-        if square.is_valid and _iou(square, mask) > least:
+        square = shapely.Polygon(outer, holes)
+        if square.is_valid:
+            square = _rounded(square.intersection(shapely.box(*frame)))
+        if _is_polygon(square) and _iou(square, mask) > least:
             return square
     return polygon
+
+
+def _is_polygon(geometry):
+    return geometry.geom_type == "Polygon" and geometry.is_valid
 
 
 def _main_direction(polygon):

@@ -25,7 +25,6 @@ from shapely.geometry import mapping
 from shapely.geometry.polygon import orient
 
 from unet.folders import DataError, write_text
-from unet.polygons import Found
 
 _LABELME = "5.5.0"
 _VIA = "2.0.10"
@@ -47,7 +46,7 @@ class Annotated:
     name: str
     image: Path
     shape: tuple[int, int]
-    instances: list[Found]
+    instances: list
 
 
 class Writer:
