@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from unet.annotations import Rules, read_article_text
+from unet.annotations import read_article_text
 from unet.formats import read_file
 
 CODE = Path(__file__).resolve().parents[2] / "code"
@@ -79,15 +79,14 @@ def train(images, annotations, out, test):
     return model, scores["classes"]["building"]
 
 
-def correct(draft, images, truth, out):
-    """Correct a labelme file of one of the images as an annotator would.
+def correct(draft, truth, out):
+    """Correct a labelme file as an annotator would.
 
     Returns:
         How many polygons were left alone, deleted and drawn.
     """
     shapes = json.loads(draft.read_text())
-    rules = Rules(directories=(images,))
-    (read,) = read_file(draft, rules=rules).values()
+    (read,) = read_file(draft).values()
     drawn = [valid(one.geometry) for one in read.instances]
     true = [valid(one.geometry) for one in truth.instances]
     kept, found = [], set()
@@ -139,7 +138,7 @@ def main():
         path = args.source / "annotations" / f"{name}.txt"
         truth = read_article_text(path)[name]
         draft = out / "drafts" / "annotations" / f"{name}.json"
-        effort += correct(draft, unseen, truth, out / "corrected")
+        effort += correct(draft, truth, out / "corrected")
 
     names = first + more + test
     images = lay_out(args.source, names, "images", again / "images")
