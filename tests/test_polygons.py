@@ -218,6 +218,13 @@ def test_what_is_not_square_is_left_alone(geometry):
     assert square.geometry.equals(plain.geometry)
 
 
+def test_squares_that_reach_far_beyond_their_mask_are_seen_to():
+    """A long wedge, cut off square, would be half outside."""
+    wedge = shapely.Polygon([(5, 60), (115, 40), (115, 80)])
+    (one,) = outlines(rasterise(wedge, SHAPE), square=True)
+    assert iou(one.mask(SHAPE), rasterise(wedge, SHAPE)) > 0.97
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_squaring_costs_less_than_two_percent(seed):
     mask = blobs(seed)
