@@ -59,6 +59,7 @@ from unet.shapes import (
 from unet.tables import read_table
 from unet.via import is_via, read_via
 
+_HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
 _OUTSIDE = "polygon outside its image left out"
 _EMPTY = "image among the annotated ones without a feature, taken for empty"
@@ -597,7 +598,7 @@ def _on_earth(geometry):
 
 def _cut(geometry, frame):
     """What lies in a frame: the same object if all does, None if nothing."""
-    if frame.covers(shapely.envelope(geometry)):
+    if frame.buffer(_HAIR).covers(shapely.envelope(geometry)):
         return geometry
     if not shapely.envelope(geometry).intersects(frame):
         return None

@@ -92,9 +92,9 @@ class ArticleWriter(Writer):
         super().__init__(out, classes)
         if len(self.classes) > 1:
             raise DataError(
-                "--annotations article: expected one class, for which the "
-                f"article's text has room, found {', '.join(self.classes)}. "
-                "Choose labelme, coco, geojson or via."
+                "the article's text has room for one class, found "
+                f"{', '.join(self.classes)}. Choose labelme, coco, geojson or "
+                "via."
             )
 
     def _text(self, annotated):

@@ -33,6 +33,8 @@ from unet.folders import (
 from unet.formats import FORMATS, read_annotations
 from unet.images import image_from, read_bytes, write_mask, write_png
 
+CROSSING = "polygon that crosses or touches itself filled as drawn"
+
 
 def read_arguments():
     parser = cli.new_parser(
@@ -291,7 +293,7 @@ def draw(instances, shape, repairs):
             if not frame.covers(outline):
                 repairs["polygon cut at the border of its image"] += 1
             if not valid:
-                repairs["self-crossing polygon filled as drawn"] += 1
+                repairs[CROSSING] += 1
             yield instance.label, window, *corner
 
 
