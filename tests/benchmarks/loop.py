@@ -1,10 +1,11 @@
-"""The annotation loop on real tiles: train, predict, correct, train again.
+"""The annotation loop: train, predict, correct, train again.
 
-100 annotated tiles of one place train a first model. It predicts 50 more,
-whose polygons are corrected, and 150 train a second one; both are scored on
-the test tiles of that place. The corrections are simulated from the truth: a predicted
-polygon that matches a true one (IoU of at least 0.75) stays as it was
-predicted, every other one is deleted, and what is then missing is drawn anew.
+Some annotated tiles of one place train a first model. It predicts more, whose
+polygons are corrected, and all of them train a second one; both are scored on
+the test tiles of that place. The corrections are simulated from the truth: a
+predicted polygon that matches a true one (IoU of at least 0.75) stays as it
+was predicted, every other one is deleted, and what is then missing is drawn
+anew.
 
     python tests/benchmarks/loop.py ../shared/data/buildings --area banepa
 """
@@ -19,15 +20,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import shapely
+from matplotlib.figure import Figure
 
 from unet.annotations import read_article_text
+from unet.folders import spread
 from unet.formats import read_file
+from unet.images import read_image
+from unet.pictures import save_figure
 
 CODE = Path(__file__).resolve().parents[2] / "code"
-# banepa_ROW_COLUMN and aoi1_0_ZOOM_COLUMN_ROW.
-COLUMN = r"^(?:banepa_\d+|aoi\d_\d_\d+)_(\d+)"
-FIRST, MORE = 100, 50
+# banepa_ROW_COLUMN, aoi1_0_ZOOM_COLUMN_ROW, Folder_NUMBER.
+COLUMN = r"^(?:banepa_\d+|aoi\d_\d_\d+|Folder)_(\d+)"
 LEFT_ALONE = 0.75
+DRAFT, CORRECTED = (230, 60, 150), (0, 158, 255)
 
 
 def script(name, *arguments):
@@ -37,40 +42,50 @@ def script(name, *arguments):
     subprocess.run([str(part) for part in command], check=True)
 
 
-def choose(source, area):
+def choose(index, area, first, more):
     """Names of the tiles: to start with, to add, and to test on.
 
     From west to east, so that what is added is new ground.
     """
-    index = pd.read_csv(source / "index.csv", dtype=str)
-    index = index[index["area"].str.startswith(area)]
-    column = index["name"].str.extract(COLUMN)[0]
-    index = index.assign(column=column).sort_values(["column", "name"])
-    train = index["name"][index["split"] == "train"].tolist()
-    test = index["name"][index["split"] == "test"].tolist()
-    return train[:FIRST], train[FIRST : FIRST + MORE], test
+    table = pd.read_csv(index, dtype=str)
+    if "area" in table:
+        table = table[table["area"].str.startswith(area)]
+    column = table["name"].str.extract(COLUMN)[0].astype(int)
+    table = table.assign(column=column).sort_values(["column", "name"])
+    train = table["name"][table["split"] == "train"].tolist()
+    test = table["name"][table["split"] == "test"].tolist()
+    return train[:first], train[first : first + more], test
 
 
 def lay_out(source, names, kind, out):
     """Copy files of these names into a directory of their own."""
-    ending = {"images": "png", "annotations": "txt"}[kind]
     out.mkdir(parents=True, exist_ok=True)
     for name in names:
-        shutil.copy(source / kind / f"{name}.{ending}", out)
+        (path,) = (source / kind).glob(f"{name}.*")
+        shutil.copy(path, out)
     return out
 
 
-def train(images, annotations, out, test):
-    """Folders, split, training: the model's path and its test score."""
+def train(sources, out, test):
+    """Folders, split, training: the model's path and its test score.
+
+    Args:
+        sources: pairs of directories, images and their annotations.
+        out: directory for everything that is made.
+        test: names of the tiles that are scored.
+    """
     model = out / "model.keras"
     if not model.exists():
-        script("util/polygon_to_mask.py", images, *annotations,
-               "--out", out / "folders", "--overwrite")  # fmt: skip
-        names = sorted(path.stem for path in images.iterdir())
-        sides = ["test" if name in test else "train" for name in names]
+        trees, rows = [], []
+        for number, (images, annotations) in enumerate(sources):
+            trees.append(out / f"folders_{number}")
+            script("util/polygon_to_mask.py", images, annotations,
+                   "--out", trees[-1], "--overwrite")  # fmt: skip
+            for path in sorted(images.iterdir()):
+                rows.append((path.stem, ["train", "test"][path.stem in test]))
         table = out / "sides.csv"
-        pd.DataFrame({"name": names, "split": sides}).to_csv(table, index=False)
-        script("util/split.py", out / "folders", "--from", table,
+        pd.DataFrame(rows, columns=["name", "split"]).to_csv(table, index=False)
+        script("util/split.py", *trees, "--from", table,
                "--group", COLUMN, "--out", out / "data")  # fmt: skip
         script("train/train_unet.py", out / "data", "--out", out / "run",
                "--model", model)  # fmt: skip
@@ -97,7 +112,6 @@ def correct(draft, truth, out):
             kept.append(geometry)
             found.add(int(np.argmax(scores)))
     missing = [one for n, one in enumerate(true) if n not in found]
-    shapes["imagePath"] = f"{draft.stem}.png"
     shapes["shapes"] = [
         {"label": "building", "shape_type": "polygon", "flags": {},
          "group_id": None, "points": list(part.exterior.coords)[:-1]}
@@ -118,43 +132,72 @@ def overlap(a, b):
     return a.intersection(b).area / a.union(b).area
 
 
+def picture(images, drafts, corrected, path):
+    """Draw predicted and corrected polygons of four tiles beside each other."""
+    figure = Figure((10, 5.3), layout="constrained")
+    axes = figure.subplots(2, 4)
+    files = sorted(corrected.glob("*.json"), key=lambda p: -p.stat().st_size)
+    for file, (left, right) in zip(
+        spread(files[: len(files) // 2], 4), axes.reshape(-1, 2), strict=True
+    ):
+        (image,) = images.glob(f"{file.stem}.*")
+        for axis, source, colour, title in (
+            (left, drafts / file.name, DRAFT, "as predicted"),
+            (right, file, CORRECTED, "corrected"),
+        ):
+            axis.imshow(read_image(image))
+            axis.set_axis_off()
+            axis.set_title(title, fontsize=8)
+            for shape in json.loads(source.read_text())["shapes"]:
+                line = np.array([*shape["points"], shape["points"][0]])
+                axis.plot(
+                    *line.T, ".-", color=np.array(colour) / 255, linewidth=1,
+                    markersize=2,
+                )  # fmt: skip
+    save_figure(figure, path)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="the buildings directory")
-    parser.add_argument("--area", default="banepa", help="banepa or aoi1")
-    parser.add_argument("--out", type=Path, help="default: runs/loop_AREA")
+    add = parser.add_argument
+    add("source", type=Path, help="directory with images/ and annotations/")
+    add("--index", type=Path, help="default: SOURCE/index.csv")
+    add("--area", default="banepa", help="banepa or aoi1")
+    add("--first", type=int, default=100)
+    add("--more", type=int, default=50)
+    add("--out", type=Path, help="default: runs/loop_AREA")
     args = parser.parse_args()
-    first, more, test = choose(args.source, args.area)
+    index = args.index or args.source / "index.csv"
+    first, more, test = choose(index, args.area, args.first, args.more)
     out = args.out or Path("runs") / f"loop_{args.area}"
     start, again = out / "first", out / "second"
     images = lay_out(args.source, first + test, "images", start / "images")
     texts = lay_out(args.source, first + test, "annotations", start / "texts")
-    model, before = train(images, [texts], start, test)
+    annotated = images, texts
+    model, before = train([annotated], start, test)
 
     unseen = lay_out(args.source, more, "images", out / "unseen")
     script("test/test.py", unseen, "--model", model, "--out", out / "drafts",
            "--annotations", "labelme", "--overwrite")  # fmt: skip
+    drafts = out / "drafts" / "annotations"
+    corrected = out / "drafts" / "corrected"
     effort = np.zeros(3, int)
-    shutil.rmtree(out / "corrected", ignore_errors=True)
+    shutil.rmtree(corrected, ignore_errors=True)
     for name in more:
         path = args.source / "annotations" / f"{name}.txt"
         truth = read_article_text(path)[name]
-        draft = out / "drafts" / "annotations" / f"{name}.json"
-        effort += correct(draft, truth, out / "corrected")
+        effort += correct(drafts / f"{name}.json", truth, corrected)
+    picture(unseen, drafts, corrected, out / "loop.png")
 
-    names = first + more + test
-    images = lay_out(args.source, names, "images", again / "images")
-    _, after = train(images, [texts, out / "corrected"], again, test)
+    again.mkdir(exist_ok=True)
+    _, after = train([annotated, (unseen, corrected)], again, test)
     left, deleted, drawn = effort
     print(
         f"{len(more)} tiles: {left} predicted polygons left alone, {deleted} "
         f"deleted, {drawn} drawn ({left / (left + drawn):.0%} of all "
         "buildings needed no hand)"
     )
-    for tiles, scores in (
-        (len(first), before),
-        (len(first) + len(more), after),
-    ):
+    for tiles, scores in ((len(first), before), (len(first + more), after)):
         low, high = scores["iou_interval"]
         print(
             f"trained on {tiles} tiles: building IoU {scores['iou']:.3f} "
