@@ -6,6 +6,7 @@ BGR, palettes, alpha, 16 bits and EXIF never leave this module.
 
 import io
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -24,7 +25,13 @@ Image.MAX_IMAGE_PIXELS = None
 
 _PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
+# Two images are nearly the same if few of the 64 bits of their perceptual
+# hashes differ, and their thumbnails as well: hashes alone take one bare
+# field for another.
+_BITS = 10
+_LEVELS = 8
+_THUMBNAIL = (16, 16)
 # Without prediction filters a mask is read again nine times as fast.
 _AS_MASK = [
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
@@ -106,14 +113,7 @@ def read_mask(path, shape=None):
     Raises:
         DataError: unreadable, of another shape, or grey.
     """
-    data = read_bytes(path)
-    if data.startswith(_TIFF):
-        mask = _decode_tiff(data, path)
-    else:
-        mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
-        if mask.ndim == 3:
-            mask[..., :3] = mask[..., 2::-1]  # BGR leaves no trace
-    mask = _one_channel(mask)
+    mask = read_values(path)
     if shape is not None and mask.shape != tuple(shape):
         raise DataError(
             f"{path}: expected the size of its image, {shape[1]} x "
@@ -125,6 +125,25 @@ def read_mask(path, shape=None):
     if high and np.count_nonzero(mask) != np.count_nonzero(foreground):
         _refuse_values(np.unique(mask), path)
     return foreground if high else np.zeros(mask.shape, bool)
+
+
+def read_values(path):
+    """Read a mask as it is stored, whatever values it has.
+
+    Returns:
+        H x W array of the file's depth; int64 of 0xRRGGBB where it has
+        colours. Alpha tells the object where it is all that varies.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    data = read_bytes(path)
+    if data.startswith(_TIFF):
+        return _one_channel(_decode_tiff(data, path))
+    mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
+    if mask.ndim == 3:
+        mask[..., :3] = mask[..., 2::-1]  # BGR leaves no trace
+    return _one_channel(mask)
 
 
 def _refuse_values(values, path):
@@ -241,6 +260,81 @@ def _decode_tiff(data, path):
     return bands[0] if count == 1 else np.moveaxis(bands, 0, 2)
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How a file holds its pixels, as its first bytes say.
+
+    Attributes:
+        format: "PNG", "JPEG", "TIFF" ...
+        shape: (H, W) before the orientation is applied.
+        channels: their number, alpha not counted.
+        bits: of one channel.
+        is_float: whether pixels are floats.
+        alpha: whether there is an alpha channel.
+        orientation: EXIF's, 1 to 8; 1 is upright.
+    """
+
+    format: str
+    shape: tuple[int, int]
+    channels: int
+    bits: int
+    is_float: bool
+    alpha: bool
+    orientation: int
+
+
+def stored_as(path):
+    """How an image file is stored; None if its beginning is no image's."""
+    try:
+        with Image.open(path) as file:
+            bits, is_float = _depth(file, path)
+            count = {"CMYK": 4}.get(file.mode, 3)
+            return Stored(
+                file.format,
+                file.size[::-1],
+                1 if file.mode in ("1", "L", "LA", "I", "F", "I;16") else count,
+                bits,
+                is_float,
+                "a" in file.mode.lower() or "transparency" in file.info,
+                file.getexif().get(_ORIENTATION, 1),
+            )
+    except (OSError, SyntaxError, ValueError):
+        pass  # Pillow does not know every TIFF
+    try:
+        with rasterio.open(path) as raster:
+            alpha = ColorInterp.alpha in raster.colorinterp
+            kind = np.dtype(raster.dtypes[0])
+            count = raster.count - alpha
+            bits, is_float = kind.itemsize * 8, kind.kind == "f"
+            name = "TIFF" if raster.driver == "GTiff" else raster.driver
+            return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
+    except (RasterioIOError, TypeError, ValueError):
+        return None
+
+
+def _depth(file, path):
+    """(bits of a channel, whether it is a float) of a file Pillow opened."""
+    if file.format == "TIFF":
+        sample = file.tag_v2.get(_SAMPLE_FORMAT, (1,))
+        bits = file.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+        return max(bits), max(sample) == 3
+    if file.format == "PNG":
+        with Path(path).open("rb") as data:
+            return data.read(25)[24], False  # Pillow does not tell
+    return 8, False
+
+
+def upright(array, orientation):
+    """Apply an EXIF orientation, 1 to 8, to an array of H x W (x channels)."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
 def read_bytes(path):
     """Read a file.
 
@@ -300,3 +394,40 @@ def perceptual_hash(image):
     import imagehash  # SciPy behind it is slow to import
 
     return imagehash.phash(Image.fromarray(image)).hash.ravel()
+
+
+def fingerprint(image):
+    """What a near-copy of an image shares with it.
+
+    Args:
+        image: uint8, H x W x 3.
+
+    Returns:
+        (64 hash bits, thumbnail): for ``near_copies``.
+    """
+    thumbnail = resize_image(image, _THUMBNAIL).astype(np.int16)
+    return perceptual_hash(image), thumbnail
+
+
+def near_copies(prints):
+    """Pairs of images that look the same.
+
+    Args:
+        prints: list of ``fingerprint``.
+
+    Returns:
+        List of (i, j), i < j.
+    """
+    if not prints:
+        return []
+    bits = np.array([bits for bits, _ in prints])
+    hashes = np.packbits(bits, axis=1).view(np.uint64).ravel()
+    thumbnails = np.array([thumbnail for _, thumbnail in prints])
+    pairs = []
+    for i in range(len(prints) - 1):
+        differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
+        near = i + 1 + np.flatnonzero(differing <= _BITS)
+        difference = np.abs(thumbnails[near] - thumbnails[i])
+        alike = near[difference.mean(axis=(1, 2, 3)) <= _LEVELS]
+        pairs += [(i, int(j)) for j in alike]
+    return pairs
