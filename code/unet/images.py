@@ -296,7 +296,7 @@ def stored_as(path):
                 bits,
                 is_float,
                 "a" in file.mode.lower() or "transparency" in file.info,
-                file.getexif().get(_ORIENTATION, 1),
+                _orientation(file),
             )
     except (OSError, SyntaxError, ValueError):
         pass  # Pillow does not know every TIFF
@@ -310,6 +310,14 @@ def stored_as(path):
             return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
     except (RasterioIOError, TypeError, ValueError):
         return None
+
+
+def _orientation(file):
+    """EXIF's orientation of a file Pillow opened; 1 if it is none of 1..8."""
+    if file.format == "PNG" and "exif" not in file.info:
+        return 1  # Pillow would decode it all to look behind the pixels
+    value = file.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
 
 
 def _depth(file, path):
