@@ -105,6 +105,7 @@ class Look:
         traits: kinds that count only where the rest of the set lacks them.
         areas: (class, pixels) of every object.
         covers: pixels by class.
+        colours: pixels by colour, of masks of several colours.
         masks: (file, class, share, share of the image's border) of masks.
         ids: values of masks that hold class ids, by file.
         edges: see ``_edge_map``; None where there is too little outline.
@@ -123,6 +124,7 @@ class Look:
     traits: dict[str, str] = field(default_factory=dict)
     areas: list[tuple[str, int]] = field(default_factory=list)
     covers: Counter = field(default_factory=Counter)
+    colours: Counter = field(default_factory=Counter)
     masks: list[tuple[Path, str, float, float]] = field(default_factory=list)
     ids: dict[Path, list[int]] = field(default_factory=dict)
     edges: np.ndarray | None = None
@@ -515,7 +517,7 @@ def _look_at_values(look, path, values, stored, label):
         ]
         look.add("colour-mask", path, _listed(named))
         for value, count in zip(found.tolist(), counts.tolist(), strict=True):
-            look.covers[f"#{value:06X}"] += count
+            look.colours[f"#{value:06X}"] += count
         return None
     if len(found) == 2 and found[0] == 0:
         if high not in (255, 65535):
@@ -1026,14 +1028,22 @@ def _compare_labels(root, looks):
                 yield Finding("spelling", path, what, look.item)
 
 
+def class_pixels(looks):
+    """Pixels by class of every look; by colour where most masks have those."""
+    coloured = sum(bool(look.colours) for look in looks)
+    if 2 * coloured > len(looks):
+        return [look.colours for look in looks]
+    return [look.covers for look in looks]
+
+
 def _compare_classes(root, looks):
     """Classes that are rare, or that only one side has."""
     labelled = [look for look in looks if look.shape and look.item.labelled]
     total, having = Counter(), defaultdict(list)
     sides = defaultdict(set)
-    for look in labelled:
-        total += look.covers
-        for label in look.covers:
+    for look, covers in zip(labelled, class_pixels(labelled), strict=True):
+        total += covers
+        for label in covers:
             having[label].append(look)
             sides[look.item.side].add(label)
     most = max(total.values(), default=0)

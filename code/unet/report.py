@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from unet.check import merge, pieces_of
+from unet.check import class_pixels, merge, pieces_of
 from unet.defects import KINDS
 from unet.folders import DataError, replacing, write_text
 from unet.images import read_image, resize_image
@@ -43,7 +43,7 @@ p { margin: 6px 0 } code { font-size: 13px; overflow-wrap: anywhere }
 table { border-collapse: collapse; width: 100% }
 td, th { text-align: left; padding: 4px 10px 4px 0; vertical-align: top;
   border-top: 1px solid #edf2f7 }
-th { border: 0; color: #4a5568; font-weight: 600 }
+th { border: 0; white-space: nowrap; color: #4a5568; font-weight: 600 }
 .number { text-align: right; padding-right: 18px }
 .key { color: #718096; font-size: 13px; font-weight: 400; margin-left: 8px }
 .pictures { display: flex; flex-wrap: wrap; gap: 12px; margin: 12px 0 }
@@ -109,7 +109,7 @@ def _summary(looks, groups):
     count = sum(map(len, groups.values()))
     if not count:
         return f"{len(looks)} images, nothing found."
-    return f"{len(looks)} images, {count} findings of {len(groups)} kinds."
+    return f"{len(looks)} images; findings: {count}, kinds: {len(groups)}."
 
 
 def _overview(groups):
@@ -167,7 +167,7 @@ def _numbers(looks):
     """The data set in one sentence."""
     labelled = [look for look in looks if look.item.labelled]
     objects = sum(len(look.areas) for look in looks)
-    empty = sum(not look.areas and not look.covers for look in labelled)
+    empty = sum(not look.areas and not look.colours for look in labelled)
     return (
         f"<p>{len(looks)} images, {len(labelled)} of them annotated, {empty} "
         f"with nothing on them; {objects} objects.</p>"
@@ -319,6 +319,7 @@ def _plot_counts(axis, looks):
         axis.bar(names, values, 0.6, base, label=state, color=colour)
         base = base + values
     axis.set_title("images")
+    axis.set_xlim(-0.8, max(len(sides), 2) - 0.2)
     axis.set_ylim(0, max(base, default=1) * 1.35)
     axis.legend(fontsize=8, frameon=False, ncols=3, loc="upper center")
 
@@ -326,7 +327,7 @@ def _plot_counts(axis, looks):
 def _state(look):
     if not look.item.labelled:
         return "not annotated"
-    return "with objects" if look.areas or look.covers else "nothing there"
+    return "with objects" if look.areas or look.colours else "nothing there"
 
 
 def _plot_sizes(axis, looks):
@@ -347,12 +348,13 @@ def _plot_shares(axis, looks):
     """Classes by their share of the pixels of annotated images."""
     labelled = [look for look in looks if look.item.labelled]
     total = sum(int(np.prod(look.shape)) for look in labelled)
-    covers = sum((look.covers for look in labelled), Counter())
+    covers = sum(class_pixels(labelled), Counter())
     top = covers.most_common(10)[::-1]
     values = [count / total for _, count in top]
     bars = axis.barh([name for name, _ in top], values, 0.6, color=_INK[0])
     axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=3)
     axis.set_xlim(0, max(values, default=1) * 1.25)
+    axis.set_ylim(-0.8, max(len(values), 3) - 0.2)
     axis.set_title("share of the pixels")
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 

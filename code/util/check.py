@@ -127,7 +127,7 @@ def print_findings(findings, looks):
     if not findings:
         print(f"{images}, nothing found")
         return
-    print(f"{images}, {len(findings)} findings of {len(groups)} kinds\n")
+    print(f"{images}; findings: {len(findings)}, kinds: {len(groups)}\n")
     wide = max(map(len, groups))
     for kind, members in groups.items():
         names = list(dict.fromkeys(one.path.name for one in members))
