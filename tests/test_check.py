@@ -13,7 +13,7 @@ from PIL import Image
 from conftest import ROOT, assert_refused, contents, run_script
 from unet.check import check, raw_items, tree_items
 from unet.defects import KINDS
-from unet.images import read_image, read_mask, write_png
+from unet.images import read_mask, write_png
 
 SCRIPT = "util/check.py"
 HIGH, WIDE = 96, 128
@@ -54,6 +54,11 @@ def ring(box):
     left, top, right, bottom = box
     corners = [[left, top], [right, top], [right, bottom], [left, bottom]]
     return [*corners, corners[0]]
+
+
+def rings(boxes):
+    """The article's list of several boxes."""
+    return [point for box in boxes for point in ring(box)]
 
 
 class Folder:
@@ -386,3 +391,396 @@ def test_every_defect_of_a_tree_is_found_and_nothing_else(tmp_path):
     assert what["size-mismatch"] == "64 x 48, its image is 128 x 96"
     assert what["class-range"] == "id 6, other masks go to 2"
     assert what["shifted"].endswith("6 px to the right and 5 px up")
+
+
+class Raw:
+    """Images with the article's annotation texts, to be spoilt."""
+
+    def __init__(self, root, shape=(HIGH, WIDE)):
+        self.images, self.texts = root / "images", root / "texts"
+        self.shape, self.number = shape, 0
+        self.texts.mkdir(parents=True)
+
+    def add(self, name, points=rings):
+        """An image and its text; ``points`` makes the list from boxes."""
+        self.number += 1
+        image, boxes = scene(self.number, self.shape)
+        write_png(self.images / f"{name}.png", image)
+        text = self.texts / f"{name}.txt"
+        text.write_text(json.dumps(points(boxes)))
+        return text, boxes
+
+    def add_json(self, name, content):
+        """An image that is annotated in a JSON file, made from its boxes."""
+        text, boxes = self.add(name)
+        text.unlink()
+        path = text.with_suffix(".json")
+        path.write_text(json.dumps(content(boxes)))
+        return path
+
+    def add_mask(self, name, mask):
+        """An image with a complete mask, made from its boxes."""
+        text, boxes = self.add(name)
+        text.unlink()
+        path = text.with_suffix(".png")
+        write_png(path, mask(np.logical_or.reduce(masks_of(boxes, self.shape))))
+        return path
+
+
+def labelme(boxes, kind="polygon", label="building"):
+    shapes = [
+        {"label": "building", "shape_type": "polygon", "points": ring(box)}
+        for box in boxes
+    ]
+    shapes[-1]["label"], shapes[-1]["shape_type"] = label, kind
+    return {"shapes": shapes}
+
+
+def coco(boxes, **last):
+    segments = [[np.ravel(ring(box)[:-1]).tolist()] for box in boxes]
+    objects = [
+        {"id": k, "image_id": 1, "category_id": 1, "segmentation": segment}
+        for k, segment in enumerate(segments)
+    ]
+    objects[-1].update(last)
+    image = {"id": 1, "file_name": "class-range.png"}
+    category = {"id": 1, "name": "building"}
+    return {"images": [image], "annotations": objects, "categories": [category]}
+
+
+def hourglass(boxes):
+    left, top, right, bottom = boxes[0]
+    crossed = [[left, top], [right, bottom], [right, top], [left, bottom]]
+    return [*rings(boxes[1:]), *crossed, crossed[0]]
+
+
+POLYGONS = {
+    "polygon-outside": lambda boxes: rings([*boxes, (300, 300, 320, 320)]),
+    "polygon-crossing": hourglass,
+    "polygon-open": lambda boxes: rings(boxes)[:-1],
+    "stray-points": lambda boxes: [*rings(boxes), [50, 50]],
+    "polygon-twice": lambda boxes: rings([*boxes, boxes[1]]),
+    "polygon-tiny": lambda boxes: rings([*boxes, (62, 47, 64, 48)]),
+    "overlap": lambda boxes: rings([*boxes, np.add(boxes[0], 3).tolist()]),
+}
+
+
+def spoil_raw(raw):
+    """Every defect of annotations: {(kind, path)}."""
+    found = {
+        (kind, raw.add(kind, points)[0]) for kind, points in POLYGONS.items()
+    }
+    text, _ = raw.add("swapped", lambda b: [p[::-1] for p in rings(b)])
+    found.add(("corner", text))
+    text, _ = raw.add(
+        "shares", lambda b: (np.array(rings(b)) / [WIDE, HIGH]).tolist()
+    )
+    found.add(("corner", text))
+
+    text, _ = raw.add("turned")
+    photo = raw.images / "turned.png"
+    pixels = Image.open(photo)
+    photo.unlink()
+    pixels.save(photo.with_suffix(".jpg"), quality=95, exif=exif(TURN_RIGHT))
+    found |= {("exif", photo.with_suffix(".jpg")), ("exif-mask", text)}
+
+    raw.add("lost")
+    (raw.images / "lost.png").unlink()
+    found.add(("no-image", raw.texts / "lost.txt"))
+    text, _ = raw.add("nobody")
+    text.unlink()
+    found.add(("no-masks", raw.images / "nobody.png"))
+    raw.add("one_name")
+    Image.fromarray(scene(999)[0]).save(raw.images / "one_name.jpg")
+    found.add(("several-images", raw.images / "one_name.png"))
+    text, _ = raw.add("no_list")
+    text.write_text("[[1, 2], [3,")
+    found.add(("bad-annotation", text))
+    text, boxes = raw.add("both")
+    path = text.with_suffix(".json")
+    path.write_text(json.dumps(labelme(boxes)))
+    # Which of the two is read first is a matter of their names.
+    found.add(("annotated-twice", text))
+
+    path = raw.add_json("lines", lambda b: labelme(b, kind="linestrip"))
+    found.add(("left-out", path))
+    path = raw.add_json("case", lambda b: labelme(b, label="Building"))
+    found.add(("spelling", path))
+    path = raw.add_json("class-range", lambda b: coco(b, category_id=7))
+    found.add(("class-range", path))
+
+    path = raw.add_mask("small", lambda mask: mask[::2, ::2])
+    found.add(("size-mismatch", path))
+    path = raw.add_mask("ones", lambda mask: mask.astype(np.uint8))
+    return found | {("zero-one", path)}
+
+
+def test_every_defect_of_annotations_is_found_and_nothing_else(tmp_path):
+    raw = Raw(tmp_path)
+    for k in range(12):
+        raw.add(f"clean_{k}")
+    raw.add("nothing", lambda boxes: [])
+    write_png(raw.images / "nothing.png", scene(77)[0][::-1])
+    raw.add_mask("black", lambda mask: mask & False)
+    raw.add_json("labelme", labelme)
+    assert named(look(raw.images, [raw.texts])) == set()
+    planted = spoil_raw(raw)
+    assert len({kind for kind, _ in planted}) >= 20
+    assert named(look(raw.images, [raw.texts])) == planted
+
+
+def test_swapped_coordinates_are_seen_on_square_images_too(tmp_path):
+    raw = Raw(tmp_path, (HIGH, HIGH))
+    for k in range(6):
+        raw.add(f"clean_{k}")
+    text, _ = raw.add("swapped", lambda b: [p[::-1] for p in rings(b)])
+    assert named(look(raw.images, [raw.texts])) == {("corner", text)}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "what"),
+    [
+        (lambda points: np.flip(points, 1), "corner", "x and y swapped"),
+        (lambda points: points * 0.6, "corner", "of the width"),
+        (lambda points: np.add(points, [2, -3]), "shifted", "2 px to the left"),
+    ],
+    ids=["swapped", "another scale", "shifted"],
+)
+def test_what_is_wrong_everywhere_is_one_finding(tmp_path, change, kind, what):
+    raw = Raw(tmp_path, (HIGH, HIGH))
+    for k in range(12):
+        raw.add(f"image_{k}", lambda b: change(np.array(rings(b))).tolist())
+    (finding,) = look(raw.images, [raw.texts])
+    assert (finding.kind, finding.path) == (kind, raw.images)
+    assert what in finding.what
+
+
+def in_class(root, name, seed, labels):
+    """A sample whose objects carry these classes in turn."""
+    image, boxes = scene(seed)
+    write_png(root / name / "images" / f"{name}.png", image)
+    for k, mask in enumerate(masks_of(boxes)):
+        label = labels[k % len(labels)]
+        write_png(root / name / "masks" / label / f"{k}.png", mask)
+    return root / name / "masks"
+
+
+def test_classes_are_compared_over_the_set(tmp_path):
+    train, test = tmp_path / "train", tmp_path / "test"
+    for k in range(6):
+        in_class(train, f"a_{k}", k, ["roof", "road"])
+    in_class(test, "b", 20, ["roof", "road"])
+    assert named(look(tmp_path)) == set()
+    masks = in_class(train, "c", 21, ["roof", "Road "])
+    path = masks / "tree" / "0.png"
+    write_png(path, masks_of([(60, 40, 64, 44)])[0])
+    findings = look(tmp_path)
+    assert named(findings) == {
+        ("spelling", masks / "Road "),
+        ("rare-class", tmp_path),
+        ("one-sided", test),
+    }
+    what = {one.kind: one.what for one in findings}
+    assert what["spelling"] == "'Road ', elsewhere 'road'"
+    assert what["one-sided"] == "tree: in train, not in test"
+    assert what["rare-class"].startswith("tree: 0.")
+    assert "in 1 of 8 images" in what["rare-class"]
+
+
+def test_what_all_images_have_is_told_once_or_not_at_all(tmp_path):
+    clean_tree(tmp_path)
+    for path in tmp_path.glob("*/*/images/*.png"):
+        Image.open(path).convert("LA").save(path)
+    (finding,) = look(tmp_path)
+    assert (finding.kind, finding.path) == ("alpha", tmp_path)
+    assert finding.what == "all 21 images: an alpha channel"
+
+
+def test_sets_that_nobody_has_labelled(tmp_path):
+    for side in ("train", "test"):
+        for k in range(3):
+            shutil.rmtree(Folder(tmp_path / side, f"{side}_{k}", k).masks)
+            path = tmp_path / side / f"{side}_{k}" / "images"
+            write_png(path / f"{side}_{k}.png", scene(k + len(side))[0])
+    findings = [f for f in look(tmp_path) if f.kind != "leak"]
+    assert named(findings) == {("nothing-labelled", tmp_path / "train")}
+
+
+def test_a_tree_without_any_image_is_told_not_refused(tmp_path):
+    for k in range(2):
+        Folder(tmp_path, f"Folder_{k}", k).image.unlink()
+    (tmp_path / "notes").mkdir()
+    result = run(tmp_path, ".", "--out", "told")
+    assert result.returncode == 1, result.stderr
+    assert "no-image" in result.stdout
+    assert "notes" not in result.stdout
+
+
+def run(cwd, *arguments):
+    return run_script(SCRIPT, *arguments, cwd=cwd)
+
+
+def test_clean_data_of_the_repository(tmp_path):
+    """Nothing is found; what there is is told all the same."""
+    result = run(tmp_path)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.stdout.splitlines()[0] == "120 images, nothing found"
+    out = tmp_path / "prepared" / "check"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "data.png",
+        "findings.csv",
+        "report.html",
+    ]
+    assert "nothing found" in (out / "report.html").read_text()
+    raw = ROOT / "data" / "raw"
+    result = run(
+        tmp_path, raw / "images", raw / "annotations", "--out", "again"
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_script_tells_prints_mends_and_changes_nothing(tmp_path):
+    clean_tree(tmp_path / "data")
+    planted = spoil_tree(tmp_path / "data")
+    before = contents(tmp_path / "data")
+    result = run(tmp_path, "data", "--out", "told", "--fix", "mended")
+    assert result.returncode == 1, result.stderr
+    assert "Traceback" not in result.stderr
+    assert contents(tmp_path / "data") == before
+
+    with (tmp_path / "told" / "findings.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    root = tmp_path / "data"
+    assert {(row["kind"], tmp_path / row["file"]) for row in rows} == planted
+    page = (tmp_path / "told" / "report.html").read_text()
+    for row in rows:
+        path = (tmp_path / row["file"]).relative_to(root)
+        assert KINDS[row["kind"]].why in result.stdout
+        assert f"<code>{path}</code>" in page
+    assert page.count("data:image/jpeg;base64,") >= 30
+    assert "http" not in page
+
+    run(tmp_path, "mended", "--out", "again")
+    with (tmp_path / "again" / "findings.csv").open() as file:
+        kinds = {row["kind"] for row in csv.DictReader(file)}
+    assert not {kind for kind in kinds if KINDS[kind].fixed}
+    assert kinds == {
+        "no-masks",
+        "odd-size",
+        "blank",
+        "full-mask",
+        "inverted",
+        "overlap",
+        "shifted",
+        "near-copy",
+        "leak",
+    }
+
+
+def test_what_mending_makes_of_pixels(tmp_path):
+    tree = tmp_path / "tree"
+    folders = {
+        kind: Folder(tree, kind, seed)
+        for seed, kind in enumerate(
+            ["alpha", "zero-one", "equal-masks", "specks", "jpeg-mask", "clean"]
+        )
+    }
+    for kind, one in folders.items():
+        if kind != "clean":
+            TREE[kind](one)
+    turned = Folder(tree, "turned", 50)
+    truth = [read_mask(turned.mask(k)) for k in range(1, 5)]
+    pixels = turned.pixels
+    turned.pixels = np.rot90(turned.pixels)
+    turned.replace_image(".png", exif=exif(TURN_RIGHT))
+    for k in range(1, 5):
+        write_png(turned.mask(k), np.rot90(truth[k - 1]))
+    lost = Folder(tree, "lost", 51)
+    unreadable(lost)
+    result = run(tmp_path, "tree", "--fix", "mended")
+    assert result.returncode == 1
+    assert "left out: lost: files that are no image" in result.stdout
+    mended = tmp_path / "mended"
+    assert not (mended / "lost").exists()
+    for kind, one in folders.items():
+        expected = masks_of(one.boxes)
+        made = sorted((mended / kind / "masks").iterdir())
+        assert len(made) == 4
+        found = [cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in made]
+        assert all(set(np.unique(mask)) == {0, 255} for mask in found)
+        # Which mask is the first is a matter of the files' names.
+        assert {(m > 0).tobytes() for m in found} == {
+            m.tobytes() for m in expected
+        }
+        with Image.open(mended / kind / "images" / f"{kind}.png") as image:
+            assert image.mode == "RGB"
+            np.testing.assert_array_equal(np.asarray(image), one.pixels)
+    made = mended / "turned"
+    with Image.open(made / "images" / "turned.png") as image:
+        assert 274 not in image.getexif()
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+    for k in range(1, 5):
+        mask = read_mask(made / "masks" / f"turned_mask_{k}.png")
+        np.testing.assert_array_equal(mask, truth[k - 1])
+    clean = folders["clean"].image
+    copied = mended / "clean" / "images" / "clean.png"
+    assert copied.read_bytes() == clean.read_bytes()
+
+
+def test_mending_annotations_unites_classes_and_draws_polygons(tmp_path):
+    raw = Raw(tmp_path)
+    for k in range(5):
+        raw.add_json(f"clean_{k}", labelme)
+    raw.add_json("case", lambda b: labelme(b, label="Building"))
+    raw.add_json("wall", lambda b: labelme(b, label="../wall"))
+    result = run(tmp_path, "images", "texts", "--fix", "mended")
+    assert result.returncode == 1, result.stderr
+    assert "spelling" in result.stdout
+    mended = tmp_path / "mended"
+    masks = mended / "case" / "masks"
+    assert [path.name for path in masks.iterdir()] == ["building"]
+    expected = masks_of(scene(6)[1])
+    for k, mask in enumerate(expected, start=1):
+        path = masks / "building" / f"case_mask_{k}.png"
+        np.testing.assert_array_equal(read_mask(path), mask)
+    assert sorted(
+        path.name for path in (mended / "wall" / "masks").iterdir()
+    ) == ["_wall", "building"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "images",
+        "mended",
+        "prepared",
+        "texts",
+    ]
+
+
+def test_results_stay_unless_overwritten(tmp_path):
+    clean_tree(tmp_path / "data")
+    specks(Folder(tmp_path / "data" / "train", "clean_1", 1))
+    assert run(tmp_path, "data", "--out", "out").returncode == 1
+    before = contents(tmp_path)
+    assert_refused(run(tmp_path, "data", "--out", "out"), "--overwrite")
+    result = run(tmp_path, "data", "--out", "new", "--fix", "data/mended")
+    assert_refused(result, "mended", "may not lie in its input")
+    assert contents(tmp_path) == before
+    result = run(
+        tmp_path, "data", "--out", "out", "--overwrite", "--specks", "2"
+    )
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere"], ["nowhere", "found nothing"]),
+        (["empty"], ["empty", "check.py IMAGES ANNOTATIONS"]),
+        (["images"], ["images", "check.py IMAGES ANNOTATIONS"]),
+        (["images", "empty"], ["empty", "expected annotations"]),
+        (["empty", "images"], ["empty", "expected images"]),
+    ],
+)
+def test_what_cannot_be_checked_is_refused(tmp_path, arguments, words):
+    (tmp_path / "empty").mkdir()
+    write_png(tmp_path / "images" / "a.png", scene(0)[0])
+    assert_refused(run(tmp_path, *arguments), *words)
+    assert not (tmp_path / "prepared").exists()

@@ -53,6 +53,7 @@ _SCRIBBLE = 2000  # points
 _FLAT = 1.0  # grey levels of standard deviation
 _CLEAR = 40  # grey levels from 0 or from the largest: smeared, but clear
 _UNCLEAR = 0.05  # share of the pixels that are not clear
+_SWAPPED = 1.6  # times better than as they are
 _CHANCE = 1.4  # of the edge strength: outlines that lie on nothing
 _ENOUGH = 10  # images, for a judgement on all of them
 _CORRELATED = 0.9  # of grey values at 64 x 64 pixels
@@ -166,33 +167,34 @@ def tree_items(root, side=""):
             (p for p in root.iterdir() if p.is_dir() and p.name[0] != "."),
             key=lambda path: natural(path.name),
         )
+        # Other directories may lie beside the samples.
+        folders = [p for p in folders if _is_sample(p)]
+    if not folders:
+        raise DataError(
+            f"{root}: expected folders like {root.name}/Folder_1/images/"
+            "Folder_1.png, found none. Images and annotations in two "
+            "directories are checked with: check.py IMAGES ANNOTATIONS."
+        )
     items, findings = [], []
     names = {path.name for path in folders}
     for folder in folders:
         found = _read_folder(folder, side, names, findings)
         if found:
             items.append(found)
-    if not items and len(findings) == len(folders):
-        raise DataError(
-            f"{root}: expected folders like {root.name}/Folder_1/images/"
-            "Folder_1.png, found none. Images and annotations in two "
-            "directories are checked with: check.py IMAGES ANNOTATIONS."
-        )
     return items, findings
+
+
+def _is_sample(folder):
+    """Whether a folder was meant to hold a sample."""
+    parts = (folder / "images").is_dir() or (folder / "masks").is_dir()
+    return parts or bool(list_images(folder))
 
 
 def _read_folder(folder, side, names, findings):
     """One folder as an item; what is wrong is added to the findings."""
     images = _readable(folder / "images", findings)
     if not images:
-        has_masks = (folder / "masks").is_dir()
-        findings.append(
-            Finding(
-                "no-image",
-                folder,
-                f"{'masks, but ' if has_masks else ''}no image in images/",
-            )
-        )
+        findings.append(Finding("no-image", folder, "no image in images/"))
         return None
     masks, mixed = _mask_files(folder / "masks", findings)
     name = folder.resolve().name
@@ -1029,11 +1031,21 @@ def _compare_labels(root, looks):
 
 
 def class_pixels(looks):
-    """Pixels by class of every look; by colour where most masks have those."""
+    """Pixels by class of every look; by colour where most masks have those.
+
+    Classes that are spelt in several ways count as one.
+    """
     coloured = sum(bool(look.colours) for look in looks)
     if 2 * coloured > len(looks):
         return [look.colours for look in looks]
-    return [look.covers for look in looks]
+    unusual = spellings(looks)
+    result = []
+    for look in looks:
+        united = Counter()
+        for label, pixels in look.covers.items():
+            united[unusual.get(label, label)] += pixels
+        result.append(united)
+    return result
 
 
 def _compare_classes(root, looks):
@@ -1074,6 +1086,8 @@ def _compare_places(root, looks):
                 f"the polygons of {len(placed)} images reach to {reach[0]:.0%} "
                 f"of the width and {reach[1]:.0%} of the height"
             )
+            for look in placed:
+                look.misplaced = True
             yield Finding("corner", root, what, others=_items(placed))
             return
     for look in placed:
@@ -1109,12 +1123,12 @@ def _compare_edges(root, looks):
             if swapped > 1.2 * as_is:
                 what = f"outlines fit edges with x and y swapped ({swapped:.1f}"
                 what += f" times chance, as they are {as_is:.1f})"
+                for look in turned:
+                    look.misplaced = True
                 yield Finding("corner", root, what, others=_items(turned))
                 continue
         for look in turned:
-            if _near(look.edges) < 1.6 and (
-                _near(look.swapped) > 1.4 * _near(look.edges)
-            ):
+            if _near(look.swapped) > _SWAPPED * _near(look.edges):
                 what = "the outlines fit the image's edges if x and y are"
                 yield _cornered(look, f"{what} swapped")
         seen = [look for look in seen if not look.misplaced]

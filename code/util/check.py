@@ -1,7 +1,7 @@
 """A data set and what is wrong with it, before anything is trained."""
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -94,25 +94,23 @@ def list_items(args):
     return items, findings
 
 
-def write_mended(args, looks, findings, progress):
-    """Write the copy, and print what became of the samples."""
-    sides = {look.item.side for look in looks}
+def open_trees(args, items, stack):
+    """The directories that the mended copy is written to, by side."""
     inputs = [args.data, *args.annotations]
-    with ExitStack() as stack:
-        trees = {
-            side: stack.enter_context(
-                new_tree(args.fix / side, inputs, args.overwrite)
-            )
-            for side in sorted(sides)
-        }
-        result = mend(looks, findings, trees, args.specks, progress)
-    print(f"\n{result.written} images -> {cli.short_path(args.fix)}")
+    return {
+        side: stack.enter_context(
+            new_tree(args.fix / side, inputs, args.overwrite)
+        )
+        for side in sorted({item.side for item in items})
+    }
+
+
+def print_mended(result, out):
+    """What became of the samples."""
+    print(f"\n{result.written} images -> {cli.short_path(out)}")
     for kind, count in result.done.items():
         print(f"  mended: {KINDS[kind].title}: {count}")
-    kept = defaultdict(int)
-    for one in result.kept:
-        kept[one.kind] += 1
-    for kind, count in kept.items():
+    for kind, count in Counter(one.kind for one in result.kept).items():
         print(f"  as it was: {KINDS[kind].title}: {count}")
     for name, reason in result.left_out:
         print(f"  left out: {name}: {reason}")
@@ -151,16 +149,20 @@ def main():
     refuse_existing([report, table, plots], args.overwrite)
     progress = cli.progress_bar(args.quiet)
     items, findings = list_items(args)
-    looks, more = check(args.data, items, args.specks, progress)
-    findings = in_order(findings + more)
-    print_findings(findings, looks)
-    write_table(findings, table)
-    write_report(args.data, looks, findings, report, plots, progress)
-    print(f"\nreport: {cli.short_path(report)}")
-    if args.fix:
-        write_mended(args, looks, findings, progress)
-    elif any(KINDS[one.kind].fixed for one in findings):
-        count = sum(KINDS[one.kind].fixed for one in findings)
+    with ExitStack() as stack:
+        # First, so that a bad place is refused before the work is done.
+        trees = open_trees(args, items, stack) if args.fix else None
+        looks, more = check(args.data, items, args.specks, progress)
+        findings = in_order(findings + more)
+        print_findings(findings, looks)
+        write_table(findings, table)
+        write_report(args.data, looks, findings, report, plots, progress)
+        print(f"\nreport: {cli.short_path(report)}")
+        if trees:
+            result = mend(looks, findings, trees, args.specks, progress)
+            print_mended(result, args.fix)
+    count = sum(KINDS[one.kind].fixed for one in findings)
+    if count and not args.fix:
         print(f"{count} of the findings can be mended: give --fix OUT")
     if findings:
         sys.exit(1)
