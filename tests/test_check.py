@@ -11,9 +11,11 @@ import rasterio
 from PIL import Image
 
 from conftest import ROOT, assert_refused, contents, run_script
-from unet.check import check, raw_items, tree_items
+from unet.check import check
 from unet.defects import KINDS
+from unet.folders import DataError
 from unet.images import read_mask, write_png
+from unet.items import raw_items, tree_items
 
 SCRIPT = "util/check.py"
 HIGH, WIDE = 96, 128
@@ -763,24 +765,27 @@ def test_results_stay_unless_overwritten(tmp_path):
     result = run(tmp_path, "data", "--out", "new", "--fix", "data/mended")
     assert_refused(result, "mended", "may not lie in its input")
     assert contents(tmp_path) == before
-    result = run(
-        tmp_path, "data", "--out", "out", "--overwrite", "--specks", "2"
-    )
-    assert result.returncode == 0, result.stdout
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["nowhere"], ["nowhere", "found nothing"]),
-        (["empty"], ["empty", "check.py IMAGES ANNOTATIONS"]),
-        (["images"], ["images", "check.py IMAGES ANNOTATIONS"]),
-        (["images", "empty"], ["empty", "expected annotations"]),
-        (["empty", "images"], ["empty", "expected images"]),
-    ],
-)
-def test_what_cannot_be_checked_is_refused(tmp_path, arguments, words):
-    (tmp_path / "empty").mkdir()
-    write_png(tmp_path / "images" / "a.png", scene(0)[0])
-    assert_refused(run(tmp_path, *arguments), *words)
+def test_the_size_of_specks_is_an_option(tmp_path):
+    specks(Folder(tmp_path / "train", "a", 1))
+    items, _ = tree_items(tmp_path / "train")
+    assert [f.kind for f in check(tmp_path, items, 3, no_bar)[1]] == ["specks"]
+    assert check(tmp_path, items, 2, no_bar)[1] == []
+
+
+def test_what_cannot_be_checked_is_refused(tmp_path):
+    empty, images = tmp_path / "empty", tmp_path / "images"
+    empty.mkdir()
+    write_png(images / "a.png", scene(0)[0])
+    with pytest.raises(DataError, match="nowhere: expected .* found nothing"):
+        tree_items(tmp_path / "nowhere")
+    for place in (empty, images):
+        with pytest.raises(DataError, match="check.py IMAGES ANNOTATIONS"):
+            tree_items(place)
+    with pytest.raises(DataError, match="empty: expected annotations"):
+        raw_items(images, [empty])
+    with pytest.raises(DataError, match="empty: expected images"):
+        raw_items(empty, [images])
+    assert_refused(run(tmp_path, "images"), "images", "found none")
     assert not (tmp_path / "prepared").exists()

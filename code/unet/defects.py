@@ -7,6 +7,8 @@ from pathlib import Path
 from unet.annotations import Annotation
 from unet.folders import IMAGE_ENDINGS, natural, replacing
 
+_NAMED = 6  # values in one line
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -17,7 +19,7 @@ class Kind:
         title: what it is, in the plural.
         why: what it does to a training.
         mend: what to do about it.
-        fixed: whether ``mended`` does it.
+        fixed: whether ``unet.mending`` does it.
     """
 
     key: str
@@ -405,6 +407,26 @@ class Finding:
     item: Item | None = None
     box: tuple[int, int, int, int] | None = None
     others: list[Item] = field(default_factory=list)
+
+    @property
+    def place(self):
+        """The path, in short."""
+        name = self.path.name
+        if name in ("images", "masks"):
+            return f"{self.path.parent.name}/{name}"
+        return name
+
+
+def listed(values):
+    """The first few values in one line."""
+    more = ", ..." if len(values) > _NAMED else ""
+    return ", ".join(map(str, values[:_NAMED])) + more
+
+
+def reason_of(error, path):
+    """What an error says, without its path and its advice."""
+    text = str(error).removeprefix(str(path)).lstrip(":, ")
+    return text.rsplit(". ", 1)[0].rstrip(".")
 
 
 def in_order(findings):

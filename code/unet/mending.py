@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unet.check import overlapping, pieces_of, small_parts, spellings
+from unet.check import spellings
 from unet.defects import KINDS, Finding
 from unet.folders import DEFAULT_CLASS
 from unet.images import read_image, write_png
+from unet.looks import overlapping, pieces_of, small_parts
 
 # A sample with one of these is refused by the other scripts, or is wrong in
 # a way that only its owner can put right.

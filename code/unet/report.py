@@ -14,10 +14,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
-from unet.check import class_pixels, merge, pieces_of
+from unet.check import class_pixels
 from unet.defects import KINDS
 from unet.folders import DataError, replacing, write_text
 from unet.images import read_image, resize_image
+from unet.looks import merge, pieces_of
 from unet.masks import boundary
 
 _PICTURES = 12  # of a kind
@@ -129,7 +130,7 @@ def _overview(groups):
 
 
 def _first(members):
-    names = list(dict.fromkeys(one.path.name for one in members))
+    names = list(dict.fromkeys(one.place for one in members))
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
@@ -143,9 +144,10 @@ def _section(kind, members, pictures, root):
         for one in members
     )
     mended = " <code>check.py --fix OUT</code> does it." if about.fixed else ""
+    title = about.title[0].upper() + about.title[1:]
     is_open = " open" if len(members) <= 20 else ""
     return (
-        f'<section id="{kind}"><h2>{escape(about.title.capitalize())}'
+        f'<section id="{kind}"><h2>{escape(title)}'
         f'<span class="key">{kind}</span></h2>'
         f"<p><b>Why it hurts:</b> {escape(about.why)}.</p>"
         f"<p><b>What mends it:</b> {escape(about.mend)}{mended}</p>"
@@ -167,7 +169,7 @@ def _numbers(looks):
     """The data set in one sentence."""
     labelled = [look for look in looks if look.item.labelled]
     objects = sum(len(look.areas) for look in looks)
-    empty = sum(not look.areas and not look.colours for look in labelled)
+    empty = sum(_state(look) == "nothing there" for look in labelled)
     return (
         f"<p>{len(looks)} images, {len(labelled)} of them annotated, {empty} "
         f"with nothing on them; {objects} objects.</p>"
@@ -327,7 +329,8 @@ def _plot_counts(axis, looks):
 def _state(look):
     if not look.item.labelled:
         return "not annotated"
-    return "with objects" if look.areas or look.colours else "nothing there"
+    files = look.item.masks or look.colours or look.ids or look.unclear
+    return "with objects" if look.areas or files else "nothing there"
 
 
 def _plot_sizes(axis, looks):

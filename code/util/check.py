@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from unet import cli
-from unet.check import check, raw_items, tree_items
+from unet.check import check
 from unet.defects import KINDS, in_order, write_table
 from unet.folders import new_tree, refuse_existing
 from unet.formats import FORMATS
+from unet.items import raw_items, tree_items
 from unet.mending import mend
 from unet.report import write_report
 
@@ -128,7 +129,7 @@ def print_findings(findings, looks):
     print(f"{images}; findings: {len(findings)}, kinds: {len(groups)}\n")
     wide = max(map(len, groups))
     for kind, members in groups.items():
-        names = list(dict.fromkeys(one.path.name for one in members))
+        names = list(dict.fromkeys(one.place for one in members))
         more = ", ..." if len(names) > 3 else ""
         named = ", ".join(names[:3]) + more
         print(f"  {kind:{wide}} {len(members):6}  {named}")

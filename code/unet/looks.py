@@ -1,0 +1,607 @@
+"""What can be seen of one image and its annotation.
+
+An object is a ``Piece``, whether it was a mask file or a polygon.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+from shapely import affinity
+
+from unet.annotations import CompleteMask, Instance
+from unet.defects import Finding, Item, listed, reason_of
+from unet.folders import DEFAULT_CLASS, DataError
+from unet.images import (
+    fingerprint,
+    read_image,
+    read_values,
+    resize_image,
+    stored_as,
+    upright,
+)
+from unet.masks import rasterise
+
+# Thresholds, silent on the sample data and mostly right on real tiles.
+FULL = 0.999  # share of the pixels
+_TWICE = 0.5  # of the smaller object's pixels lie in the other
+_BEYOND = 2.0  # pixels outside the frame that are no slip of the hand
+_SCRIBBLE = 2000  # points
+_FLAT = 1.0  # grey levels of standard deviation
+_CLEAR = 40  # grey levels from 0 or from the largest: smeared, but clear
+_UNCLEAR = 0.05  # share of the pixels that are not clear
+REACH = 12  # pixels that labels are moved to find the image's edges
+SIDE = 256  # longest side on which edges are compared
+
+
+@dataclass
+class Piece:
+    """One object as pixels, cut out of its image.
+
+    Attributes:
+        source: the file that holds it.
+        label: its class.
+        title: what to call it within the file.
+        top, left: where ``crop`` lies.
+        crop: bool array, the pixels within the object's bounding box.
+        drawn: whether it was a polygon.
+    """
+
+    source: Path
+    label: str
+    title: str
+    top: int
+    left: int
+    crop: np.ndarray
+    drawn: bool = False
+
+    @property
+    def area(self):
+        return int(np.count_nonzero(self.crop))
+
+    @property
+    def box(self):
+        height, width = self.crop.shape
+        return self.left, self.top, self.left + width, self.top + height
+
+
+@dataclass
+class Look:
+    """What was seen of one item.
+
+    Attributes:
+        item: the item.
+        findings: what is wrong with it by itself.
+        shape: (H, W) as the eye sees it; None if the image is unreadable.
+        light: mean of the grey values, 0 to 255.
+        contrast: their standard deviation.
+        print: for ``near_copies``; None for an image of a single colour.
+        traits: kinds that count only where the rest of the set lacks them.
+        areas: (class, pixels) of every object.
+        covers: pixels by class.
+        colours: pixels by colour, of masks of several colours.
+        masks: (file, class, share, share of the image's border) of masks.
+        ids: values of masks that hold class ids, by file.
+        edges: see ``_edge_map``; None where there is too little outline.
+        swapped: the same with x and y swapped.
+        misplaced: whether the annotation lies in the wrong place as a whole.
+        reach: (right, bottom) that polygons reach, shares of the image.
+        unclear: a mask file of which nobody can tell the object, or None.
+    """
+
+    item: Item
+    findings: list[Finding] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+    light: float = 0.0
+    contrast: float = 0.0
+    print: tuple | None = None
+    traits: dict[str, str] = field(default_factory=dict)
+    areas: list[tuple[str, int]] = field(default_factory=list)
+    covers: Counter = field(default_factory=Counter)
+    colours: Counter = field(default_factory=Counter)
+    masks: list[tuple[Path, str, float, float]] = field(default_factory=list)
+    ids: dict[Path, list[int]] = field(default_factory=dict)
+    edges: np.ndarray | None = None
+    swapped: np.ndarray | None = None
+    misplaced: bool = False
+    reach: tuple[float, float] | None = None
+    unclear: Path | None = None
+
+    def add(self, kind, path, what, box=None):
+        self.findings.append(Finding(kind, path, what, self.item, box))
+
+
+def look_at(item, specks):
+    """Look at one image and its annotation.
+
+    Args:
+        item: the ``Item``.
+        specks: objects of fewer pixels are findings.
+
+    Returns:
+        A ``Look``.
+    """
+    look = Look(item)
+    image = _look_at_image(look)
+    pieces = _look_at_masks(look)
+    if image is None:
+        return look
+    for piece in pieces:
+        look.areas.append((piece.label, piece.area))
+    _look_for_overlap(look, pieces)
+    _look_for_specks(look, pieces, specks)
+    merged = merge(pieces, look.shape)
+    for label, mask in merged.items():
+        look.covers[label] = int(np.count_nonzero(mask))
+    if merged:
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        mask = np.logical_or.reduce(list(merged.values()))
+        look.edges = _edge_map(grey, mask)
+        if item.annotation and look.shape[0] == look.shape[1]:
+            look.swapped = _edge_map(grey, mask.T)
+    return look
+
+
+def _look_at_image(look):
+    """Read the image, note how it is stored; None if it is unreadable."""
+    path = look.item.image
+    stored = stored_as(path)
+    image = _read(look, path, read_image, stored)
+    if image is None:
+        return None
+    look.shape = image.shape[:2]
+    if stored.orientation > 1:
+        look.add("exif", path, f"EXIF orientation {stored.orientation}")
+    if stored.channels == 4:
+        look.add("cmyk", path, "four inks")
+    if stored.alpha:
+        look.traits["alpha"] = "an alpha channel"
+    if stored.channels == 1:
+        look.traits["grey"] = "one channel"
+    if stored.is_float:
+        look.traits["float"] = f"{stored.bits}-bit floats"
+    elif stored.bits > 8:
+        look.traits["deep"] = f"{stored.bits} bits a channel"
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    look.light, look.contrast = float(grey.mean()), float(grey.std())
+    if look.contrast < _FLAT:
+        look.add("blank", path, f"grey value {look.light:.0f} everywhere")
+    else:
+        look.print = fingerprint(image)
+    return image
+
+
+def _read(look, path, reader, stored):
+    """Read a file, or note why that is impossible and return None."""
+    try:
+        return reader(path)
+    except DataError as error:
+        if path.stat().st_size == 0:
+            look.add("empty-file", path, "0 bytes")
+        elif stored is None:
+            look.add("unreadable", path, "no image, whatever its name says")
+        elif stored.channels not in (1, 3, 4):
+            look.add("bands", path, f"{stored.channels} bands")
+        elif stored.is_float:
+            look.add("float", path, "NaN or infinity")
+        else:
+            look.add("truncated", path, reason_of(error, path))
+        return None
+
+
+def _look_at_masks(look):
+    """The pieces of an item; what is wrong with their files is noted."""
+    item = look.item
+    pieces = []
+    for path, label in item.masks or []:
+        pieces += _from_file(look, path, label)
+    if item.annotation is None:
+        return pieces
+    _look_at_repairs(look)
+    number = 0
+    drawn = [
+        one for one in item.annotation.instances if isinstance(one, Instance)
+    ]
+    turned = look.shape is not None and _look_at_frame(look, drawn)
+    for one in item.annotation.instances:
+        label = one.label or DEFAULT_CLASS
+        if isinstance(one, CompleteMask):
+            pieces += _from_file(look, one.path, label, complete=True)
+            continue
+        number += 1
+        if look.shape is None:
+            continue
+        title = f"polygon {number}"
+        if isinstance(one, Instance):
+            pieces += _from_polygon(look, one, label, title, turned)
+        else:
+            pieces += _from_drawn(look, one, label, title)
+    return pieces
+
+
+def _from_file(look, path, label, complete=False):
+    """The piece that a mask file shows: a list of one, or of none."""
+    stored = stored_as(path)
+    values = _read(look, path, read_values, stored)
+    if values is None:
+        return []
+    mask = _look_at_values(look, path, values, stored, label)
+    if mask is None or look.shape is None:
+        return []
+    if mask.shape != look.shape:
+        mask = _turned_or_none(look, path, mask)
+        if mask is None:
+            return []
+    piece = _cut_out(path, label, path.name, mask)
+    if piece is None:
+        if not complete:  # there it says: looked at, nothing there
+            look.add("empty-mask", path, "all black")
+        return []
+    share = piece.area / mask.size
+    rim = np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
+    look.masks.append((path, label, share, float(rim.mean())))
+    if share >= FULL:
+        look.add("full-mask", path, f"{share:.1%} of the image")
+    return [piece]
+
+
+def _turned_or_none(look, path, mask):
+    """A mask of the unturned photo, turned; None if it fits neither way."""
+    stored = stored_as(look.item.image)
+    size = "{1} x {0}".format
+    if stored.orientation > 4 and mask.shape == stored.shape:
+        what = f"{size(*mask.shape)} as the photo before it is turned"
+        look.add("exif-mask", path, what)
+        return upright(mask, stored.orientation)
+    what = f"{size(*mask.shape)}, its image is {size(*look.shape)}"
+    look.add("size-mismatch", path, what)
+    return None
+
+
+def _look_at_values(look, path, values, stored, label):
+    """The object's pixels (bool H x W), or None if they cannot be told."""
+    found, counts = _count(values)
+    high = found[-1]
+    if stored.format == "JPEG":
+        clear = np.minimum(found, high - found) <= _CLEAR
+        unclear = counts[~clear].sum() / counts.sum()
+        look.add("jpeg-mask", path, f"{unclear:.1%} of the pixels unclear")
+        return _thresholded(look, path, values, unclear)
+    if len(found) == 1:
+        return values > 0
+    if values.dtype == np.int64:
+        if len(found) == 2 and found[0] == 0:
+            return values > 0
+        order = np.argsort(-counts)
+        named = [
+            f"#{found[k]:06X} {counts[k] / counts.sum():.0%}" for k in order
+        ]
+        look.add("colour-mask", path, listed(named))
+        for value, count in zip(found.tolist(), counts.tolist(), strict=True):
+            look.colours[f"#{value:06X}"] += count
+        return None
+    if len(found) == 2 and found[0] == 0:
+        if high not in (255, 65535):
+            look.add("zero-one", path, f"values 0 and {high}")
+        return values > 0
+    if _are_ids(found):
+        look.add("class-ids", path, "values " + listed(found.tolist()))
+        look.ids[path] = found.tolist()
+        return None
+    clear = np.minimum(found, high - found) <= _CLEAR
+    unclear = counts[~clear].sum() / counts.sum()
+    what = f"{len(found)} values, {unclear:.1%} of the pixels unclear"
+    look.add("grey-mask", path, what)
+    return _thresholded(look, path, values, unclear)
+
+
+def _count(values):
+    """Distinct values, sorted, and how often each occurs."""
+    if values.dtype == np.uint8:
+        counts = np.bincount(values.ravel(), minlength=256)
+        found = np.flatnonzero(counts)
+        return found, counts[found]
+    return np.unique(values, return_counts=True)
+
+
+def _thresholded(look, path, values, unclear):
+    """A smeared mask, cut at one half; None if too much of it is unclear."""
+    high = values.max()
+    if unclear > _UNCLEAR or high <= 2 * _CLEAR:
+        look.unclear = path
+        return None
+    return values > high / 2
+
+
+def _are_ids(found):
+    """Whether the values of a mask are numbers of classes."""
+    ids = found[found != 255]
+    return ids[-1] < 32 and len(found) > 2
+
+
+def _cut_out(source, label, title, mask, drawn=False):
+    """A mask as a piece; None if it is empty."""
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    if not width:
+        return None
+    crop = mask[top : top + height, left : left + width].copy()
+    return Piece(source, label, title, top, left, crop, drawn)
+
+
+def _look_at_repairs(look):
+    """What the reader mended or left out."""
+    annotation = look.item.annotation
+    for what, count in sorted(annotation.repairs.items()):
+        for part, kind in _REPAIRS.items():
+            if part in what:
+                look.add(kind, annotation.source, f"{what}: {count}")
+
+
+# Parts of the texts that the readers count.
+_REPAIRS = {
+    "open ring": "polygon-open",
+    "stray point": "stray-points",
+    "fewer than three points": "stray-points",
+    "line or point": "left-out",
+    "unknown kind": "left-out",
+    "there is no polygon": "left-out",
+}
+
+
+def _look_at_frame(look, instances):
+    """Find annotations that are in the wrong place as a whole.
+
+    Returns:
+        bool: they fit the photo before its EXIF tag turns it.
+    """
+    if not instances:
+        return False
+    bounds = np.array([one.geometry.bounds for one in instances])
+    left, top = bounds[:, :2].min(axis=0)
+    right, bottom = bounds[:, 2:].max(axis=0)
+    height, width = look.shape
+    path = look.item.annotation.source
+
+    def fits(wide, high):
+        low = min(left, top) >= -_BEYOND
+        return low and right <= wide + _BEYOND and bottom <= high + _BEYOND
+
+    inside = fits(width, height)
+    stored = stored_as(look.item.image)
+    if not inside and fits(height, width):
+        if stored.orientation > 4:
+            what = f"reaches to ({right:.0f}, {bottom:.0f}), fits the photo"
+            look.add("exif-mask", path, f"{what} before it is turned")
+            return True
+        what = f"reaches to ({right:.0f}, {bottom:.0f}) on {width} x {height}"
+        _misplace(look, f"{what} pixels: x and y are swapped", right, bottom)
+    elif inside and max(right, bottom) <= 1 and min(left, top) >= 0:
+        what = "all coordinates lie between 0 and 1"
+        _misplace(look, what, right, bottom)
+    else:
+        look.reach = (right / width, bottom / height)
+    return False
+
+
+def _misplace(look, what, right, bottom):
+    """Note that an annotation lies in the wrong place as a whole."""
+    look.misplaced = True
+    size = look.shape[::-1]
+    box = (0, 0, *np.clip([right, bottom], 2, size).astype(int).tolist())
+    path = look.item.annotation.source
+    look.add("corner", path, f"{look.item.name}: {what}", box)
+
+
+def _from_polygon(look, one, label, title, turned):
+    """The piece that a polygon covers: a list of one, or of none."""
+    path, shape = look.item.annotation.source, look.shape
+    geometry = one.geometry
+    if turned:
+        stored = stored_as(look.item.image)
+        mask = upright(rasterise(geometry, stored.shape), stored.orientation)
+        piece = _cut_out(path, label, title, mask, drawn=True)
+        return [piece] if piece else []
+    name = f"{look.item.name}, {title}"
+    low, high = np.reshape(geometry.bounds, (2, 2))
+    left, top = np.clip(np.floor(low), 0, None).astype(int)
+    right, bottom = np.clip(np.ceil(high), 0, shape[::-1]).astype(int)
+    beyond = max(*-low, *(high - shape[::-1]))
+    if right <= left or bottom <= top:
+        if not look.misplaced:
+            look.add("polygon-outside", path, f"{name}: all of it")
+        return []
+    if beyond > _BEYOND and not look.misplaced:
+        what = f"{name}: reaches {beyond:.0f} pixels beyond the border"
+        box = (left, top, right, bottom)
+        look.add("polygon-outside", path, what, box)
+    if _crosses_itself(geometry):
+        what = f"{name}: {shapely.is_valid_reason(geometry)}"
+        box = (left, top, right, bottom)
+        look.add("polygon-crossing", path, what, box)
+    moved = affinity.translate(geometry, -left, -top)
+    mask = rasterise(moved, (bottom - top, right - left))
+    piece = _cut_out(path, label, title, mask, drawn=True)
+    if piece is None:
+        if not look.misplaced:
+            box = (left, top, right, bottom)
+            look.add("polygon-tiny", path, f"{name}: covers no pixel", box)
+        return []
+    piece.top += top
+    piece.left += left
+    return [piece]
+
+
+def _crosses_itself(geometry):
+    """Whether it matters to the area how the crossings are understood.
+
+    A ring that touches itself in a point, or runs to and fro along a line,
+    encloses the same by every rule.
+    """
+    for one in shapely.get_parts(geometry):
+        if shapely.is_valid(one):
+            continue
+        # Resolving the crossings of a scribble can take for ever.
+        if shapely.get_num_coordinates(one) > _SCRIBBLE:
+            return True
+        if abs(shapely.make_valid(one).area - one.area) >= 1:
+            return True
+    return False
+
+
+def _from_drawn(look, one, label, title):
+    """The piece of a run-length encoded mask."""
+    path = look.item.annotation.source
+    try:
+        mask = one.mask(look.shape)
+    except DataError as error:
+        look.add("size-mismatch", path, reason_of(error, path))
+        return []
+    piece = _cut_out(path, label, title, mask, drawn=True)
+    if piece is None:
+        look.add("empty-mask", path, f"{look.item.name}, {title}")
+        return []
+    return [piece]
+
+
+def pieces_of(item, shape):
+    """The objects of an item, silently; for pictures and mended copies."""
+    look = Look(item, shape=shape)
+    return _look_at_masks(look)
+
+
+def merge(pieces, shape):
+    """bool H x W by class: the pixels that its pieces cover together."""
+    merged = {}
+    for piece in pieces:
+        mask = merged.setdefault(piece.label, np.zeros(shape, bool))
+        left, top, right, bottom = piece.box
+        mask[top:bottom, left:right] |= piece.crop
+    return merged
+
+
+def _look_for_overlap(look, pieces):
+    """Objects that are drawn twice."""
+    for i, j, common in overlapping(pieces):
+        one, other = pieces[i], pieces[j]
+        name = f"{look.item.name}, " if other.drawn else ""
+        equal = one.area == other.area == common
+        if equal and one.label == other.label:
+            kind = "polygon-twice" if other.drawn else "equal-masks"
+            what = f"{name}{other.title} is equal to {one.title}"
+        elif equal or one.label == other.label:
+            kind = "overlap"
+            share = common / min(one.area, other.area)
+            what = (
+                f"{name}{other.title} and {one.title} share {share:.0%} of "
+                "the smaller one"
+            )
+        else:
+            continue
+        look.add(kind, other.source, what, other.box)
+
+
+def overlapping(pieces):
+    """Pairs of pieces of which the smaller lies mostly in the other.
+
+    Yields:
+        (i, j, number of common pixels), i < j.
+    """
+    boxes = np.array([piece.box for piece in pieces]).reshape(-1, 4)
+    areas = np.array([piece.area for piece in pieces])
+    for i in range(len(pieces) - 1):
+        rest = boxes[i + 1 :]
+        low = np.maximum(rest[:, :2], boxes[i, :2])
+        high = np.minimum(rest[:, 2:], boxes[i, 2:])
+        room = np.clip(high - low, 0, None).prod(axis=1)
+        smaller = np.minimum(areas[i + 1 :], areas[i])
+        for k in np.flatnonzero(room >= _TWICE * smaller):
+            j = i + 1 + int(k)
+            common = _common(pieces[i], pieces[j], low[k], high[k])
+            if common >= _TWICE * smaller[k]:
+                yield i, j, common
+
+
+def _common(one, other, low, high):
+    """Number of common pixels in the window from low to high (x, y)."""
+    one, other = (
+        piece.crop[
+            low[1] - piece.top : high[1] - piece.top,
+            low[0] - piece.left : high[0] - piece.left,
+        ]
+        for piece in (one, other)
+    )
+    return int(np.count_nonzero(one & other))
+
+
+def _look_for_specks(look, pieces, specks):
+    """Connected parts of fewer pixels, not cut by the image's border."""
+    for piece in pieces:
+        parts = small_parts(piece, specks, look.shape)
+        if not parts:
+            continue
+        area, box, _ = parts[0]
+        if not piece.drawn:
+            more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
+            look.add("specks", piece.source, f"a part of {area} px{more}", box)
+        elif area == piece.area:  # parts of one polygon may touch nearly
+            what = f"{look.item.name}, {piece.title}: {area} px"
+            look.add("polygon-tiny", piece.source, what, box)
+
+
+def small_parts(piece, specks, shape):
+    """The connected parts of a piece that are small and lie inside.
+
+    Args:
+        piece: a ``Piece``.
+        specks: parts of fewer pixels are small.
+        shape: (H, W) of the image; what its border cuts is not small.
+
+    Returns:
+        List of (area, box, bool array of the shape of ``piece.crop``).
+    """
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        piece.crop.astype(np.uint8), connectivity=8
+    )
+    height, width = shape
+    found = []
+    for number in range(1, count):
+        left, top, wide, high, area = stats[number].tolist()
+        left, top = left + piece.left, top + piece.top
+        box = (left, top, left + wide, top + high)
+        cut = left == 0 or top == 0 or box[2] == width or box[3] == height
+        if area < specks and not cut:
+            found.append((area, box, labels == number))
+    return found
+
+
+def _edge_map(grey, mask):
+    """How well a mask's outline lies on the image's edges, moved a little.
+
+    Args:
+        grey: uint8 H x W.
+        mask: bool H x W.
+
+    Returns:
+        float32 array, (2 R + 1) squared: mean strength of the edges under
+        the outline moved by (dy, dx), across the outline; 1 is chance. None
+        if the outline is too short to tell.
+    """
+    scale = min(1.0, SIDE / max(grey.shape))
+    size = [max(1, round(side * scale)) for side in grey.shape]
+    grey = cv2.GaussianBlur(resize_image(grey, size), (0, 0), 1)
+    mask = resize_image(mask.astype(np.float32), size)
+    padded = cv2.copyMakeBorder(grey, *[REACH] * 4, cv2.BORDER_REFLECT_101)
+    total, length = 0.0, 0.0
+    for dx, dy in ((1, 0), (0, 1)):
+        outline = np.abs(cv2.Scharr(mask, cv2.CV_32F, dx, dy)) / 32
+        outline[[0, -1]] = 0
+        outline[:, [0, -1]] = 0
+        edges = np.abs(cv2.Scharr(padded, cv2.CV_32F, dx, dy))
+        edges = np.minimum(edges, np.percentile(edges[::2, ::2], 98))
+        edges /= max(float(edges.mean()), 1e-6)
+        total = total + cv2.matchTemplate(edges, outline, cv2.TM_CCORR)
+        length += float(outline.sum())
+    return total / length if length >= 40 else None
