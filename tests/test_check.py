@@ -778,10 +778,10 @@ def test_what_cannot_be_checked_is_refused(tmp_path):
     empty, images = tmp_path / "empty", tmp_path / "images"
     empty.mkdir()
     write_png(images / "a.png", scene(0)[0])
-    with pytest.raises(DataError, match="nowhere: expected .* found nothing"):
+    with pytest.raises(DataError, match=r"nowhere: expected .* found nothing"):
         tree_items(tmp_path / "nowhere")
     for place in (empty, images):
-        with pytest.raises(DataError, match="check.py IMAGES ANNOTATIONS"):
+        with pytest.raises(DataError, match=r"check\.py IMAGES ANNOTATIONS"):
             tree_items(place)
     with pytest.raises(DataError, match="empty: expected annotations"):
         raw_items(images, [empty])

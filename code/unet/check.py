@@ -25,7 +25,8 @@ _RARE = 0.02  # of the pixels of the most frequent class
 _SWAPPED = 1.6  # times better than as they are
 _CHANCE = 1.4  # of the edge strength: outlines that lie on nothing
 _ENOUGH = 10  # images, for a judgement on all of them
-_CORRELATED = 0.9  # of grey values at 64 x 64 pixels
+_LEVELS = 12  # of brightness; correlation tells copies from bare ground
+_CORRELATED = 0.7  # of grey values at 64 x 64 pixels
 
 
 def check(root, items, specks, progress):
@@ -317,7 +318,7 @@ def _compare_edges(root, looks):
                 )
                 continue
         for look in seen:
-            move = _better_place(look.edges, 1.4, 3, 3.5)
+            move = _better_place(look.edges, 1.4, 3, 2.5)
             if move:
                 source = _source(look.item)
                 what = _move(move, look)
@@ -363,7 +364,7 @@ def _compare_pictures(root, looks):
     """Nearly the same picture twice."""
     seen = [look for look in looks if look.print is not None]
     copies = set()
-    for i, j in near_copies([look.print for look in seen]):
+    for i, j in near_copies([look.print for look in seen], _LEVELS):
         one, other = seen[i].item, seen[j].item
         if other.side == "train" and one.side == "test":
             one, other = other, one

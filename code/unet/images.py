@@ -417,11 +417,12 @@ def fingerprint(image):
     return perceptual_hash(image), thumbnail
 
 
-def near_copies(prints):
+def near_copies(prints, levels=_LEVELS):
     """Pairs of images that look the same.
 
     Args:
         prints: list of ``fingerprint``.
+        levels: by which thumbnails may differ in the mean, of 255.
 
     Returns:
         List of (i, j), i < j.
@@ -436,6 +437,6 @@ def near_copies(prints):
         differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
         near = i + 1 + np.flatnonzero(differing <= _BITS)
         difference = np.abs(thumbnails[near] - thumbnails[i])
-        alike = near[difference.mean(axis=(1, 2, 3)) <= _LEVELS]
+        alike = near[difference.mean(axis=(1, 2, 3)) <= levels]
         pairs += [(i, int(j)) for j in alike]
     return pairs

@@ -323,7 +323,14 @@ def _plot_counts(axis, looks):
     axis.set_title("images")
     axis.set_xlim(-0.8, max(len(sides), 2) - 0.2)
     axis.set_ylim(0, max(base, default=1) * 1.35)
-    axis.legend(fontsize=8, frameon=False, ncols=3, loc="upper center")
+    axis.legend(
+        fontsize=7,
+        frameon=False,
+        ncols=3,
+        loc="upper center",
+        handlelength=1,
+        columnspacing=1,
+    )
 
 
 def _state(look):
@@ -364,11 +371,13 @@ def _plot_shares(axis, looks):
 
 def _plot_instances(axis, looks):
     counts = [len(look.areas) for look in looks if look.item.labelled]
-    if counts:
+    if any(counts):
         step = max(1, max(counts) // 30)
         edges = np.arange(0, max(counts) + step + 1, step) - 0.5
         axis.hist(counts, edges, color=_INK[0])
-    axis.set_title("objects an image")
+    else:
+        axis.set_axis_off()
+    axis.set_title("objects an image" if any(counts) else "no objects")
     axis.set_ylabel("images")
 
 
@@ -380,7 +389,9 @@ def _plot_areas(axis, looks):
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_minor_formatter(lambda value, _: "")
-    axis.set_title("sizes of the objects")
+    else:
+        axis.set_axis_off()
+    axis.set_title("sizes of the objects" if areas else "")
     axis.set_xlabel("pixels")
     axis.set_ylabel("objects")
 
