@@ -8,17 +8,16 @@ import pytest
 import shapely
 
 from unet.annotations import (
-    CompleteMask,
+    Annotation,
     Instance,
     find_images,
     image_name,
+    image_of,
     parse_article_text,
     read_article_text,
-    read_complete_mask,
     split_rings,
 )
 from unet.folders import DataError
-from unet.images import write_png
 
 # The article's own sample holds two rings of these areas and a stray point.
 BIG = [[10, 10], [50, 10], [50, 40], [44, 40], [44, 41], [10, 41]]  # 1234 px²
@@ -315,34 +314,22 @@ def test_instance_with_a_hole():
     assert mask[13, 12]
 
 
-def test_complete_mask_is_read_at_its_images_size(tmp_path):
-    shape = np.zeros((4, 5), bool)
-    shape[1:3, 2] = True
-    write_png(tmp_path / "roof.png", shape)
-    annotations = read_complete_mask(tmp_path / "roof.png")
-    (instance,) = annotations["roof"].instances
-    assert isinstance(instance, CompleteMask)
-    np.testing.assert_array_equal(instance.mask((4, 5)), shape)
-    with pytest.raises(DataError, match=r"roof\.png.*4 x 5.*5 x 4"):
-        instance.mask((5, 4))
-
-
 def test_images_are_found_by_name(tmp_path):
-    for name in ("b10.png", "b9.JPG", "notes.txt"):
+    for name in ("b10.png", "b9.JPG", "notes.txt", "b9.png"):
         (tmp_path / name).touch()
-    assert find_images(tmp_path) == {
-        "b9": tmp_path / "b9.JPG",
-        "b10": tmp_path / "b10.png",
-    }
-    assert find_images(tmp_path / "b9.JPG") == {"b9": tmp_path / "b9.JPG"}
-
-
-def test_images_that_cannot_be_told_apart_are_refused(tmp_path):
+    nine = [tmp_path / "b9.JPG", tmp_path / "b9.png"]
+    assert find_images(tmp_path) == {"b9": nine, "b10": [tmp_path / "b10.png"]}
+    assert find_images(nine[0]) == {"b9": nine[:1]}
     with pytest.raises(DataError, match=r"none: .*found nothing"):
         find_images(tmp_path / "none")
-    with pytest.raises(DataError, match="expected images"):
-        find_images(tmp_path)
-    for name in ("a.png", "a.jpg"):
-        (tmp_path / name).touch()
-    with pytest.raises(DataError, match=r"same name.*\(a\.(jpg|png)\)"):
-        find_images(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert find_images(tmp_path / "empty") == {}
+
+
+def test_of_images_of_one_name_the_annotated_one_is_meant(tmp_path):
+    both = [tmp_path / "b.jpg", tmp_path / "b.png"]
+    assert image_of(both, Annotation(tmp_path, file="b.png")) == both[1]
+    assert image_of(both[:1], None) == both[0]
+    for one in (None, Annotation(tmp_path), Annotation(tmp_path, file="c")):
+        with pytest.raises(DataError, match=r"ending \(b\.jpg, b\.png\)"):
+            image_of(both, one)

@@ -128,8 +128,8 @@ def wrong_name(one):
 
 
 def ignored_file(one):
-    path = one.mask(2).with_suffix(".gif")
-    Image.open(one.mask(2)).save(path)
+    path = one.mask(2).with_suffix(".npy")
+    np.save(path, read_mask(one.mask(2)))
     one.mask(2).unlink()
     return path
 

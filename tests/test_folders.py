@@ -404,3 +404,13 @@ def test_new_tree_and_its_input_do_not_hold_each_other(tmp_path, out):
     with pytest.raises(DataError, match="may not lie in its input"):
         fill(tmp_path / "top" / out, [data], overwrite=True)
     assert contents(tmp_path) == before
+
+
+def test_classes_come_in_the_order_that_is_written_beside_them(tmp_path):
+    make_tree(tmp_path / "train", 3, classes=["a", "b", "c"])
+    samples = find_samples(tmp_path / "train")
+    assert class_names(samples) == ["a", "b", "c"]
+    (tmp_path / "classes.txt").write_text("c\nnever\n\na \n")
+    assert class_names(samples) == ["c", "a", "b"]
+    (tmp_path / "train" / "classes.txt").write_text("b\n")
+    assert class_names(samples) == ["b", "a", "c"]

@@ -1,6 +1,8 @@
 """The annotation files of other tools, read into instances."""
 
+import base64
 import copy
+import io
 import json
 import math
 
@@ -15,9 +17,10 @@ from pycocotools import mask as rle
 from rasterio.transform import from_origin
 
 from conftest import assert_refused, run_script
+from unet.annotations import NO_RULES, Limits, Rules
 from unet.folders import DataError
 from unet.formats import annotation_files, in_pixels, read_file
-from unet.images import write_png
+from unet.images import image_from, write_png
 
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]
 FLAT = [1, 1, 5, 1, 5, 5, 1, 5]
@@ -32,7 +35,8 @@ def write(path, data):
 
 def read(tmp_path, data, name="a.json", **options):
     """{image name: ([(area, label), ...], repairs)}."""
-    found = read_file(write(tmp_path / name, data), **options)
+    path = write(tmp_path / name, data)
+    found = read_file(path, rules=Rules(**options))
     return {key: told(one) for key, one in found.items()}
 
 
@@ -81,7 +85,7 @@ def test_labelme_5_has_rectangles_circles_and_lines(tmp_path):
         shape([[9, 9], [9, 12]], "circle"),
         shape(SQUARE, "linestrip"),
         shape([[1, 1]], "point"),
-        shape(SQUARE, "mask"),
+        shape(SQUARE, "spline"),
         shape(SQUARE[:2]),
     )
     expected = {
@@ -112,11 +116,101 @@ def test_labelme_shapes_of_one_group_and_label_are_one_object(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "own", ["../../b.png", "C:\\photos\\b.PNG", "/etc/b.jpg", "b.png"]
+    "own", ["../given/b.png", "C:\\photos\\b.PNG", "/etc/b.jpg", "b.png"]
 )
 def test_of_an_image_path_the_name_alone_counts(tmp_path, own):
     data = labelme(shape(SQUARE), imagePath=own)
-    assert list(read(tmp_path, data)) == ["b"]
+    given = (tmp_path / "given",)
+    (tmp_path / "labels").mkdir()
+    assert list(read(tmp_path / "labels", data, directories=given)) == ["b"]
+
+
+@pytest.mark.parametrize("own", ["../../x", "..\\..\\x.png", "a/../../../x"])
+@pytest.mark.parametrize("kind", ["labelme", "coco", "via", "table", "text"])
+def test_names_that_lead_out_of_the_given_directories_are_refused(
+    tmp_path, kind, own
+):
+    name, data = {
+        "labelme": ("a.json", labelme(shape(SQUARE), imagePath=own)),
+        "coco": ("a.json", {"images": [{"id": 1, "file_name": own}],
+                            "annotations": []}),
+        "via": ("a.json", {"k": {"filename": own, "regions": []}}),
+        "table": ("a.csv", f"image,ring\n{own},POLYGON EMPTY\n"),
+        "text": ("a.txt", f"{own}\t{SQUARE}\n"),
+    }[kind]  # fmt: skip
+    (tmp_path / "labels").mkdir()
+    place = tmp_path / "labels"
+    with pytest.raises(DataError, match=rf"{name}: .*leads out") as refusal:
+        read(place, data, name, directories=(place,))
+    assert "\n" not in str(refusal.value)
+
+
+def test_labelme_masks_lie_at_their_corner(tmp_path):
+    pixels = np.array([[1, 0, 1], [1, 1, 1]], bool)
+    data = labelme(
+        shape([[2, 1], [4, 2]], "mask", mask=encoded(pixels)),
+        shape([[-1, 3], [1, 4]], "mask", mask=encoded(pixels), label="tree"),
+        imageHeight=5,
+        imageWidth=6,
+    )
+    annotation = read_file(write(tmp_path / "a.json", data))["a"]
+    first, second = annotation.instances
+    expected = np.zeros((5, 6), bool)
+    expected[1:3, 2:5] = pixels
+    np.testing.assert_array_equal(first.mask((5, 6)), expected)
+    expected[:] = False
+    expected[3:5, :2] = pixels[:, 1:]
+    np.testing.assert_array_equal(second.mask((5, 6)), expected)
+    assert [first.label, second.label] == ["roof", "tree"]
+
+
+def encoded(pixels):
+    """A picture as labelme keeps it."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+def test_labelme_image_within_the_file_is_used_where_there_is_none(tmp_path):
+    image = np.random.default_rng(0).integers(0, 255, (9, 8, 3), np.uint8)
+    data = labelme(shape(SQUARE), imagePath="b.jpg", imageData=encoded(image))
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "images").mkdir()
+    write(tmp_path / "texts" / "b.json", data)
+    result = convert(tmp_path)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "tree" / "b" / "images" / "b.png") as file:
+        np.testing.assert_array_equal(np.array(file), image)
+    mask = pixels(tmp_path / "tree" / "b" / "masks" / "b_mask_1.png")
+    assert mask[1:5, 1:5].all()
+    assert mask.sum() == 16
+    write(tmp_path / "texts" / "b.json", {**data, "imageData": "AAAA"})
+    result = convert(tmp_path, "--overwrite")
+    assert_refused(result, "b.json", "image")
+
+
+def test_labelme_points_fit_a_photo_that_exif_turns(tmp_path):
+    image = np.full((4, 6, 3), 30, np.uint8)
+    image[0, 3:] = 220  # lies upright along the right border, at the bottom
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn right
+    (tmp_path / "images").mkdir()
+    (tmp_path / "texts").mkdir()
+    Image.fromarray(image).save(tmp_path / "images" / "b.png", exif=exif)
+    ring = [[3, 3], [4, 3], [4, 6], [3, 6]]
+    data = labelme(shape(ring), imageHeight=6, imageWidth=4, imagePath="b.png")
+    write(tmp_path / "texts" / "b.json", data)
+    result = convert(tmp_path)
+    assert result.returncode == 0, result.stderr
+    with Image.open(tmp_path / "tree" / "b" / "images" / "b.png") as file:
+        upright = np.array(file)[..., 0] > 128
+    mask = pixels(tmp_path / "tree" / "b" / "masks" / "b_mask_1.png")
+    assert mask.shape == (6, 4)
+    np.testing.assert_array_equal(mask, upright)
+    data.update(imageHeight=4, imageWidth=6)
+    write(tmp_path / "texts" / "b.json", data)
+    result = convert(tmp_path, "--overwrite")
+    assert_refused(result, "b.json", "6 x 4", "4 x 6")
 
 
 # COCO ----------------------------------------------------------------------
@@ -168,7 +262,7 @@ def test_coco_run_lengths_go_down_the_columns(tmp_path, packed):
     assert found.repairs == {"crowd read as one object": 1}
     np.testing.assert_array_equal(instance.mask((4, 6)), expected)
     with pytest.raises(DataError, match=r"a\.json: .*6 x 4.*4 x 6"):
-        instance.mask((6, 4))
+        found.check_size((6, 4))
 
 
 @pytest.mark.parametrize(
@@ -434,11 +528,102 @@ def test_a_csv_of_the_articles_lines_is_none_of_these_tables(tmp_path):
         assert read(tmp_path, text, "t.csv") == expected
 
 
+def test_points_of_a_json_list_are_the_articles(tmp_path):
+    assert read(tmp_path, closed(SQUARE)) == {"a": ([(16, None)], {})}
+    both = [SQUARE, closed(TRIANGLE)]
+    repairs = {"open ring closed": 1}
+    assert read(tmp_path, both) == {"a": ([(16, None), (8, None)], repairs)}
+    assert read(tmp_path, []) == {"a": ([], {})}
+    with pytest.raises(DataError, match=r"a\.json: expected points"):
+        read(tmp_path, [{}])
+
+
+def test_x_and_y_with_a_point_in_each_row(tmp_path):
+    rows = [("b.png", x, y) for x, y in closed(SQUARE) + closed(TRIANGLE)]
+    text = pd.DataFrame(rows, columns=["image", "x", "y"]).to_csv(index=False)
+    expected = {"b": ([(16, None), (8, None)], {})}
+    assert read(tmp_path, text, "t.csv") == expected
+
+
+def test_x_and_y_with_numbered_objects_need_not_close(tmp_path):
+    rows = [
+        {"X": x, "Y": y, "image": "b.png", "polygon_id": n, "label": label}
+        for n, (ring, label) in enumerate(
+            [(SQUARE, "roof"), (TRIANGLE, "tree")]
+        )
+        for x, y in ring
+    ]
+    rows.append({"X": "", "Y": "", "image": "c", "polygon_id": 3, "label": ""})
+    text = pd.DataFrame(rows).to_csv(index=False)
+    expected = {"b": ([(16, "roof"), (8, "tree")], {}), "c": ([], {})}
+    assert read(tmp_path, text, "t.csv") == expected
+
+
+@pytest.mark.parametrize("form", [str, lambda v: " ".join(map(str, v))])
+def test_x_and_y_with_an_object_in_each_row(tmp_path, form):
+    x, y = zip(*SQUARE, strict=True)
+    rows = [{"file": "b.png", "all_points_x": form(list(x)),
+             "all_points_y": form(list(y))}]  # fmt: skip
+    text = pd.DataFrame(rows).to_csv(index=False)
+    assert read(tmp_path, text, "t.csv") == {"b": ([(16, None)], {})}
+    rows[0]["all_points_y"] = form([1, 2])
+    text = pd.DataFrame(rows).to_csv(index=False)
+    with pytest.raises(DataError, match=r"line 2: .*4 x and 2 y"):
+        read(tmp_path, text, "t.csv")
+
+
+def test_columns_are_taken_by_name_where_they_are_named(tmp_path):
+    text = (
+        "scene,outline,other,east,north\n"
+        'b.png,"[[1,1],[5,1],[5,5],[1,5]]","[[0,0],[1,0],[0,1]]",2,3\n'
+    )
+    options = {"image_column": "scene", "polygon_column": "outline"}
+    repairs = {"open ring closed": 1}
+    found = read(tmp_path, text, "t.csv", **options)
+    assert found == {"b": ([(16, None)], repairs)}
+    options["polygon_column"] = "other"
+    found = read(tmp_path, text, "t.csv", **options)
+    assert found == {"b": ([(0.5, None)], repairs)}
+    options["polygon_column"] = "east,north"
+    found = read(tmp_path, text, "t.csv", **options)
+    assert found == {"b": ([], {"stray point dropped": 1})}
+    for bad in ({"image_column": "size"}, {"polygon_column": "east,size"}):
+        with pytest.raises(DataError, match="a column size, found scene, out"):
+            read(tmp_path, text, "t.csv", **bad)
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"mebibytes": 0}, "at most 0 MiB"),
+        ({"points": 8}, "at most 8 points, found 9"),
+    ],
+)
+def test_what_exceeds_a_limit_is_refused(tmp_path, limits, words):
+    rings = [closed(SQUARE)[:4], TRIANGLE]
+    data = labelme(*map(shape, rings))
+    limits = Limits(**{"points": 9, **limits})
+    text = json.dumps(data).ljust(1 << 20)
+    with pytest.raises(DataError, match=rf"a\.json: .*{words}"):
+        read(tmp_path, text, limits=limits)
+
+
+def test_spreadsheet_of_too_much_is_refused(tmp_path):
+    path = tmp_path / "t.xlsx"
+    pd.DataFrame({"image": ["b"] * 40000}).to_excel(path, index=False)
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DataError, match="at most 1 MiB without compression"):
+        read_file(path, rules=Rules(limits=Limits(unpacked=1)))
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "a table"),
-        ("image,size\nb,4\n", "column of polygons.*image, size"),
+        (
+            "image,size\nb,4\n",
+            "column of polygons.*image, size.*--polygon-column",
+        ),
         ("image,ring\n,POLYGON EMPTY\n", "line 2.*name of an image"),
         ('image,ring\nb,"POLYGON ((1 1, 2"\n', "line 2: expected WKT"),
         ('image,ring\nb,"POLYGON ((0 0, 1 0, 1e9 1, 0 0))"\n', "line 2.*1e"),
@@ -459,8 +644,13 @@ DOCUMENTS = {
         shape(TRIANGLE, group_id=1),
         shape(SQUARE[:2], "circle"),
         shape(SQUARE[:2], "rectangle"),
+        shape(SQUARE[:2], "mask", mask=encoded(np.eye(3, dtype=bool))),
         imagePath="b.png",
+        imageData=encoded(np.eye(3, dtype=bool)),
+        imageHeight=4,
+        imageWidth=6,
     ),
+    "article": [closed(SQUARE), closed(TRIANGLE)],
     "coco": coco(
         {"segmentation": [FLAT, FLAT]},
         {"bbox": [1, 2, 3, 4]},
@@ -518,16 +708,17 @@ def damaged(data, draw):
     return data
 
 
-def survives(path, tile):
+def survives(path, tile, rules=NO_RULES):
     """Reading and drawing a file ends well or in one line."""
     try:
-        for one in read_file(path).values():
+        for one in read_file(path, rules=rules).values():
             if one.crs is not None:
                 one = in_pixels(one, tile)
             for instance in one.instances:
-                size = getattr(instance, "packed", {}).get("size", (32, 32))
-                assert instance.mask(tuple(size)).dtype == bool
+                assert instance.mask((32, 32)).dtype == bool
                 assert instance.label is None or instance.label.encode()
+            if one.picture:
+                assert image_from(one.picture(), path).dtype == np.uint8
     except DataError as error:
         assert len(str(error).splitlines()) == 1
         assert str(path.name) in str(error)
@@ -555,6 +746,19 @@ def test_damaged_documents_end_in_one_line(tmp_path_factory, kind, data):
     survives(write(place / "damaged.json", document), tile)
 
 
+CVAT = """<?xml version="1.0"?><annotations><image id="0" name="b.png"
+width="8" height="6"><polygon label="roof" points="1,1;5,1;5,5" z_order="0"/>
+<box label="a" xtl="1" ytl="2" xbr="4" ybr="4" rotation="30"/><ellipse cx="4"
+label="b" cy="3" rx="2" ry="1"/><mask label="c" rle="1, 2, 3" left="1" top="1"
+width="3" height="2"/></image></annotations>"""
+ENDINGS = ["json", "csv", "tsv", "txt", "xlsx", "xml", "png", "tif"]
+RULES = [
+    NO_RULES,
+    Rules(threshold=0.5, attribute="kind"),
+    Rules(colours={0x010101: "a", 0x090A0B: "b"}, image_column="image"),
+]
+
+
 def write_whole(path):
     """An undamaged file of the kind that its ending names."""
     if path.suffix == ".json":
@@ -563,6 +767,16 @@ def write_whole(path):
         write(path, f"a.png\t{closed(SQUARE)}\n")
     elif path.suffix == ".xlsx":
         pd.DataFrame(TABLE).to_excel(path, index=False)
+    elif path.suffix == ".xml":
+        write(path, CVAT)
+    elif path.suffix in (".png", ".tif"):
+        picture = Image.fromarray(np.eye(9, dtype=np.uint8) * 3, mode="P")
+        picture.putpalette(list(range(30)))
+        picture.save(path)
+    elif path.suffix == ".tsv":
+        rows = [("b.png", *point) for point in closed(SQUARE)]
+        table = pd.DataFrame(rows, columns=["image", "x", "y"])
+        table.to_csv(path, index=False, sep="\t")
     else:
         pd.DataFrame(TABLE).to_csv(path, index=False)
 
@@ -574,7 +788,7 @@ def test_damaged_bytes_end_in_one_line(tmp_path_factory, data):
     tile = place / "tile.tif"
     if not tile.exists():
         write_tile(tile)
-    ending = data.draw(st.sampled_from(["json", "csv", "tsv", "txt", "xlsx"]))
+    ending = data.draw(st.sampled_from(ENDINGS))
     whole = place / f"whole.{ending}"
     if not whole.exists():  # once: a spreadsheet holds the time
         write_whole(whole)
@@ -585,10 +799,10 @@ def test_damaged_bytes_end_in_one_line(tmp_path_factory, data):
         end = start + data.draw(st.integers(0, 20))
         content[start:end] = data.draw(st.binary(max_size=8))
     path.write_bytes(content)
-    survives(path, tile)
+    survives(path, tile, data.draw(st.sampled_from(RULES)))
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "1", "null", '"shapes"', "[{}]"])
+@pytest.mark.parametrize("text", ["{}", "1", "null", '"shapes"'])
 def test_json_that_is_no_annotation_is_refused(tmp_path, text):
     with pytest.raises(DataError, match=r"a\.json: expected an annotation"):
         read(tmp_path, text)
@@ -632,7 +846,7 @@ def test_classes_go_to_folders_and_later_features_win(tmp_path):
         shape(above, label="bina"),
         shape(SQUARE, label="car"),
         shape([[4, 4], [6, 4], [6, 6], [4, 6]], label="tree"),
-        imagePath="../../b.jpg",
+        imagePath="../images/b.jpg",
     )
     write(tmp_path / "texts" / "x.json", data)
     result = convert(tmp_path, "--classes", "roof,tree", "--rename",

@@ -15,6 +15,7 @@ from unet.images import (
     read_mask,
     resize_image,
     to_uint8,
+    write_mask,
     write_png,
 )
 
@@ -269,6 +270,25 @@ def test_bool_mask_is_written_as_0_and_255_in_8_bits(tmp_path):
         assert file.mode == "L"
         np.testing.assert_array_equal(np.array(file), OBJECT * 255)
     np.testing.assert_array_equal(read_mask(tmp_path / "a.png"), OBJECT)
+
+
+def test_window_of_a_mask_is_written_as_an_ordinary_png(tmp_path):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        shape = rng.integers(1, 200, 2)
+        top, left = rng.integers(0, shape)
+        height, width = rng.integers(0, shape - (top, left) + 1)
+        window = rng.random((height, width)) < 0.5
+        path = tmp_path / "mask.png"
+        write_mask(path, window, int(top), int(left), tuple(shape.tolist()))
+        expected = np.zeros(shape, np.uint8)
+        expected[top : top + height, left : left + width][window] = 255
+        with Image.open(path) as file:
+            assert file.mode == "L"
+            np.testing.assert_array_equal(np.array(file), expected)
+        with Image.open(path) as file:
+            file.verify()  # its checksums
+        np.testing.assert_array_equal(read_mask(path), expected > 0)
 
 
 def test_grey_array_is_written_as_it_is(tmp_path):

@@ -179,6 +179,44 @@ def test_two_annotations_of_one_image_are_refused(tmp_path):
     assert not (tmp_path / "tree").exists()
 
 
+def test_one_image_and_one_annotation_belong_together(tmp_path):
+    add_images(tmp_path, "a", "b")
+    add_texts(tmp_path, other=SQUARE)
+    result = run_script(
+        SCRIPT, "images/a.png", "texts", "--out", "tree", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[:2] == [
+        "  texts/other.txt annotates other: taken for a",
+        "1 images, 1 instances -> tree",
+    ]
+    np.testing.assert_array_equal(
+        pixels(tmp_path / "tree" / "a" / "masks" / "a_mask_1.png"),
+        block((1, 5), (1, 5)),
+    )
+
+
+def test_masks_beside_photos_of_the_same_name_do_no_harm(tmp_path):
+    add_images(tmp_path, "a")
+    photo = tmp_path / "images" / "a.jpg"
+    (tmp_path / "images" / "a.png").rename(tmp_path / "images" / "a.bmp")
+    with Image.open(tmp_path / "images" / "a.bmp") as file:
+        file.save(photo, quality=100)
+    shape = {"label": "roof", "points": SQUARE, "shape_type": "polygon"}
+    for named in ("a.jpg", "a"):
+        data = {"shapes": [shape], "imagePath": named}
+        (tmp_path / "images" / "a.json").write_text(json.dumps(data))
+        result = convert(tmp_path, "images", "--overwrite")
+        if named == "a.jpg":
+            assert result.returncode == 0, result.stderr
+            assert result.stdout.startswith("1 images, 1 instances")
+            with Image.open(photo) as file:
+                expected = np.array(file)
+            found = pixels(tmp_path / "tree" / "a" / "images" / "a.png")
+            np.testing.assert_array_equal(found, expected)
+    assert_refused(result, "a.bmp, a.jpg")
+
+
 def test_existing_tree_stays_unless_overwritten(tmp_path):
     add_images(tmp_path, "a")
     add_texts(tmp_path, a=SQUARE)

@@ -118,6 +118,7 @@ def test_classes_stay_in_their_folders_at_larger_sizes_too(tmp_path):
         "A/masks/road/A_mask_1.png",
         "B/images/B.png",
         "B/masks/road/B_mask_1.png",
+        "classes.txt",
     ]
     masks = tmp_path / "new" / "A" / "masks"
     # Where both lie road wins, the later name.

@@ -15,17 +15,20 @@ from unet.folders import (
     write_text,
 )
 from unet.images import write_png
+from unet.writers import WRITERS, Annotated
 
 
 def read_arguments():
     parser = cli.new_parser(
         "The result is one mask per image, OUT/NAME.png with 0 and 255 and "
         "the size of the image, OUT/NAME_overlay.png to look at, "
-        "OUT/contact_sheet.png, and OUT/scores.json where the truth is known.",
+        "OUT/contact_sheet.png, and OUT/scores.json where the truth is known; "
+        "with --annotations also polygons to edit, in OUT/annotations.",
         [
             "python code/test/test.py",
             "python code/test/test.py code/test/test_128 --out predictions/few",
             "python code/test/test.py my/photos photo.jpg --model my.keras",
+            "python code/test/test.py --annotations labelme --square",
         ],
     )
     add = parser.add_argument
@@ -42,6 +45,31 @@ def read_arguments():
         type=cli.number(float, 0, 1),
         default=0.5,
         help="probability from which on a pixel is of the class",
+    )
+    add(
+        "--annotations",
+        choices=WRITERS,
+        help="write the masks as polygons for this tool too",
+    )
+    add(
+        "--tolerance",
+        metavar="PIXELS",
+        type=cli.number(float, 0, 100),
+        default=0.5,
+        help="how far from a polygon's outline the centre of a pixel on its "
+        "wrong side may be; 0 gives back the masks exactly",
+    )
+    add(
+        "--smallest",
+        metavar="AREA",
+        type=cli.number(float, 0),
+        default=0,
+        help="pixels below which an instance gets no polygon",
+    )
+    add(
+        "--square",
+        action="store_true",
+        help="polygons with right angles, where that fits: for buildings",
     )
     add(
         "--out", type=Path, default=Path("predictions"), help="output directory"
@@ -79,9 +107,11 @@ def mask_files(out, name, classes):
     return [out / f"{name}_{of}.png" for of in classes]
 
 
-def result_files(out, samples, classes):
+def result_files(out, samples, classes, writer):
     """Every file that a prediction writes."""
     files = [out / "contact_sheet.png"]
+    if writer:
+        files += writer.files([sample.name for sample in samples])
     if any(sample.masks is not None for sample in samples):
         files.append(out / "scores.json")
     for sample in samples:
@@ -114,7 +144,12 @@ def main():
     contract = read_contract(args.model)
     classes = contract["classes"]
     check_classes(samples, classes, args.model)
-    refuse_existing(result_files(args.out, samples, classes), args.overwrite)
+    writer = None
+    if args.annotations:
+        place = args.out / "annotations"
+        writer = WRITERS[args.annotations](place, classes)
+    files = result_files(args.out, samples, classes, writer)
+    refuse_existing(files, args.overwrite)
 
     # Keras takes seconds to import: bad input is told before.
     from unet import pictures, scoring
@@ -128,12 +163,17 @@ def main():
         len(samples),
         "Predicting",
     )
-    counted, examples = scoring.evaluate(
-        written(predictions, args.out, classes), len(samples), classes
-    )
+    predictions = written(predictions, args.out, classes)
+    if writer:
+        predictions = annotated(predictions, writer, samples, args)
+    counted, examples = scoring.evaluate(predictions, len(samples), classes)
+    if writer:
+        writer.close()
     sheet = pictures.contact_sheet(examples, len(samples))
     pictures.save_figure(sheet, args.out / "contact_sheet.png")
     print(f"{len(samples)} masks -> {cli.short_path(args.out)}")
+    if writer:
+        print(f"  polygons: {cli.short_path(writer.out)}")
     if counted.names:
         summary = counted.summary()
         result = {
@@ -157,6 +197,24 @@ def written(predictions, out, classes):
         for number, path in enumerate(files, start=1):
             write_png(path, one.ids == number)
         write_overlay(out / f"{one.name}_overlay.png", one.image, one.ids)
+        yield one
+
+
+def annotated(predictions, writer, samples, args):
+    """Write the polygons of each prediction, and pass it on."""
+    from unet.polygons import class_outlines
+
+    for sample, one in zip(samples, predictions, strict=True):
+        found = class_outlines(
+            one.ids,
+            writer.classes,
+            one.probability,
+            tolerance=args.tolerance,
+            smallest=args.smallest,
+            square=args.square,
+        )
+        shape = one.ids.shape
+        writer.add(Annotated(one.name, sample.image, shape, found))
         yield one
 
 

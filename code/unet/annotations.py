@@ -1,4 +1,4 @@
-"""Annotations: what they are, the article's text, and complete masks.
+"""Annotations: what they are, and the article's text.
 
 ``unet.formats`` reads the files of other tools into the same.
 """
@@ -6,19 +6,68 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import shapely
 from pycocotools import mask as rle
 
 from unet.folders import IMAGE_ENDINGS, DataError, list_images
-from unet.images import read_mask
-from unet.masks import rasterise
+from unet.images import MOST_PIXELS
+from unet.masks import rasterise_window
 
 # Coordinates beyond this are damage, not annotation; GDAL would loop long.
 _FARTHEST = 1e6
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What no honest annotation exceeds; more is refused.
+
+    Attributes:
+        mebibytes: of a file.
+        unpacked: mebibytes of a spreadsheet without compression.
+        pixels: of an image or a mask.
+        points: of all polygons of a file.
+    """
+
+    mebibytes: int = 1024
+    unpacked: int = 1024
+    pixels: int = MOST_PIXELS
+    points: int = 10_000_000
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the user says about annotations that they do not say themselves.
+
+    Attributes:
+        attribute: attribute, property or column that holds the class.
+        image_column: column of a table that names the image.
+        polygon_column: column of a table that holds the polygon, or two with
+            a comma between them: x and y.
+        colours: dict from colour (0xRRGGBB) to class, of complete masks; the
+            class "" is background.
+        threshold: share of the largest grey from which on a grey mask is the
+            object.
+        directories: the places that were given; an annotation that points
+            out of them is refused.
+        limits: see ``Limits``.
+    """
+
+    attribute: str | None = None
+    image_column: str | None = None
+    polygon_column: str | None = None
+    colours: dict[int, str] | None = None
+    threshold: float | None = None
+    directories: tuple[Path, ...] = ()
+    limits: Limits = Limits()
+
+
+NO_RULES = Rules()
 
 
 @dataclass
@@ -35,55 +84,77 @@ class Instance:
     geometry: shapely.Geometry
     label: str | None = None
 
+    def window(self, shape):
+        """Pixels whose centre the polygon covers.
+
+        Args:
+            shape: (H, W) of the image.
+
+        Returns:
+            (bool array h x w, top, left): all that can be seen of it.
+        """
+        return rasterise_window(self.geometry, shape)
+
     def mask(self, shape):
-        """bool H x W: pixels whose centre the polygon covers."""
-        return rasterise(self.geometry, shape)
+        """bool H x W."""
+        return in_whole(*self.window(shape), shape)
 
 
 @dataclass
 class DrawnMask:
-    """One object, as pixels.
+    """One object, or a whole class, as pixels.
 
     Attributes:
-        packed: COCO's compressed run-length encoding, of its image's size.
+        packed: COCO's compressed run-length encoding.
         label: its class, or None.
-        source: the file, named in errors.
+        top, left: where in the image it lies.
     """
 
     packed: dict
     label: str | None
-    source: Path
+    top: int = 0
+    left: int = 0
 
-    def mask(self, shape):
-        """bool H x W.
-
-        Raises:
-            DataError: the image has another size.
-        """
-        if list(shape) != self.packed["size"]:
-            height, width = self.packed["size"]
-            raise DataError(
-                f"{self.source}: holds a mask of {width} x {height} (width x "
-                f"height) for an image of {shape[1]} x {shape[0]}. Use the "
-                "image that was annotated."
-            )
-        return rle.decode(self.packed).astype(bool)
-
-
-@dataclass
-class CompleteMask:
-    """A mask file that already shows every object of an image.
-
-    Attributes:
-        path: the mask file; must have the size of its image.
-    """
-
-    path: Path
-    label: str | None = None
+    def window(self, shape):
+        """(bool array h x w, top, left) of an image of a shape (H, W)."""
+        pixels = rle.decode(self.packed).astype(bool)
+        bottom, right = shape[0] - self.top, shape[1] - self.left
+        seen = pixels[
+            max(0, -self.top) : max(0, bottom),
+            max(0, -self.left) : max(0, right),
+        ]
+        return seen, max(0, self.top), max(0, self.left)
 
     def mask(self, shape):
         """bool H x W."""
-        return read_mask(self.path, shape)
+        return in_whole(*self.window(shape), shape)
+
+    def parts(self):
+        """Its connected components (8 neighbours), each as a ``DrawnMask``."""
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(
+            rle.decode(self.packed), connectivity=8
+        )
+        for number in range(1, count):
+            x, y, width, height = stats[number, :4].tolist()
+            pixels = labels[y : y + height, x : x + width] == number
+            yield DrawnMask(
+                packed_of(pixels),
+                self.label,
+                self.top + y,
+                self.left + x,
+            )
+
+
+def packed_of(pixels):
+    """Run-length encoding of a bool array, as ``DrawnMask`` holds it."""
+    return rle.encode(np.asfortranarray(pixels, np.uint8))
+
+
+def in_whole(window, top, left, shape):
+    """A window as a mask of the whole image, bool H x W."""
+    mask = np.zeros(shape, bool)
+    mask[top : top + window.shape[0], left : left + window.shape[1]] = window
+    return mask
 
 
 @dataclass
@@ -92,20 +163,35 @@ class Annotation:
 
     Attributes:
         source: the file that it was read from.
-        instances: ``Instance``, ``DrawnMask`` or ``CompleteMask``, in the
-            file's order; where they overlap the later one wins.
+        instances: ``Instance`` or ``DrawnMask``, in the file's order; where
+            they overlap the later one wins.
         repairs: what was mended or left out, and how often.
         error: why the image's annotation cannot be used, or None.
         crs: of the coordinates, if they are places on the ground.
+        size: (H, W) of the image that was annotated; None: not known.
+        file: its name with the ending; None: not known.
+        picture: function that returns the bytes of the image itself, where
+            the file holds it; or None.
     """
 
     source: Path
-    instances: list[Instance | DrawnMask | CompleteMask] = field(
-        default_factory=list
-    )
+    instances: list[Instance | DrawnMask] = field(default_factory=list)
     repairs: Counter = field(default_factory=Counter)
     error: str | None = None
     crs: str | None = None
+    size: tuple[int, int] | None = None
+    file: str | None = None
+    picture: Callable[[], bytes] | None = None
+
+    def check_size(self, shape):
+        """Raise DataError for an image of another shape (H, W)."""
+        if self.size not in (None, tuple(shape)):
+            height, width = self.size
+            raise DataError(
+                f"{self.source}: was made for an image of {width} x {height} "
+                f"(width x height), found one of {shape[1]} x {shape[0]}. Use "
+                "the image that was annotated."
+            )
 
 
 def check_reach(geometry, source):
@@ -216,6 +302,19 @@ def parse_article_text(text, source):
             f"found {_shortened(text)} ({error}). Correct the text, or write "
             "[] where there is nothing."
         ) from None
+    return annotation_of_points(value, text, source)
+
+
+def annotation_of_points(value, text, source):
+    """An ``Annotation`` from a list of points, or of lists of points.
+
+    Args:
+        value: the list.
+        text, source: quoted and named in errors.
+
+    Raises:
+        DataError: as ``parse_article_text``.
+    """
     nested = _depth(value) == 3
     annotation = Annotation(source)
     for points in value if nested else [value]:
@@ -278,7 +377,7 @@ def split_named_line(line):
     return name, points.removesuffix('"')
 
 
-def read_article_text(path):
+def read_article_text(path, rules=NO_RULES):
     """Read a text file of the article's kind.
 
     Either one image's list of points, and the file is called NAME.txt; or
@@ -312,7 +411,7 @@ def read_article_text(path):
                 f"{path}, line {number}: expected NAME<tab or comma>"
                 f"[[x, y], ...], found {_shortened(line)}. Correct the line."
             )
-        name = image_name(name)
+        name = image_name(name, path, rules.directories)
         known = annotations.setdefault(name, Annotation(path))
         try:
             one = parse_article_text(points, f"{path}, line {number}")
@@ -330,26 +429,46 @@ def read_article_text(path):
     return annotations
 
 
-def image_name(text):
-    """An image's name without directories and without an image's ending."""
-    path = Path(text.strip())
+def image_name(text, source=None, directories=()):
+    """An image's name without directories and without an image's ending.
+
+    Args:
+        text: what an annotation file says.
+        source: that file.
+        directories: the places that were given.
+
+    Raises:
+        DataError: the text leads out of all of them with "..". (Of any other
+            path, ``C:\\photos\\a.jpg`` say, the last part alone is used.)
+    """
+    path = Path(text.strip().replace("\\", "/"))
+    if source is not None and ".." in path.parts:
+        _refuse_outside(path, Path(source), directories)
     known = path.suffix.lower() in IMAGE_ENDINGS
     return path.stem if known else path.name
 
 
-def read_complete_mask(path):
-    """Take a mask image, called like its image, as the whole annotation."""
-    return {Path(path).stem: Annotation(Path(path), [CompleteMask(Path(path))])}
+def _refuse_outside(path, source, directories):
+    places = [place.resolve() for place in (source.parent, *directories)]
+    target = (source.parent / path).resolve()
+    if not any(target.is_relative_to(place) for place in places):
+        raise DataError(
+            f"{source}: expected the name of an image in the given "
+            f"directories, found {_shortened(str(path))}, which leads out of "
+            "them. Correct the name."
+        )
 
 
 def find_images(source):
     """Images by name: of a directory, or a single image file.
 
     Returns:
-        dict from name (file name without ending) to path.
+        dict from name (file name without ending) to a list of paths, more
+        than one where only their endings differ; empty where a directory
+        holds no image (annotations may bring their images along).
 
     Raises:
-        DataError: there is no image, or two have the same name.
+        DataError: the path leads nowhere.
     """
     source = Path(source)
     if not source.exists():
@@ -357,17 +476,28 @@ def find_images(source):
             f"{source}: expected a directory of images, found nothing. "
             "Check the path."
         )
-    paths = list_images(source) if source.is_dir() else [source]
-    images = {path.stem: path for path in paths}
-    if not images:
-        raise DataError(
-            f"{source}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
-            "none. Check the path."
-        )
-    if len(images) < len(paths):
-        twins = [p.name for p in paths if images[p.stem] != p]
-        raise DataError(
-            f"{source}: two images have the same name but for their ending "
-            f"({twins[0]}). Rename one; annotations are paired by name."
-        )
+    images = {}
+    for path in list_images(source) if source.is_dir() else [source]:
+        images.setdefault(path.stem, []).append(path)
     return images
+
+
+def image_of(paths, annotation):
+    """The image that is meant: the only one, or the one annotated.
+
+    Args:
+        paths: images of one name.
+        annotation: what is known of it, or None.
+
+    Raises:
+        DataError: there are several, and the annotation names none of them.
+    """
+    file = annotation.file if annotation else None
+    meant = [path for path in paths if path.name == file] or paths
+    if len(meant) > 1:
+        raise DataError(
+            f"{paths[0].parent}: two images have the same name but for their "
+            f"ending ({', '.join(path.name for path in paths)}). Rename or "
+            "remove one; annotations are paired by name."
+        )
+    return meant[0]

@@ -40,6 +40,11 @@ class _Help(
     def _get_help_string(self, action):
         if action.default is None or action.default is False:
             return action.help
+        paths = action.default
+        paths = paths if isinstance(paths, list) else [paths]
+        if all(isinstance(path, Path) for path in paths):
+            names = " ".join(map(short_path, paths)).replace("%", "%%")
+            return f"{action.help} (default: {names})"
         return super()._get_help_string(action)
 
 

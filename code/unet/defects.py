@@ -4,7 +4,7 @@ import csv
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from unet.annotations import Annotation
+from unet.annotations import NO_RULES, Annotation, Rules
 from unet.folders import IMAGE_ENDINGS, natural, replacing
 
 _NAMED = 6  # values in one line
@@ -198,20 +198,23 @@ _KINDS = (
         "grey-mask",
         "masks with grey values",
         "a mask says yes or no; grey comes from resizing or smoothing",
-        "Export it again without smoothing, or threshold it.",
+        "Export it again without smoothing, or read it with "
+        "polygon_to_mask.py --threshold 0.5.",
         fixed=True,
     ),
     Kind(
         "colour-mask",
         "masks of several colours",
         "a mask shows one class; which colour is which class is not said",
-        "Write one black and white mask per class.",
+        "Let polygon_to_mask.py write one mask per class: --colours "
+        "3C1098=building,6EC1E4=road.",
     ),
     Kind(
         "class-ids",
         "masks of class ids",
         "a mask shows one class; which number is which class is not said",
-        "Write one black and white mask per class.",
+        "Let polygon_to_mask.py write one mask per class: --colours "
+        "1=building,2=road.",
     ),
     Kind(
         "class-range",
@@ -375,6 +378,9 @@ class Item:
         image: the image file.
         masks: (file, class) of its mask files; None: not labelled.
         annotation: polygons and such, of raw data.
+        complete: its masks are raw, each the whole annotation: black says
+            that nothing is there, and colours are classes.
+        rules: how raw annotations are read.
     """
 
     name: str
@@ -382,6 +388,8 @@ class Item:
     image: Path
     masks: list[tuple[Path, str]] | None = None
     annotation: Annotation | None = None
+    complete: bool = False
+    rules: Rules = NO_RULES
 
     @property
     def labelled(self):

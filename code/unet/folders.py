@@ -15,16 +15,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-IMAGE_ENDINGS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+IMAGE_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".jp2", ".ppm", ".pgm", ".gif"),
+)
 
 # The class of masks that lie directly in masks/, as in the article. Masks in
 # masks/<class>/ carry their class in the folder's name.
 DEFAULT_CLASS = "building"
 BACKGROUND = "background"
+# Beside the folders, or beside train/ and test/: the classes in their order.
+CLASSES = "classes.txt"
 
 
 class DataError(ValueError):
     """Bad input. The message is the one line that the user reads."""
+
+    def __init__(self, message):
+        # It quotes names from files, which may hold any sign.
+        super().__init__(" ".join(message.split()))
 
 
 @dataclass(frozen=True)
@@ -150,12 +159,25 @@ def find_samples(root):
 
 
 def class_names(samples):
-    """Foreground class names of labelled samples, sorted.
+    """Foreground class names of labelled samples.
 
-    Where no sample has any mask the article's single class is meant.
+    They come in the order of ``classes.txt``, beside the samples or one
+    directory above; without it, and behind it, sorted. Where no sample has
+    any mask the article's single class is meant.
     """
     names = {name for s in samples for name in s.masks or {}}
-    return sorted(names) or [DEFAULT_CLASS]
+    order = class_order(samples[0].image.parents[2]) if samples else []
+    known = [name for name in order if name in names]
+    return known + sorted(names - set(known)) or [DEFAULT_CLASS]
+
+
+def class_order(root):
+    """The lines of ``classes.txt`` in a directory or the one above, or []."""
+    for place in (Path(root), Path(root).resolve().parent):
+        if (place / CLASSES).is_file():
+            text = (place / CLASSES).read_text(encoding="utf-8-sig")
+            return [line.strip() for line in text.splitlines() if line.strip()]
+    return []
 
 
 def group_names(names, rule=None):
@@ -305,7 +327,7 @@ def _refuse_foreign(out):
     """Raise DataError if a directory holds what none of our scripts makes."""
     ours = {"images", "masks", "annotations"}
     for path in out.iterdir() if out.is_dir() else [out]:
-        known = path.name in ours
+        known = path.name in ours or path.name == CLASSES
         if (path / "images").is_dir():
             known = {child.name for child in path.iterdir()} <= ours
         if not known:

@@ -5,8 +5,11 @@ BGR, palettes, alpha, 16 bits and EXIF never leave this module.
 """
 
 import io
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -20,6 +23,8 @@ from unet.folders import DataError, replacing
 
 # Plain images have no place on the ground; that is no fault of the user's.
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
+# Pillow warns of what we refuse, or read all the same.
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 # Pillow's guard against hostile uploads; these are the user's own files.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -39,29 +44,77 @@ _AS_MASK = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 3),
 ]
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# OpenCV's own bound for one image.
+MOST_PIXELS = 2**30
+# Rows of background that a mask's file repeats without compressing them anew.
+_EMPTY_ROWS = 64
 
 
-def read_image(path):
+def read_image(path, bands=None, most=MOST_PIXELS):
     """Read an image as the eye sees it.
 
     EXIF orientation is applied, grey is repeated over the channels, alpha is
     dropped. Images of more than 8 bits are scaled by ``to_uint8``.
 
+    Args:
+        path: the file.
+        bands: of a file of several, which are red, green and blue, counted
+            from 1; one alone is grey. None: the file has 1 or 3, and perhaps
+            alpha.
+        most: pixels that an image may have.
+
     Returns:
         uint8 array, H x W x 3, RGB.
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated, too large or no image, or
+            lacks a band.
     """
-    data = read_bytes(path)
+    return image_from(read_bytes(path), path, bands, most)
+
+
+def image_from(data, path, bands=None, most=MOST_PIXELS):
+    """``read_image`` of a file's content; ``path`` is named in errors."""
+    _refuse_huge(data, path, most)
     if data.startswith(_TIFF):
-        image = _decode_tiff(data, path)
+        image = _decode_tiff(data, path, bands)
     else:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
         image = _decode(data, path, flags)
+        if bands:
+            _check_bands(bands, 3, path)
+            image = image[..., [band - 1 for band in bands]]
     if image.ndim == 2:
-        image = np.repeat(image[..., None], 3, axis=2)
+        image = image[..., None]
+    if image.shape[2] == 1:
+        image = np.repeat(image, 3, axis=2)
     return to_uint8(np.ascontiguousarray(image[..., :3]), path)
+
+
+def _refuse_huge(data, path, most):
+    """Raise DataError for more pixels than an image may have.
+
+    A file of a few bytes can claim any size: its head is read, not decoded.
+    """
+    try:
+        width, height = Image.open(io.BytesIO(data)).size
+    except (OSError, SyntaxError, ValueError):
+        return  # the decoder will tell what is wrong, if anything is
+    if width * height > most:
+        raise DataError(
+            f"{path}: expected at most {most} pixels, found {width} x "
+            f"{height} (width x height). Cut it into tiles, or raise the "
+            "bound with --max-pixels."
+        )
+
+
+def _check_bands(bands, count, path):
+    """Raise DataError for a band that a file lacks."""
+    if max(bands) > count:
+        raise DataError(
+            f"{path}: expected the bands {', '.join(map(str, bands))}, found "
+            f"{count}. Correct --bands."
+        )
 
 
 def to_uint8(image, path="image"):
@@ -96,7 +149,7 @@ def to_uint8(image, path="image"):
     return np.rint((image.astype(np.float32) - low) * scale).astype(np.uint8)
 
 
-def read_mask(path, shape=None):
+def read_mask(path, shape=None, most=MOST_PIXELS):
     """Read a mask: zero is background, the one other value is the object.
 
     0/1, 0/255 and 0/65535, palettes, colours and alpha channels are read; a
@@ -106,6 +159,7 @@ def read_mask(path, shape=None):
     Args:
         path: a mask file.
         shape: (H, W) that the mask must have, or None.
+        most: pixels that a mask may have.
 
     Returns:
         bool array, H x W.
@@ -113,7 +167,7 @@ def read_mask(path, shape=None):
     Raises:
         DataError: unreadable, of another shape, or grey.
     """
-    mask = read_values(path)
+    mask, _ = read_values(path, most)
     if shape is not None and mask.shape != tuple(shape):
         raise DataError(
             f"{path}: expected the size of its image, {shape[1]} x "
@@ -127,23 +181,41 @@ def read_mask(path, shape=None):
     return foreground if high else np.zeros(mask.shape, bool)
 
 
-def read_values(path):
-    """Read a mask as it is stored, whatever values it has.
+def read_values(path, most=MOST_PIXELS):
+    """Read a mask's values, whatever they mean.
+
+    Args:
+        path: a mask file.
+        most: pixels that a mask may have.
 
     Returns:
-        H x W array of the file's depth; int64 of 0xRRGGBB where it has
-        colours. Alpha tells the object where it is all that varies.
+        (values, kind): an array H x W, and "grey" (values as they are,
+        of the file's dtype), or "colour" or "palette" (int64, 0xRRGGBB where
+        the file has 8 bits).
 
     Raises:
-        DataError: the file is missing, truncated or no image.
+        DataError: the file is missing, truncated, too large or no image.
     """
-    data = read_bytes(path)
+    return values_from(read_bytes(path), path, most)
+
+
+def values_from(data, path, most=MOST_PIXELS):
+    """``read_values`` of a file's content; ``path`` is named in errors."""
+    _refuse_huge(data, path, most)
     if data.startswith(_TIFF):
-        return _one_channel(_decode_tiff(data, path))
-    mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
-    if mask.ndim == 3:
-        mask[..., :3] = mask[..., 2::-1]  # BGR leaves no trace
-    return _one_channel(mask)
+        mask = _decode_tiff(data, path)
+    else:
+        mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
+        if mask.ndim == 3:
+            mask[..., :3] = mask[..., 2::-1]  # BGR leaves no trace
+    values = _one_channel(mask)
+    if mask.shape[2:] == (3,) and _has_palette(data):
+        return _as_colours(mask), "palette"
+    return values, "colour" if values.dtype == np.int64 else "grey"
+
+
+def _has_palette(data):
+    return Image.open(io.BytesIO(data)).mode == "P"
 
 
 def _refuse_values(values, path):
@@ -177,9 +249,15 @@ def _one_channel(mask):
         colours = mask[..., :3].reshape(-1, 3)
         if (colours == colours[0]).all():
             return mask[..., 3]
-    first, second, third = np.moveaxis(mask[..., :3], 2, 0).astype(np.int64)
+    first, second, third = np.moveaxis(mask[..., :3], 2, 0)
     if (first == second).all() and (second == third).all():
-        return mask[..., 0]
+        return first
+    return _as_colours(mask)
+
+
+def _as_colours(mask):
+    """One int64 per pixel: 0xRRGGBB where a channel has 8 bits."""
+    first, second, third = np.moveaxis(mask[..., :3], 2, 0).astype(np.int64)
     bits = 8 * mask.itemsize
     return first << 2 * bits | second << bits | third
 
@@ -225,14 +303,17 @@ def _refuse_truncated(data, path):
         ) from None
 
 
-def _decode_tiff(data, path):
+def _decode_tiff(data, path, bands=None):
     """Decode a TIFF: Pillow knows its 8-bit kinds, GDAL all the others.
 
     OpenCV 5.0 multiplies colours by alpha and reads 16-bit RGB wrongly.
 
     Returns:
-        H x W or H x W x 3 (RGB) or 4 (RGBA), of the file's depth.
+        H x W or H x W x 3 (RGB) or 4 (RGBA), of the file's depth; with
+        ``bands`` H x W x as many.
     """
+    if bands:
+        return _read_bands(data, path, bands)
     try:
         picture = Image.open(io.BytesIO(data))
         # Pillow reads 16-bit colours, but cuts them to 8.
@@ -242,22 +323,38 @@ def _decode_tiff(data, path):
             return np.asarray(picture.convert(kinds.get(picture.mode, "RGB")))
     except (OSError, SyntaxError, ValueError):
         pass  # GDAL will tell what is wrong, if anything is
+    picture = _read_bands(data, path)
+    return picture[..., 0] if picture.shape[2] == 1 else picture
+
+
+def _read_bands(data, path, bands=None):
+    """Bands of a raster: those asked for, or all if they are a picture.
+
+    Returns:
+        H x W x bands, of the file's depth.
+    """
     try:
         with rasterio.MemoryFile(data) as file, file.open() as raster:
-            alpha = ColorInterp.alpha in raster.colorinterp
-            count = raster.count - alpha
-            bands = raster.read(list(range(1, count + 1)))
+            count = raster.count
+            if bands is None:
+                count -= ColorInterp.alpha in raster.colorinterp
+                if count not in (1, 3):
+                    raise DataError(
+                        f"{path}: expected 1 or 3 bands and perhaps alpha, "
+                        f"found {count}. Choose three that look like a photo "
+                        "with polygon_to_mask.py --bands 3,2,1, or export "
+                        "them."
+                    )
+            wanted = bands or range(1, count + 1)
+            _check_bands(wanted, count, path)
+            return np.moveaxis(raster.read(list(wanted)), 0, 2)
     except (RasterioIOError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
         raise DataError(
             f"{path}: the file is truncated or damaged "
             f"({' '.join(str(error).split())}). Copy or export it again."
         ) from None
-    if count not in (1, 3):
-        raise DataError(
-            f"{path}: expected 1 or 3 channels and perhaps alpha, found "
-            f"{count}. Export the three that look like a photo."
-        )
-    return bands[0] if count == 1 else np.moveaxis(bands, 0, 2)
 
 
 @dataclass(frozen=True)
@@ -371,6 +468,69 @@ def write_png(path, array):
     data = cv2.imencode(".png", array, _AS_MASK if array.ndim == 2 else [])[1]
     with replacing(path) as temporary:
         temporary.write_bytes(data.tobytes())
+
+
+def write_mask(path, pixels, top, left, shape):
+    """Write a mask of which a window alone is not background.
+
+    The file is an ordinary 8-bit PNG of 0 and 255. Compressing the background
+    of a scene takes longer than all else, so its rows are compressed once and
+    repeated: a PNG is one deflate stream, and after a full flush it can go on
+    with any other piece (RFC 1951, RFC 2083).
+
+    Args:
+        path: the file.
+        pixels: bool, h x w, the window.
+        top, left: its place in the mask.
+        shape: (H, W) of the mask.
+    """
+    height, width = shape
+    rows = np.zeros((len(pixels), 1 + width), np.uint8)  # 0: no filter
+    rows[:, 1 + left : 1 + left + pixels.shape[1]] = pixels * np.uint8(255)
+    above = _no_pixels(top, width)
+    below = _no_pixels(height - top - len(pixels), width)
+    check = _adler_of_zeros(1, top * (1 + width))
+    check = zlib.adler32(rows, check)
+    after = (height - top - len(pixels)) * (1 + width)
+    check = _adler_of_zeros(check, after)
+    stream = b"".join(
+        (b"\x78\x01", above, _deflated(rows), below, b"\x03\0")
+    ) + check.to_bytes(4, "big")
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", stream), (b"IEND", b""))
+    with replacing(path) as temporary:
+        temporary.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in chunks)
+        )
+
+
+def _chunk(name, data):
+    """A PNG chunk: length, name, data, checksum."""
+    check = zlib.crc32(name + data)
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
+
+
+def _deflated(rows):
+    """A piece of a deflate stream that does not end it."""
+    packer = zlib.compressobj(6, wbits=-zlib.MAX_WBITS)
+    return packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+@lru_cache
+def _empty_rows(count, width):
+    return _deflated(bytes(count * (1 + width)))
+
+
+def _no_pixels(count, width):
+    """So many rows of background, deflated."""
+    whole, rest = divmod(count, _EMPTY_ROWS)
+    return _empty_rows(_EMPTY_ROWS, width) * whole + _empty_rows(rest, width)
+
+
+def _adler_of_zeros(check, count):
+    """``zlib.adler32(bytes(count), check)``, without the bytes."""
+    low, high = check & 0xFFFF, check >> 16
+    return (high + count * low) % 65521 << 16 | low
 
 
 def resize_image(image, size):

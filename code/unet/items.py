@@ -5,7 +5,7 @@ Nothing stops at the first fault: what is wrong becomes a ``Finding``.
 
 from pathlib import Path
 
-from unet.annotations import Annotation
+from unet.annotations import NO_RULES, Annotation, find_images, image_of
 from unet.defects import Finding, Item, listed, reason_of
 from unet.folders import (
     DEFAULT_CLASS,
@@ -138,13 +138,13 @@ def _mask_files(directory, findings):
     return masks, loose[0].name if loose and folders else None
 
 
-def raw_items(images, annotations, kind=None, attribute=None):
+def raw_items(images, annotations, kind=None, rules=NO_RULES):
     """List images with annotations of any format, whatever state they are in.
 
     Args:
         images: a directory of images, or one image.
         annotations: files and directories of annotations.
-        kind, attribute: see ``unet.formats.read_file``.
+        kind, rules: see ``unet.formats.read_file``.
 
     Returns:
         (items, findings).
@@ -153,53 +153,61 @@ def raw_items(images, annotations, kind=None, attribute=None):
         DataError: there is no image, or no annotation file.
     """
     images = Path(images)
-    if not images.exists():
-        raise DataError(
-            f"{images}: expected a directory of images, found nothing. Check "
-            "the path."
-        )
-    findings, items = [], {}
-    files = _readable(images, findings) if images.is_dir() else [images]
-    sources = [p for source in annotations for p in annotation_files(source)]
-    # Annotations may lie beside the images: they are no stray files.
-    findings = [f for f in findings if f.path not in sources]
-    for path in files:
-        if path.stem in items:
-            what = f"{items[path.stem].image.name} has the same name"
-            findings.append(Finding("several-images", path, what))
-        else:
-            items[path.stem] = Item(path.stem, "", path)
-    if not items:
+    findings = []
+    twins = find_images(images)
+    if images.is_dir():
+        _readable(images, findings)
+    if not twins:
         raise DataError(
             f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
             "none. Check the path."
         )
+    own = {path for paths in twins.values() for path in paths}
+    sources = [p for source in annotations for p in annotation_files(source)]
+    # Annotations may lie beside the images: they are no stray files.
+    findings = [f for f in findings if f.path not in sources]
+    items = {
+        name: Item(name, "", paths[0], rules=rules)
+        for name, paths in twins.items()
+    }
     for path in sources:
-        if path not in files:
-            _assign(path, items, findings, kind, attribute)
+        if path not in own:
+            _assign(path, items, findings, kind)
+    for name, paths in twins.items():
+        try:
+            items[name].image = image_of(paths, items[name].annotation)
+        except DataError:
+            what = f"{paths[0].name} has the same name"
+            findings.append(Finding("several-images", paths[1], what))
     return list(items.values()), findings
 
 
-def _assign(path, items, findings, kind, attribute):
+def _assign(path, items, findings, kind):
     """Give the annotations of a file to the images that it names."""
     own = items.get(path.stem)
-    try:
-        found = read_file(path, kind, attribute)
-        found = dict(_placed(found, items))
-    except DataError as error:
-        what = reason_of(error, path)
-        findings.append(Finding("bad-annotation", path, what, own))
-        if own and not own.labelled:
-            own.annotation = Annotation(path)
-        return
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        found = {path.stem: None}
+    else:
+        try:
+            rules = next(iter(items.values())).rules
+            found = dict(_placed(read_file(path, kind, rules), items))
+        except DataError as error:
+            what = reason_of(error, path)
+            findings.append(Finding("bad-annotation", path, what, own))
+            if own and not own.labelled:
+                own.annotation = Annotation(path)
+            return
     for name, annotation in found.items():
         item = items.get(name)
         if item is None:
-            what = f"annotates {name}, but there is no such image"
-            findings.append(Finding("no-image", path, what))
+            if annotation is None or annotation.picture is None:
+                what = f"annotates {name}, but there is no such image"
+                findings.append(Finding("no-image", path, what))
         elif item.labelled:
-            what = f"annotates {name}, as {item.annotation.source.name} does"
+            what = f"annotates {name}, as {_annotated_by(item).name} does"
             findings.append(Finding("annotated-twice", path, what, item))
+        elif annotation is None:
+            item.masks, item.complete = [(path, DEFAULT_CLASS)], True
         else:
             item.annotation = annotation
             if annotation.error:
@@ -207,16 +215,22 @@ def _assign(path, items, findings, kind, attribute):
                 findings.append(Finding("bad-annotation", path, what, item))
 
 
+def _annotated_by(item):
+    """The file of raw data that annotates an item."""
+    return item.annotation.source if item.annotation else item.masks[0][0]
+
+
 def _placed(found, items):
     """Annotations by image name, moved from the ground to pixels."""
+    if len(items) == 1 and len(found) == 1:
+        found = dict(zip(items, found.values(), strict=True))
     for name, annotation in found.items():
         if annotation.crs is None:
             yield name, annotation
-        elif name in items or len(items) == 1:
-            (only,) = [name] if name in items else items
-            yield only, in_pixels(annotation, items[only].image)
+        elif name in items:
+            yield name, in_pixels(annotation, items[name].image)
         else:
             for other, item in items.items():
                 one = in_pixels(annotation, item.image, ground=True)
-                if one.instances:
+                if one:
                     yield other, one

@@ -10,11 +10,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import shapely
-from shapely import affinity
 
-from unet.annotations import CompleteMask, Instance
+from unet.annotations import Instance
 from unet.defects import Finding, Item, listed, reason_of
 from unet.folders import DEFAULT_CLASS, DataError
+from unet.formats import FORMATS
 from unet.images import (
     fingerprint,
     read_image,
@@ -23,7 +23,6 @@ from unet.images import (
     stored_as,
     upright,
 )
-from unet.masks import rasterise
 
 # Thresholds, silent on the sample data and mostly right on real tiles.
 FULL = 0.999  # share of the pixels
@@ -138,10 +137,10 @@ def look_at(item, specks):
         look.covers[label] = int(np.count_nonzero(mask))
     if merged:
         grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        mask = np.logical_or.reduce(list(merged.values()))
-        look.edges = _edge_map(grey, mask)
+        masks = list(merged.values())
+        look.edges = _edge_map(grey, masks)
         if item.annotation and look.shape[0] == look.shape[1]:
-            look.swapped = _edge_map(grey, mask.T)
+            look.swapped = _edge_map(grey, [mask.T for mask in masks])
     return look
 
 
@@ -201,43 +200,34 @@ def _look_at_masks(look):
     if item.annotation is None:
         return pieces
     _look_at_repairs(look)
-    number = 0
-    drawn = [
-        one for one in item.annotation.instances if isinstance(one, Instance)
-    ]
-    turned = look.shape is not None and _look_at_frame(look, drawn)
-    for one in item.annotation.instances:
-        label = one.label or DEFAULT_CLASS
-        if isinstance(one, CompleteMask):
-            pieces += _from_file(look, one.path, label, complete=True)
-            continue
-        number += 1
-        if look.shape is None:
-            continue
-        title = f"polygon {number}"
-        if isinstance(one, Instance):
-            pieces += _from_polygon(look, one, label, title, turned)
-        else:
-            pieces += _from_drawn(look, one, label, title)
+    if look.shape is None:
+        return pieces
+    instances = item.annotation.instances
+    turned = _look_at_frame(look, instances)
+    for number, one in enumerate(instances, start=1):
+        pieces += _from_instance(look, one, f"object {number}", turned)
     return pieces
 
 
-def _from_file(look, path, label, complete=False):
-    """The piece that a mask file shows: a list of one, or of none."""
+def _from_file(look, path, label):
+    """The pieces that a mask file shows: one, or one for every colour."""
     stored = stored_as(path)
-    values = _read(look, path, read_values, stored)
-    if values is None:
+    seen = _read(look, path, read_values, stored)
+    if seen is None:
         return []
-    mask = _look_at_values(look, path, values, stored, label)
+    values, kind = seen
+    item = look.item
+    if item.complete and (kind != "grey" or item.rules.colours):
+        return _from_colours(look, path)
+    mask = _look_at_values(look, path, values, stored)
     if mask is None or look.shape is None:
         return []
-    if mask.shape != look.shape:
-        mask = _turned_or_none(look, path, mask)
-        if mask is None:
-            return []
+    mask = _fitted(look, path, mask)
+    if mask is None:
+        return []
     piece = _cut_out(path, label, path.name, mask)
     if piece is None:
-        if not complete:  # there it says: looked at, nothing there
+        if not item.complete:
             look.add("empty-mask", path, "all black")
         return []
     share = piece.area / mask.size
@@ -248,8 +238,27 @@ def _from_file(look, path, label, complete=False):
     return [piece]
 
 
-def _turned_or_none(look, path, mask):
-    """A mask of the unturned photo, turned; None if it fits neither way."""
+def _from_colours(look, path):
+    """The pieces of a complete mask in colours: one for every class."""
+    try:
+        (found,) = FORMATS["masks"].read(path, path, look.item.rules).values()
+    except DataError as error:
+        look.add("colour-mask", path, reason_of(error, path))
+        return []
+    pieces = []
+    for one in found.instances if look.shape else []:
+        mask = _fitted(look, path, one.mask(found.size))
+        if mask is None:
+            return []
+        label = one.label or DEFAULT_CLASS
+        pieces.append(_cut_out(path, label, path.name, mask))
+    return pieces
+
+
+def _fitted(look, path, mask):
+    """A mask of the image's size; None if it fits neither way round."""
+    if mask.shape == look.shape:
+        return mask
     stored = stored_as(look.item.image)
     size = "{1} x {0}".format
     if stored.orientation > 4 and mask.shape == stored.shape:
@@ -261,7 +270,7 @@ def _turned_or_none(look, path, mask):
     return None
 
 
-def _look_at_values(look, path, values, stored, label):
+def _look_at_values(look, path, values, stored):
     """The object's pixels (bool H x W), or None if they cannot be told."""
     found, counts = _count(values)
     high = found[-1]
@@ -357,26 +366,37 @@ def _look_at_frame(look, instances):
     Returns:
         bool: they fit the photo before its EXIF tag turns it.
     """
-    if not instances:
+    annotation, (height, width) = look.item.annotation, look.shape
+    stored = stored_as(look.item.image)
+    is_turned = stored.orientation > 4
+    size = "{1} x {0}".format
+    if annotation.size not in (None, look.shape):
+        what = f"made for {size(*annotation.size)} pixels"
+        if is_turned and annotation.size == stored.shape:
+            what += ", the photo before it is turned"
+            look.add("exif-mask", annotation.source, what)
+            return True
+        look.misplaced = True
+        what += f", the image has {size(*look.shape)}"
+        look.add("size-mismatch", annotation.source, what)
         return False
-    bounds = np.array([one.geometry.bounds for one in instances])
-    left, top = bounds[:, :2].min(axis=0)
-    right, bottom = bounds[:, 2:].max(axis=0)
-    height, width = look.shape
-    path = look.item.annotation.source
+    bounds = [one.geometry.bounds for one in instances if _is_drawn(one)]
+    if not bounds:
+        return False
+    left, top = np.min(bounds, axis=0)[:2]
+    right, bottom = np.max(bounds, axis=0)[2:]
 
     def fits(wide, high):
         low = min(left, top) >= -_BEYOND
         return low and right <= wide + _BEYOND and bottom <= high + _BEYOND
 
     inside = fits(width, height)
-    stored = stored_as(look.item.image)
     if not inside and fits(height, width):
-        if stored.orientation > 4:
-            what = f"reaches to ({right:.0f}, {bottom:.0f}), fits the photo"
-            look.add("exif-mask", path, f"{what} before it is turned")
+        what = f"reaches to ({right:.0f}, {bottom:.0f}) on {size(*look.shape)}"
+        if is_turned:
+            what += " pixels, fits the photo before it is turned"
+            look.add("exif-mask", annotation.source, what)
             return True
-        what = f"reaches to ({right:.0f}, {bottom:.0f}) on {width} x {height}"
         _misplace(look, f"{what} pixels: x and y are swapped", right, bottom)
     elif inside and max(right, bottom) <= 1 and min(left, top) >= 0:
         what = "all coordinates lie between 0 and 1"
@@ -384,6 +404,10 @@ def _look_at_frame(look, instances):
     else:
         look.reach = (right / width, bottom / height)
     return False
+
+
+def _is_drawn(one):
+    return isinstance(one, Instance)
 
 
 def _misplace(look, what, right, bottom):
@@ -395,43 +419,49 @@ def _misplace(look, what, right, bottom):
     look.add("corner", path, f"{look.item.name}: {what}", box)
 
 
-def _from_polygon(look, one, label, title, turned):
-    """The piece that a polygon covers: a list of one, or of none."""
-    path, shape = look.item.annotation.source, look.shape
-    geometry = one.geometry
+def _from_instance(look, one, title, turned):
+    """The piece of an annotation's object: a list of one, or of none."""
+    path, label = look.item.annotation.source, one.label or DEFAULT_CLASS
     if turned:
         stored = stored_as(look.item.image)
-        mask = upright(rasterise(geometry, stored.shape), stored.orientation)
+        mask = upright(one.mask(stored.shape), stored.orientation)
         piece = _cut_out(path, label, title, mask, drawn=True)
         return [piece] if piece else []
-    name = f"{look.item.name}, {title}"
-    low, high = np.reshape(geometry.bounds, (2, 2))
-    left, top = np.clip(np.floor(low), 0, None).astype(int)
-    right, bottom = np.clip(np.ceil(high), 0, shape[::-1]).astype(int)
-    beyond = max(*-low, *(high - shape[::-1]))
-    if right <= left or bottom <= top:
-        if not look.misplaced:
-            look.add("polygon-outside", path, f"{name}: all of it")
-        return []
-    if beyond > _BEYOND and not look.misplaced:
-        what = f"{name}: reaches {beyond:.0f} pixels beyond the border"
-        box = (left, top, right, bottom)
-        look.add("polygon-outside", path, what, box)
-    if _crosses_itself(geometry):
-        what = f"{name}: {shapely.is_valid_reason(geometry)}"
-        box = (left, top, right, bottom)
-        look.add("polygon-crossing", path, what, box)
-    moved = affinity.translate(geometry, -left, -top)
-    mask = rasterise(moved, (bottom - top, right - left))
-    piece = _cut_out(path, label, title, mask, drawn=True)
+    if _is_drawn(one) and not look.misplaced:
+        _look_at_outline(look, one.geometry, title)
+    window, top, left = one.window(look.shape)
+    piece = _cut_out(path, label, title, window, drawn=True)
     if piece is None:
-        if not look.misplaced:
-            box = (left, top, right, bottom)
-            look.add("polygon-tiny", path, f"{name}: covers no pixel", box)
+        inside = _is_drawn(one) and window.size
+        if inside and not look.misplaced:
+            box = (left, top, left + window.shape[1], top + len(window))
+            what = f"{look.item.name}, {title}: covers no pixel"
+            look.add("polygon-tiny", path, what, box)
+        elif not _is_drawn(one):
+            look.add("empty-mask", path, f"{look.item.name}, {title}")
         return []
     piece.top += top
     piece.left += left
     return [piece]
+
+
+def _look_at_outline(look, geometry, title):
+    """Polygons that leave the image, or cross themselves."""
+    path, name = look.item.annotation.source, f"{look.item.name}, {title}"
+    size = look.shape[::-1]
+    low, high = np.reshape(geometry.bounds, (2, 2))
+    beyond = max(*-low, *(high - size))
+    if (low >= size).any() or (high <= 0).any():
+        look.add("polygon-outside", path, f"{name}: all of it")
+        return
+    corners = np.clip([*np.floor(low), *np.ceil(high)], 0, [*size, *size])
+    box = tuple(corners.astype(int).tolist())
+    if beyond > _BEYOND:
+        what = f"{name}: reaches {beyond:.0f} pixels beyond the border"
+        look.add("polygon-outside", path, what, box)
+    if _crosses_itself(geometry):
+        what = f"{name}: {shapely.is_valid_reason(geometry)}"
+        look.add("polygon-crossing", path, what, box)
 
 
 def _crosses_itself(geometry):
@@ -449,21 +479,6 @@ def _crosses_itself(geometry):
         if abs(shapely.make_valid(one).area - one.area) >= 1:
             return True
     return False
-
-
-def _from_drawn(look, one, label, title):
-    """The piece of a run-length encoded mask."""
-    path = look.item.annotation.source
-    try:
-        mask = one.mask(look.shape)
-    except DataError as error:
-        look.add("size-mismatch", path, reason_of(error, path))
-        return []
-    piece = _cut_out(path, label, title, mask, drawn=True)
-    if piece is None:
-        look.add("empty-mask", path, f"{look.item.name}, {title}")
-        return []
-    return [piece]
 
 
 def pieces_of(item, shape):
@@ -577,12 +592,12 @@ def small_parts(piece, specks, shape):
     return found
 
 
-def _edge_map(grey, mask):
-    """How well a mask's outline lies on the image's edges, moved a little.
+def _edge_map(grey, masks):
+    """How well the outlines of masks lie on the image's edges, moved a little.
 
     Args:
         grey: uint8 H x W.
-        mask: bool H x W.
+        masks: list of bool H x W.
 
     Returns:
         float32 array, (2 R + 1) squared: mean strength of the edges under
@@ -592,11 +607,13 @@ def _edge_map(grey, mask):
     scale = min(1.0, SIDE / max(grey.shape))
     size = [max(1, round(side * scale)) for side in grey.shape]
     grey = cv2.GaussianBlur(resize_image(grey, size), (0, 0), 1)
-    mask = resize_image(mask.astype(np.float32), size)
+    masks = [resize_image(mask.astype(np.float32), size) for mask in masks]
     padded = cv2.copyMakeBorder(grey, *[REACH] * 4, cv2.BORDER_REFLECT_101)
     total, length = 0.0, 0.0
     for dx, dy in ((1, 0), (0, 1)):
-        outline = np.abs(cv2.Scharr(mask, cv2.CV_32F, dx, dy)) / 32
+        outline = sum(
+            np.abs(cv2.Scharr(mask, cv2.CV_32F, dx, dy)) / 32 for mask in masks
+        )
         outline[[0, -1]] = 0
         outline[:, [0, -1]] = 0
         edges = np.abs(cv2.Scharr(padded, cv2.CV_32F, dx, dy))

@@ -28,11 +28,30 @@ def rasterise(geometry, shape):
     Returns:
         bool array, H x W.
     """
-    mask = np.zeros(shape, np.uint8)
+    window, top, left = rasterise_window(geometry, shape)
+    mask = np.zeros(shape, bool)
+    mask[top : top + window.shape[0], left : left + window.shape[1]] = window
+    return mask
+
+
+def rasterise_window(geometry, shape):
+    """``rasterise``, of the part of the image that the polygon can reach.
+
+    Returns:
+        (window, top, left): bool array, h x w, and its place.
+    """
+    if geometry.is_empty:
+        return np.zeros((0, 0), bool), 0, 0
+    low, high = np.reshape(geometry.bounds, (2, 2))
+    limit = shape[1], shape[0]
+    left, top = np.clip(np.floor(low), 0, limit).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(high), 0, limit).astype(int).tolist()
+    window = np.zeros((max(0, bottom - top), max(0, right - left)), np.uint8)
+    # One by one: burnt together, parts that overlap would cancel out.
     for polygon in shapely.get_parts(geometry):
         if not polygon.is_empty:
-            _burn(polygon, mask)
-    return mask.view(bool)
+            _burn(affinity.translate(polygon, -left, -top), window)
+    return window.view(bool), top, left
 
 
 def _burn(polygon, mask):

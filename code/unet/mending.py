@@ -57,7 +57,9 @@ def mend(looks, findings, trees, specks, progress):
         ``Mended``.
     """
     result, united = Mended(), spellings(looks)
-    labels = {label for look in looks for label in look.covers}
+    labels = {
+        united.get(label, label) for look in looks for label in look.covers
+    }
     flat = labels <= {DEFAULT_CLASS}
     found = {}
     for one in findings:
@@ -155,4 +157,4 @@ def _write_masks(look, pieces, place, flat):
 
 def _folder_of(label):
     """A class's name as a directory's name."""
-    return re.sub(r"[^\w .+-]", "_", label)[:60].strip(". ") or "_"
+    return re.sub(r"[^\w .+#-]", "_", label)[:60].strip(". ") or "_"

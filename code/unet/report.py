@@ -336,7 +336,8 @@ def _plot_counts(axis, looks):
 def _state(look):
     if not look.item.labelled:
         return "not annotated"
-    files = look.item.masks or look.colours or look.ids or look.unclear
+    item = look.item
+    files = item.masks and not (item.complete and look.shape)
     return "with objects" if look.areas or files else "nothing there"
 
 

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from unet import cli
+from unet.annotations import Rules
 from unet.check import check
+from unet.complete import parse_colours
 from unet.defects import KINDS, in_order, write_table
 from unet.folders import new_tree, refuse_existing
 from unet.formats import FORMATS
@@ -58,6 +60,12 @@ def read_arguments():
         help="attribute, property or column that holds the class",
     )
     add(
+        "--colours",
+        metavar="TABLE",
+        help="what the colours of complete masks mean, as for "
+        "polygon_to_mask.py",
+    )
+    add(
         "--specks",
         type=cli.number(int, 0),
         default=8,
@@ -84,9 +92,13 @@ def read_arguments():
 def list_items(args):
     """(items, findings) of what the command line names."""
     if args.annotations:
-        return raw_items(
-            args.data, args.annotations, args.format, args.attribute
+        places = [args.data, *args.annotations]
+        rules = Rules(
+            attribute=args.attribute,
+            colours=parse_colours(args.colours) if args.colours else None,
+            directories=tuple(p if p.is_dir() else p.parent for p in places),
         )
+        return raw_items(args.data, args.annotations, args.format, rules)
     train, test = cli.find_sides(args.data)
     items, findings = tree_items(train, "train" if test else "")
     if test:

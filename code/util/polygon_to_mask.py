@@ -13,10 +13,26 @@ import numpy as np
 import shapely
 
 from unet import cli
-from unet.annotations import Annotation, Instance, find_images
-from unet.folders import DEFAULT_CLASS, DataError, natural, new_tree
+from unet.annotations import (
+    Annotation,
+    Instance,
+    Limits,
+    Rules,
+    find_images,
+    image_of,
+)
+from unet.complete import parse_colours
+from unet.folders import (
+    CLASSES,
+    DEFAULT_CLASS,
+    IMAGE_ENDINGS,
+    DataError,
+    natural,
+    new_tree,
+    write_text,
+)
 from unet.formats import FORMATS, annotation_files, in_pixels, read_file
-from unet.images import read_image, write_png
+from unet.images import image_from, read_bytes, write_mask, write_png
 
 
 def read_arguments():
@@ -45,8 +61,8 @@ def read_arguments():
         default=[cli.DATA / "raw" / "annotations"],
         help="files, or directories of files: the article's text (NAME.txt "
         "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
-        "labelme, COCO, VIA and GeoJSON files, tables with WKT, or complete "
-        "masks called like their images",
+        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
+        "complete masks called like their images",
     )
     add(
         "--format",
@@ -61,12 +77,40 @@ def read_arguments():
     add(
         "--classes",
         metavar="A,B,...",
-        help="keep these classes only (default: all)",
+        help="keep these classes only, in this order (default: all)",
     )
     add(
         "--rename",
         metavar="OLD=NEW,...",
         help="rename classes, for instance bina=building",
+    )
+    add("--image-column", metavar="NAME", help="of a table: names the image")
+    add(
+        "--polygon-column",
+        metavar="NAME",
+        help="of a table: holds the polygon; two for x and y: X,Y",
+    )
+    add(
+        "--colours",
+        metavar="TABLE",
+        help="classes of complete masks: 3C1098=building,6EC1E4=road, or a "
+        "table with the columns class and colour, or CVAT's labelmap.txt",
+    )
+    add(
+        "--threshold",
+        type=cli.number(float, 0, 1),
+        help="of grey complete masks: share of white from which on a pixel is "
+        "the object",
+    )
+    add(
+        "--components",
+        action="store_true",
+        help="divide complete masks into objects: their connected parts",
+    )
+    add(
+        "--bands",
+        metavar="R,G,B",
+        help="of images with more than three bands: which to take, from 1",
     )
     add(
         "--out",
@@ -76,27 +120,77 @@ def read_arguments():
     )
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
+    limits = parser.add_argument_group("bounds beyond which input is refused")
+    for option, name, what in (
+        ("--max-file", "mebibytes", "MiB of an annotation file"),
+        ("--max-unpacked", "unpacked", "MiB of a spreadsheet, uncompressed"),
+        ("--max-pixels", "pixels", "pixels of an image or a mask"),
+        ("--max-points", "points", "points of all polygons of a file"),
+    ):
+        limits.add_argument(
+            option,
+            dest=name,
+            type=cli.number(int, 1),
+            metavar="N",
+            default=getattr(Limits, name),
+            help=what,
+        )
     return parser.parse_args()
 
 
-def read_annotations(args, images):
+def rules_of(args):
+    """What the options say about the annotations."""
+    sources = [args.images, *args.annotations]
+    return Rules(
+        attribute=args.attribute,
+        image_column=args.image_column,
+        polygon_column=args.polygon_column,
+        colours=parse_colours(args.colours) if args.colours else None,
+        threshold=args.threshold,
+        directories=tuple(p if p.is_dir() else p.parent for p in sources),
+        limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),
+    )
+
+
+def bands_of(text):
+    """``3,2,1`` as a tuple of one or three numbers; None of None."""
+    if text is None:
+        return None
+    try:
+        bands = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        bands = ()
+    if len(bands) not in (1, 3) or min(bands) < 1:
+        raise DataError(
+            f"--bands {text}: expected three numbers from 1 on, such as "
+            "3,2,1, or one."
+        )
+    return bands
+
+
+def read_annotations(args, rules, images, progress):
     """All annotations by image name.
 
     A file that cannot be understood counts as the annotation of the image
     that it is called like, with an error: its image is not unlabelled.
     """
+    # Annotations may lie beside the images.
+    own = {path for paths in images.values() for path in paths}
+    paths = [
+        path
+        for source in args.annotations
+        for path in annotation_files(source)
+        if path not in own
+    ]
     annotations = {}
-    for source in args.annotations:
-        for path in annotation_files(source):
-            if path in images.values():
-                continue  # annotations may lie beside the images
-            try:
-                found = read_file(path, args.format, args.attribute)
-                found = dict(placed(found, images))
-            except DataError as error:
-                if path.stem not in images:
-                    raise
-                found = {path.stem: Annotation(path, error=str(error))}
+    read = partial(read_one, args.format, rules, images)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(read, paths)
+        for path, found in zip(
+            paths,
+            progress(results, len(paths), "Reading annotations"),
+            strict=True,
+        ):
             for name, annotation in found.items():
                 if name in annotations:
                     raise DataError(
@@ -108,11 +202,21 @@ def read_annotations(args, images):
     return annotations
 
 
+def read_one(kind, rules, images, path):
+    """Annotations of one file, by image name."""
+    try:
+        return dict(placed(read_file(path, kind, rules), images))
+    except DataError as error:
+        if path.stem not in images:
+            raise
+        return {path.stem: Annotation(path, error=str(error))}
+
+
 def placed(found, images):
     """Annotations by image name, moved from the ground to pixels.
 
     A file of places on the ground that is not called like an image is for
-    every georeferenced image that it touches.
+    every georeferenced image among them.
 
     Raises:
         DataError: it touches none.
@@ -122,20 +226,34 @@ def placed(found, images):
             yield name, annotation
         elif name in images or len(images) == 1:
             (only,) = [name] if name in images else images
-            yield only, in_pixels(annotation, images[only])
+            image = image_of(images[only], annotation)
+            yield only, in_pixels(annotation, image)
         else:
-            touched = {
-                other: one
-                for other, path in images.items()
-                if (one := in_pixels(annotation, path, ground=True)).instances
+            here = {
+                other: in_pixels(annotation, image_of(paths, None), ground=True)
+                for other, paths in images.items()
             }
-            if not touched:
+            here = {other: one for other, one in here.items() if one}
+            if not any(one.instances for one in here.values()):
                 raise DataError(
                     f"{annotation.source}: expected the name of an image, or "
                     f"places on georeferenced images, found neither. Call it "
                     f"like its image."
                 )
-            yield from touched.items()
+            yield from here.items()
+
+
+def pair_the_only_ones(images, annotations):
+    """One image and one annotation belong together, whatever their names.
+
+    Returns:
+        The annotations by the name of the image.
+    """
+    (name,), (other,) = images, annotations
+    if other != name:
+        source = cli.short_path(annotations[other].source)
+        print(f"  {source} annotates {other}: taken for {name}")
+    return {name: annotations[other]}
 
 
 def pairs(text, option):
@@ -146,11 +264,19 @@ def pairs(text, option):
     return {old.strip(): new.strip() for old, new in parts}
 
 
-def choose_classes(annotations, args):
-    """Rename and select; returns how often each class was left out."""
+def choose_classes(annotations, args, rules):
+    """Rename and select classes.
+
+    Returns:
+        (classes, found, left_out): the classes in their order, and how many
+        instances each has, and each that was left out.
+
+    Raises:
+        DataError: none of the wanted classes is there.
+    """
     renamed = pairs(args.rename, "--rename")
     wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
-    left_out = Counter()
+    found, left_out = Counter(), Counter()
     for annotation in annotations.values():
         kept = []
         for instance in annotation.instances:
@@ -160,11 +286,20 @@ def choose_classes(annotations, args):
                 left_out[instance.label] += 1
             else:
                 kept.append(instance)
+                found[instance.label] += 1
         annotation.instances = kept
-    return left_out
+    if wanted and left_out and not found:
+        raise DataError(
+            f"--classes {args.classes}: expected some of the classes "
+            f"{listed(left_out)}, found none of them. Correct the names."
+        )
+    order = wanted or (rules.colours or {}).values()
+    rank = {name: place for place, name in enumerate(order)}
+    classes = sorted(found, key=lambda name: (rank.get(name, len(rank)), name))
+    return classes, found, left_out
 
 
-def convert(tree, images, annotations, classes, name):
+def convert(tree, images, annotations, classes, args, name):
     """Write one image and its masks.
 
     Returns:
@@ -173,49 +308,74 @@ def convert(tree, images, annotations, classes, name):
     annotation = annotations.get(name)
     if annotation and annotation.error:
         raise DataError(annotation.error)
-    image = read_image(images[name])
+    image = read_picture(images.get(name, []), annotation, args)
     write_png(tree / name / "images" / f"{name}.png", image)
     if annotation is None:
         return None, Counter()
+    annotation.check_size(image.shape[:2])
     place = tree / name / "masks"
     place.mkdir()
     number, repairs = 0, annotation.repairs.copy()
     shape = image.shape[:2]
+    instances = annotation.instances
+    if args.components:
+        instances = [part for one in instances for part in parts_of(one)]
     if len(classes) > 1:
-        masks = draw(annotation.instances[::-1], shape, repairs)
+        masks = draw(instances[::-1], shape, repairs)
         masks = without_overlap(masks, classes, shape)
     else:
-        masks = draw(annotation.instances, shape, repairs)
-    for number, (mask, label) in enumerate(masks, start=1):
+        masks = draw(instances, shape, repairs)
+    for number, (label, *window) in enumerate(masks, start=1):
         folder = place / folder_of(label) if len(classes) > 1 else place
-        write_png(folder / f"{name}_mask_{number}.png", mask)
+        write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
     return number, repairs
+
+
+def read_picture(paths, annotation, args):
+    """The image of an annotation, from its own file or from within."""
+    if paths:
+        source = image_of(paths, annotation)
+        data = read_bytes(source)
+    else:
+        source, data = annotation.source, annotation.picture()
+    return image_from(data, source, args.bands, args.pixels)
+
+
+def parts_of(instance):
+    """An instance's connected parts, if it is a mask; itself if a polygon."""
+    is_polygon = isinstance(instance, Instance)
+    return [instance] if is_polygon else instance.parts()
 
 
 def folder_of(label):
     """A class's name as a directory's name."""
-    return re.sub(r"[^\w .+-]", "_", label)[:60].strip(". ") or "_"
+    return re.sub(r"[^\w .+#-]", "_", label)[:60].strip(". ") or "_"
 
 
 def without_overlap(masks, classes, shape):
     """Yield masks, last instance first, less what another class has taken."""
     owner = np.zeros(shape, np.uint16)
-    for mask, label in masks:
+    for label, window, top, left in masks:
         own = classes.index(label) + 1
-        mask &= (owner == 0) | (owner == own)
-        owner[mask] = own
-        if mask.any():
-            yield mask, label
+        below = owner[top : top + len(window), left : left + window.shape[1]]
+        window &= (below == 0) | (below == own)
+        below[window] = own
+        if window.any():
+            yield label, window, top, left
 
 
 def draw(instances, shape, repairs):
-    """Yield (mask, label) of every instance that can be seen, count others."""
+    """Masks of all instances that can be seen; the others are counted.
+
+    Yields:
+        (label, window, top, left), as ``Instance.window`` has them.
+    """
     frame = shapely.box(0, 0, shape[1], shape[0])
     for instance in instances:
-        mask = instance.mask(shape)
+        window, *corner = instance.window(shape)
         if not isinstance(instance, Instance):
-            if mask.any():
-                yield mask.copy(), instance.label
+            if window.any():
+                yield instance.label, window.copy(), *corner
             continue
         geometry = instance.geometry
         valid = shapely.is_valid(shapely.get_parts(geometry)).all()
@@ -223,40 +383,43 @@ def draw(instances, shape, repairs):
         outline = geometry if geometry.is_valid else geometry.envelope
         if not outline.intersects(frame):
             repairs["polygon outside its image left out"] += 1
-        elif not mask.any():
+        elif not window.any():
             repairs["polygon that covers no pixel's centre left out"] += 1
         else:
             if not frame.covers(outline):
                 repairs["polygon cut at the border of its image"] += 1
             if not valid:
                 repairs["self-crossing polygon filled as drawn"] += 1
-            yield mask, instance.label
+            yield instance.label, window, *corner
 
 
 def main():
     args = read_arguments()
+    rules, args.bands = rules_of(args), bands_of(args.bands)
     images = find_images(args.images)
-    annotations = read_annotations(args, images)
-    left_out = choose_classes(annotations, args)
-    found = Counter(
-        instance.label
-        for annotation in annotations.values()
-        for instance in annotation.instances
-    )
-    classes = sorted(found)
+    progress = cli.progress_bar(args.quiet)
+    annotations = read_annotations(args, rules, images, progress)
+    if args.images.is_file() and len(annotations) == 1:
+        annotations = pair_the_only_ones(images, annotations)
+    classes, found, left_out = choose_classes(annotations, args, rules)
+    within = {name for name, one in annotations.items() if one.picture}
     refused = [
         f"{annotation.source}: annotates {name}, but there is no such image "
         f"in {args.images}. Add the image, or correct the name."
         for name, annotation in annotations.items()
-        if name not in images
+        if name not in images and name not in within
     ]
-    names = sorted(images, key=natural)
-    progress = cli.progress_bar(args.quiet)
+    names = sorted({*images, *within}, key=natural)
+    if not names:
+        raise DataError(
+            f"{args.images}: expected images ({' '.join(IMAGE_ENDINGS)}), "
+            "found none. Check the path."
+        )
     counts, repairs = {}, Counter()
     with new_tree(
         args.out, [args.images, *args.annotations], args.overwrite
     ) as tree:
-        job = partial(attempt, tree, images, annotations, classes)
+        job = partial(attempt, tree, images, annotations, classes, args)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             results = pool.map(job, names)
             for name, (count, mended, error) in zip(
@@ -271,22 +434,22 @@ def main():
                     repairs += mended
         if not counts:
             raise DataError(refused[0])
+        if len(classes) > 1:
+            folders = "\n".join(folder_of(name) for name in classes)
+            write_text(tree / CLASSES, folders + "\n")
     report(counts, repairs, refused, args.out)
-    if len(classes) > 1 or left_out or args.classes:
-        print("  classes: " + listed(found))
-    if left_out:
-        print("  classes left out: " + listed(left_out))
+    report_classes(classes, found, left_out, args)
     if refused:
         sys.exit(2)
 
 
-def attempt(tree, images, annotations, classes, name):
+def attempt(tree, images, annotations, classes, args, name):
     """``convert``, with the reason where an image is refused.
 
     Nothing stays of a refused image: its folder would pass for unlabelled.
     """
     try:
-        return *convert(tree, images, annotations, classes, name), None
+        return *convert(tree, images, annotations, classes, args, name), None
     except DataError as error:
         shutil.rmtree(tree / name, ignore_errors=True)
         return None, Counter(), str(error)
@@ -305,6 +468,23 @@ def report(counts, repairs, refused, out):
         print(f"  repaired: {what}: {count}")
     for reason in refused:
         print(f"  refused: {reason}", file=sys.stderr)
+
+
+def report_classes(classes, found, left_out, args):
+    """Print which classes there are, where that is not obvious."""
+    if len(classes) > 1 or left_out or args.classes:
+        counted = ", ".join(f"{name} ({found[name]})" for name in classes)
+        print(f"  classes: {counted}")
+    if left_out:
+        print("  classes left out: " + listed(left_out))
+    wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
+    absent = [name for name in wanted if name not in found]
+    if absent:
+        print(f"  classes that no annotation has: {', '.join(absent)}")
+    colours = [name.removeprefix("#") for name in classes if name[0] == "#"]
+    if len(colours) > 1:
+        named = ",".join(f"{colour}=NAME" for colour in colours)
+        print(f"  to name the colours: --colours {named}")
 
 
 def listed(counts):

@@ -8,7 +8,14 @@ from pathlib import Path
 import cv2
 
 from unet import cli
-from unet.folders import DEFAULT_CLASS, class_names, find_samples, new_tree
+from unet.folders import (
+    CLASSES,
+    DEFAULT_CLASS,
+    class_names,
+    find_samples,
+    new_tree,
+    write_text,
+)
 from unet.images import read_image, resize_image, write_png
 from unet.masks import read_class_ids, resize_ids
 
@@ -108,6 +115,8 @@ def main():
             results = pool.map(job, samples)
             progress = cli.progress_bar(args.quiet)
             list(progress(results, len(samples), "Resizing"))
+        if classes != [DEFAULT_CLASS]:
+            write_text(tree / CLASSES, "\n".join(classes) + "\n")
     print(
         f"{len(samples)} images of {args.size} x {args.size} pixels -> "
         f"{cli.short_path(out)}"

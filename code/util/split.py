@@ -10,7 +10,9 @@ import pandas as pd
 
 from unet import cli
 from unet.folders import (
+    CLASSES,
     DataError,
+    class_order,
     find_samples,
     group_names,
     new_tree,
@@ -18,6 +20,7 @@ from unet.folders import (
     refuse_existing,
     replacing,
     take_groups,
+    write_text,
 )
 from unet.images import fingerprint, near_copies, read_image
 
@@ -176,6 +179,9 @@ def main():
     )
     with replacing(table_path) as temporary:
         table.to_csv(temporary, index=False)
+    order = class_order(args.trees[0])
+    if order:
+        write_text(args.out / CLASSES, "\n".join(order) + "\n")
     print(
         f"{(~is_test).sum()} train, {is_test.sum()} test, "
         f"{len(set(groups))} groups -> {cli.short_path(args.out)}"
