@@ -553,17 +553,20 @@ def _common(one, other, low, high):
 
 def _look_for_specks(look, pieces, specks):
     """Connected parts of fewer pixels, not cut by the image's border."""
+    by_file = {}
     for piece in pieces:
         parts = small_parts(piece, specks, look.shape)
-        if not parts:
-            continue
-        area, box, _ = parts[0]
         if not piece.drawn:
+            by_file.setdefault(piece.source, []).extend(parts)
+        # Parts of one polygon may touch nearly.
+        elif parts and parts[0][0] == piece.area:
+            what = f"{look.item.name}, {piece.title}: {piece.area} px"
+            look.add("polygon-tiny", piece.source, what, parts[0][1])
+    for path, parts in by_file.items():
+        if parts:
+            area, box, _ = min(parts, key=lambda part: part[0])
             more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
-            look.add("specks", piece.source, f"a part of {area} px{more}", box)
-        elif area == piece.area:  # parts of one polygon may touch nearly
-            what = f"{look.item.name}, {piece.title}: {area} px"
-            look.add("polygon-tiny", piece.source, what, box)
+            look.add("specks", path, f"a part of {area} px{more}", box)
 
 
 def small_parts(piece, specks, shape):
