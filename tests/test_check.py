@@ -8,13 +8,21 @@ import cv2
 import numpy as np
 import pytest
 import rasterio
-from PIL import Image
+from PIL import Image, ImageOps
 
-from conftest import ROOT, assert_refused, contents, run_script
+from conftest import (
+    REAL,
+    ROOT,
+    assert_refused,
+    contents,
+    needs_real_data,
+    run_script,
+)
+from unet.annotations import Rules
 from unet.check import check
 from unet.defects import KINDS
 from unet.folders import DataError
-from unet.images import read_mask, write_png
+from unet.images import read_mask, upright, write_png
 from unet.items import raw_items, tree_items
 
 SCRIPT = "util/check.py"
@@ -537,6 +545,66 @@ def test_swapped_coordinates_are_seen_on_square_images_too(tmp_path):
         raw.add(f"clean_{k}")
     text, _ = raw.add("swapped", lambda b: [p[::-1] for p in rings(b)])
     assert named(look(raw.images, [raw.texts])) == {("corner", text)}
+
+
+def test_annotations_of_an_image_of_another_size(tmp_path):
+    raw = Raw(tmp_path)
+    for k in range(3):
+        raw.add(f"clean_{k}")
+
+    def sized(boxes, height, width):
+        return {**labelme(boxes), "imageHeight": height, "imageWidth": width}
+
+    small = raw.add_json("small", lambda b: sized(b, HIGH // 2, WIDE // 2))
+    raw.add_json("right", lambda b: sized(b, HIGH, WIDE))
+    (finding,) = look(raw.images, [raw.texts])
+    assert (finding.kind, finding.path) == ("size-mismatch", small)
+    assert finding.what == "made for 64 x 48 pixels, the image has 128 x 96"
+
+
+def test_colours_of_raw_masks_are_classes(tmp_path):
+    raw = Raw(tmp_path)
+
+    def paint(mask):
+        picture = np.zeros((HIGH, WIDE, 3), np.uint8)
+        picture[mask] = 0x3C, 0x10, 0x98
+        picture[:5] = 0x6E, 0xC1, 0xE4
+        return picture
+
+    for k in range(3):
+        raw.add_mask(f"clean_{k}", paint)
+    assert look(raw.images, [raw.texts]) == []
+    many = raw.add_mask("many", lambda mask: scene(5)[0])
+    colours = {0x3C1098: "roof", 0x6EC1E4: "road", 0: ""}
+    items, _ = raw_items(raw.images, [raw.texts], rules=Rules(colours=colours))
+    looks, findings = check(tmp_path, items, 8, no_bar)
+    assert named(findings) == {("colour-mask", many)}
+    assert {name for one in looks for name in one.covers} == {"roof", "road"}
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientations_are_pillows(orientation):
+    pixels = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)
+    image = Image.fromarray(pixels)
+    image.getexif()[274] = orientation
+    expected = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(upright(pixels, orientation), expected)
+
+
+@needs_real_data
+def test_real_tiles_are_blamed_for_what_was_seen_to_be_wrong(tmp_path):
+    """Each of these was looked at: a loose pixel, labels beside their roof."""
+    source = REAL / "buildings"
+    for path in source.glob("*/barnarp_[15]_*.png"):
+        target = tmp_path / path.relative_to(source)
+        target.parent.mkdir(exist_ok=True)
+        target.symlink_to(path)
+    masks = tmp_path / "masks"
+    findings = look(tmp_path / "images", [masks])
+    assert named(findings) == {
+        ("specks", masks / "barnarp_1_7_10.png"),
+        ("shifted", masks / "barnarp_5_1_11.png"),
+    }
 
 
 @pytest.mark.parametrize(

@@ -300,8 +300,9 @@ _KINDS = (
     ),
     Kind(
         "left-out",
-        "shapes that are no area",
-        "lines, points and unknown shapes cover no pixel and are left out",
+        "shapes that are no outline",
+        "lines, points and unknown shapes are left out, a box covers more "
+        "than its object",
         "Draw a polygon round the object.",
     ),
     Kind(

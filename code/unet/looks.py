@@ -357,6 +357,7 @@ _REPAIRS = {
     "line or point": "left-out",
     "unknown kind": "left-out",
     "there is no polygon": "left-out",
+    "outside its image": "polygon-outside",
 }
 
 

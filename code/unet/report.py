@@ -390,6 +390,7 @@ def _plot_areas(axis, looks):
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
         axis.xaxis.set_minor_formatter(lambda value, _: "")
+        axis.tick_params(axis="x", labelsize=8)
     else:
         axis.set_axis_off()
     axis.set_title("sizes of the objects" if areas else "")

@@ -10,7 +10,13 @@ from unet.annotations import Rules
 from unet.check import check
 from unet.complete import parse_colours
 from unet.defects import KINDS, in_order, write_table
-from unet.folders import new_tree, refuse_existing
+from unet.folders import (
+    CLASSES,
+    class_order,
+    new_tree,
+    refuse_existing,
+    write_text,
+)
 from unet.formats import FORMATS
 from unet.items import raw_items, tree_items
 from unet.mending import mend
@@ -174,6 +180,9 @@ def main():
         if trees:
             result = mend(looks, findings, trees, args.specks, progress)
             print_mended(result, args.fix)
+    order = class_order(args.data)
+    if args.fix and order:
+        write_text(args.fix / CLASSES, "\n".join(order) + "\n")
     count = sum(KINDS[one.kind].fixed for one in findings)
     if count and not args.fix:
         print(f"{count} of the findings can be mended: give --fix OUT")
