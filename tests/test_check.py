@@ -582,6 +582,40 @@ def test_colours_of_raw_masks_are_classes(tmp_path):
     assert {name for one in looks for name in one.covers} == {"roof", "road"}
 
 
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_annotations_of_an_unturned_square_photo(tmp_path, orientation):
+    raw, truth = Raw(tmp_path, (HIGH, HIGH)), {}
+    for name in ("turned", "upright"):
+        text, boxes = raw.add(name)
+        photo = raw.images / f"{name}.png"
+        image = Image.open(photo)
+        image.load()
+        image.save(photo, exif=exif(orientation))
+        truth[name] = masks_of(boxes, (HIGH, HIGH))
+    # The annotation of this one was drawn on the photo as the eye sees it.
+    pixels = np.asarray(ImageOps.exif_transpose(Image.open(photo)))
+    boxes = [
+        (int(c.min()), int(r.min()), int(c.max()) + 1, int(r.max()) + 1)
+        for mask in truth["upright"]
+        for r, c in [np.nonzero(upright(mask, orientation))]
+    ]
+    text.write_text(json.dumps(rings(boxes)))
+    findings = look(raw.images, [raw.texts])
+    assert {(f.kind, f.path.stem) for f in findings} == {
+        ("exif", "turned"),
+        ("exif", "upright"),
+        ("exif-mask", "turned"),
+    }
+    run(tmp_path, "images", "texts", "--fix", "mended")
+    for name, masks in truth.items():
+        folder = tmp_path / "mended" / name
+        for k, mask in enumerate(masks, start=1):
+            made = read_mask(folder / "masks" / f"{name}_mask_{k}.png")
+            np.testing.assert_array_equal(made, upright(mask, orientation))
+    with Image.open(folder / "images" / "upright.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientations_are_pillows(orientation):
     pixels = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7)

@@ -15,14 +15,13 @@ import numpy as np
 from unet.annotations import Annotation
 from unet.defects import Finding, listed
 from unet.images import near_copies, read_image, resize_image
-from unet.looks import FULL, REACH, SIDE, look_at
+from unet.looks import FULL, REACH, SIDE, SWAPPED, look_at, near
 
 _SPELLINGS = str.maketrans("", "", " _-\t")
 
 # Thresholds, silent on the sample data and mostly right on real tiles.
 _ODD = 2.0  # times smaller or larger than the middle half of the images
 _RARE = 0.02  # of the pixels of the most frequent class
-_SWAPPED = 1.6  # times better than as they are
 _CHANCE = 1.4  # of the edge strength: outlines that lie on nothing
 _ENOUGH = 10  # images, for a judgement on all of them
 _LEVELS = 12  # of brightness; correlation tells copies from bare ground
@@ -268,7 +267,7 @@ def _compare_places(root, looks):
             return
     for look in placed:
         crowded = len(look.areas) >= 4 and max(look.reach) <= 0.5
-        if crowded and look.edges is not None and _near(look.edges) < _CHANCE:
+        if crowded and look.edges is not None and near(look.edges) < _CHANCE:
             yield _cornered(look, "all polygons lie in one corner")
 
 
@@ -276,12 +275,6 @@ def _cornered(look, what):
     look.misplaced = True
     path = look.item.annotation.source
     return Finding("corner", path, f"{look.item.name}: {what}", look.item)
-
-
-def _near(edges):
-    """How well outlines lie on edges when moved by one pixel at most."""
-    middle = slice(REACH - 1, REACH + 2)
-    return float(edges[middle, middle].max())
 
 
 def _compare_edges(root, looks):
@@ -294,8 +287,8 @@ def _compare_edges(root, looks):
         ]
         turned = [look for look in seen if look.swapped is not None]
         if len(turned) >= _ENOUGH:
-            as_is = _near(np.mean([look.edges for look in turned], axis=0))
-            swapped = _near(np.mean([look.swapped for look in turned], axis=0))
+            as_is = near(np.mean([look.edges for look in turned], axis=0))
+            swapped = near(np.mean([look.swapped for look in turned], axis=0))
             if swapped > 1.2 * as_is:
                 what = f"outlines fit edges with x and y swapped ({swapped:.1f}"
                 what += f" times chance, as they are {as_is:.1f})"
@@ -304,7 +297,7 @@ def _compare_edges(root, looks):
                 yield Finding("corner", root, what, others=_items(turned))
                 continue
         for look in turned:
-            if _near(look.swapped) > _SWAPPED * _near(look.edges):
+            if near(look.swapped) > SWAPPED * near(look.edges):
                 what = "the outlines fit the image's edges if x and y are"
                 yield _cornered(look, f"{what} swapped")
         seen = [look for look in seen if not look.misplaced]
@@ -346,7 +339,7 @@ def _better_place(edges, gain, least, clear):
     dx, dy = int(column) - REACH, int(row) - REACH
     best = float(edges.max())
     stands_out = best - edges.mean() >= clear * edges.std()
-    better = best >= gain * _near(edges) and stands_out
+    better = best >= gain * near(edges) and stands_out
     return (dx, dy) if better and np.hypot(dx, dy) >= least else None
 
 

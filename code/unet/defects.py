@@ -382,6 +382,8 @@ class Item:
         complete: its masks are raw, each the whole annotation: black says
             that nothing is there, and colours are classes.
         rules: how raw annotations are read.
+        turned: whether the annotation is of the photo before its EXIF tag
+            turns it; found out by looking.
     """
 
     name: str
@@ -391,6 +393,7 @@ class Item:
     annotation: Annotation | None = None
     complete: bool = False
     rules: Rules = NO_RULES
+    turned: bool = False
 
     @property
     def labelled(self):

@@ -32,6 +32,7 @@ _SCRIBBLE = 2000  # points
 _FLAT = 1.0  # grey levels of standard deviation
 _CLEAR = 40  # grey levels from 0 or from the largest: smeared, but clear
 _UNCLEAR = 0.05  # share of the pixels that are not clear
+SWAPPED = 1.6  # times better than as they are: turned or swapped
 REACH = 12  # pixels that labels are moved to find the image's edges
 SIDE = 256  # longest side on which edges are compared
 
@@ -128,6 +129,8 @@ def look_at(item, specks):
     pieces = _look_at_masks(look)
     if image is None:
         return look
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    pieces = _compare_orientations(look, grey, pieces)
     for piece in pieces:
         look.areas.append((piece.label, piece.area))
     _look_for_overlap(look, pieces)
@@ -135,13 +138,40 @@ def look_at(item, specks):
     merged = merge(pieces, look.shape)
     for label, mask in merged.items():
         look.covers[label] = int(np.count_nonzero(mask))
-    if merged:
-        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-        masks = list(merged.values())
-        look.edges = _edge_map(grey, masks)
-        if item.annotation and look.shape[0] == look.shape[1]:
-            look.swapped = _edge_map(grey, [mask.T for mask in masks])
+    masks = list(merged.values())
+    look.edges = _edge_map(grey, masks)
+    if item.annotation and look.shape[0] == look.shape[1]:
+        look.swapped = _edge_map(grey, [mask.T for mask in masks])
     return look
+
+
+def _compare_orientations(look, grey, pieces):
+    """Find annotations of the unturned photo that fit its size both ways.
+
+    Returns:
+        The pieces as they fit the photo's edges.
+    """
+    item = look.item
+    if item.turned or look.misplaced or not pieces:
+        return pieces
+    if stored_as(item.image).orientation == 1:
+        return pieces
+    item.turned = True
+    turned = pieces_of(item, look.shape)
+    as_is, better = (
+        _edge_map(grey, list(merge(found, look.shape).values()))
+        for found in (pieces, turned)
+    )
+    if as_is is None or better is None or near(better) < SWAPPED * near(as_is):
+        item.turned = False
+        return pieces
+    look.findings = [
+        one for one in look.findings if one.kind != "polygon-outside"
+    ]
+    what = "fits the edges of the photo before it is turned"
+    for path in dict.fromkeys(piece.source for piece in pieces):
+        look.add("exif-mask", path, what)
+    return turned
 
 
 def _look_at_image(look):
@@ -203,9 +233,9 @@ def _look_at_masks(look):
     if look.shape is None:
         return pieces
     instances = item.annotation.instances
-    turned = _look_at_frame(look, instances)
+    item.turned = item.turned or _look_at_frame(look, instances)
     for number, one in enumerate(instances, start=1):
-        pieces += _from_instance(look, one, f"object {number}", turned)
+        pieces += _from_instance(look, one, f"object {number}")
     return pieces
 
 
@@ -257,9 +287,11 @@ def _from_colours(look, path):
 
 def _fitted(look, path, mask):
     """A mask of the image's size; None if it fits neither way round."""
-    if mask.shape == look.shape:
+    if mask.shape == look.shape and not look.item.turned:
         return mask
     stored = stored_as(look.item.image)
+    if look.item.turned and mask.shape == stored.shape:
+        return upright(mask, stored.orientation)
     size = "{1} x {0}".format
     if stored.orientation > 4 and mask.shape == stored.shape:
         what = f"{size(*mask.shape)} as the photo before it is turned"
@@ -420,10 +452,10 @@ def _misplace(look, what, right, bottom):
     look.add("corner", path, f"{look.item.name}: {what}", box)
 
 
-def _from_instance(look, one, title, turned):
+def _from_instance(look, one, title):
     """The piece of an annotation's object: a list of one, or of none."""
     path, label = look.item.annotation.source, one.label or DEFAULT_CLASS
-    if turned:
+    if look.item.turned:
         stored = stored_as(look.item.image)
         mask = upright(one.mask(stored.shape), stored.orientation)
         piece = _cut_out(path, label, title, mask, drawn=True)
@@ -608,6 +640,8 @@ def _edge_map(grey, masks):
         the outline moved by (dy, dx), across the outline; 1 is chance. None
         if the outline is too short to tell.
     """
+    if not masks:
+        return None
     scale = min(1.0, SIDE / max(grey.shape))
     size = [max(1, round(side * scale)) for side in grey.shape]
     grey = cv2.GaussianBlur(resize_image(grey, size), (0, 0), 1)
@@ -626,3 +660,9 @@ def _edge_map(grey, masks):
         total = total + cv2.matchTemplate(edges, outline, cv2.TM_CCORR)
         length += float(outline.sum())
     return total / length if length >= 40 else None
+
+
+def near(edges):
+    """How well outlines lie on edges when moved by one pixel at most."""
+    middle = slice(REACH - 1, REACH + 2)
+    return float(edges[middle, middle].max())
