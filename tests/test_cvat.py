@@ -119,6 +119,6 @@ FILE = """<?xml version="1.0"?><!DOCTYPE annotations [
 )  # fmt: skip
 def test_bad_xml_is_refused(tmp_path, text, words):
     with pytest.raises(DataError, match=rf"a\.xml: .*{words}") as refusal:
-        read(tmp_path, text)
+        read(tmp_path, text, directories=(tmp_path,))
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 500

@@ -105,7 +105,7 @@ def test_one_list_and_what_was_mended_in_it(tmp_path):
         "  repaired: polygon cut at the border of its image: 1",
         "  repaired: polygon outside its image left out: 1",
         "  repaired: polygon that covers no pixel's centre left out: 1",
-        "  repaired: self-crossing polygon filled as drawn: 1",
+        "  repaired: polygon that crosses or touches itself filled as drawn: 1",
         "  repaired: stray point dropped: 1",
     ]
     hourglass = block((0, 0), (0, 0))

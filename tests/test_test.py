@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from conftest import assert_refused, make_tree, run_script
 from unet.folders import find_samples
 from unet.images import read_image, read_mask, write_png
+from unet.masks import instances
 from unet.model import build_unet, load, save
 from unet.prediction import predict
 
@@ -111,6 +113,110 @@ def test_several_classes_get_a_mask_each(place):
         for name in ("road", "roof")
     )
     assert not (road & roof).any()
+
+
+def pooled_iou(masks, folders):
+    """IoU of masks with the instances in folders of the same names."""
+    both = either = 0
+    for sample in find_samples(folders):
+        mask = read_mask(masks / f"{sample.name}.png")
+        read = np.zeros(mask.shape, bool)
+        for path in (sample.masks or {}).get("building", []):
+            read |= read_mask(path)
+        both += (read & mask).sum()
+        either += (read | mask).sum()
+    return both / either
+
+
+# One file an image, one file for all; test_writers.py has all the formats.
+@pytest.mark.parametrize(
+    ("kind", "tolerance", "least"), [("article", 0, 1), ("coco", 0.5, 0.995)]
+)
+def test_predictions_come_back_as_annotations(place, kind, tolerance, least):
+    """The loop: what is predicted is read again as training data."""
+    out = f"loop_{kind}"
+    result = predict_in(
+        place, "photos", "--annotations", kind, "--tolerance", tolerance,
+        "--out", out,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert f"{out}/annotations" in result.stdout
+    run_script(
+        "util/polygon_to_mask.py", "photos", f"{out}/annotations",
+        "--out", f"back_{kind}", cwd=place,
+    ).check_returncode()  # fmt: skip
+    assert pooled_iou(place / out, place / f"back_{kind}") >= least
+
+
+def test_annotations_of_a_tree_find_its_images(place):
+    predict_in(
+        place, "tree", "--annotations", "labelme", "--out", "deep/er"
+    ).check_returncode()
+    files = sorted((place / "deep" / "er" / "annotations").iterdir())
+    samples = find_samples(place / "tree")
+    assert [file.stem for file in files] == [one.name for one in samples]
+    for file, sample in zip(files, samples, strict=True):
+        named = json.loads(file.read_text())["imagePath"]
+        assert not Path(named).is_absolute()
+        assert (file.parent / named).resolve() == sample.image.resolve()
+
+
+def test_annotations_have_classes_and_scores(place):
+    make_model(place / "three.keras", ["road", "roof"])
+    arguments = ["photos", "--model", "three.keras"]
+    result = run_script(
+        TEST, *arguments, "--annotations", "coco", "--out", "three", cwd=place
+    )
+    assert result.returncode == 0, result.stderr
+    data = json.loads(
+        (place / "three" / "annotations" / "annotations.json").read_text()
+    )
+    names = {one["id"]: one["name"] for one in data["categories"]}
+    assert list(names.values()) == ["road", "roof"]
+    assert data["annotations"]
+    model = load(place / "three.keras")
+    image = read_image(place / "photos" / "wide.png")
+    (probability,) = predict(model, [image])
+    (wide,) = (one for one in data["images"] if one["file_name"] == "wide.png")
+    for name in ("road", "roof"):
+        labels, count = instances(
+            read_mask(place / "three" / f"wide_{name}.png")
+        )
+        own = [
+            one["score"]
+            for one in data["annotations"]
+            if one["image_id"] == wide["id"]
+            and names[one["category_id"]] == name
+        ]
+        channel = probability[..., 1 + ["road", "roof"].index(name)]
+        expected = [channel[labels == k].mean() for k in range(1, count + 1)]
+        assert own == pytest.approx(expected, abs=0.001)
+    result = run_script(
+        TEST, *arguments, "--annotations", "article", "--out", "no", cwd=place
+    )
+    assert_refused(result, "one class", "road, roof", "labelme")
+    assert not (place / "no").exists()
+
+
+def test_options_reach_the_polygons(place):
+    predict_in(
+        place, "photos", "--annotations", "article", "--threshold", "0",
+        "--smallest", "46", "--square", "--out", "options",
+    ).check_returncode()  # fmt: skip
+    files = place / "options" / "annotations"
+    assert len(json.loads((files / "wide.txt").read_text())) == 5
+    assert json.loads((files / "small.txt").read_text()) == []  # 9 x 5 pixels
+
+
+def test_existing_annotations_are_not_replaced_unless_told(place):
+    mine = place / "kept" / "annotations" / "wide.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    arguments = ["photos", "--annotations", "article", "--out", "kept"]
+    result = predict_in(place, *arguments)
+    assert_refused(result, "wide.txt", "exists", "--overwrite")
+    assert mine.read_text() == "mine"
+    assert [path.name for path in mine.parent.iterdir()] == ["wide.txt"]
 
 
 def test_existing_results_are_not_replaced_unless_told(place):

@@ -54,7 +54,7 @@ class Rules:
         threshold: share of the largest grey from which on a grey mask is the
             object.
         directories: the places that were given; an annotation that points
-            out of them is refused.
+            out of them is refused. (): not checked, as nothing is read there.
         limits: see ``Limits``.
     """
 
@@ -435,14 +435,14 @@ def image_name(text, source=None, directories=()):
     Args:
         text: what an annotation file says.
         source: that file.
-        directories: the places that were given.
+        directories: the places that were given, or ().
 
     Raises:
         DataError: the text leads out of all of them with "..". (Of any other
             path, ``C:\\photos\\a.jpg`` say, the last part alone is used.)
     """
     path = Path(text.strip().replace("\\", "/"))
-    if source is not None and ".." in path.parts:
+    if directories and ".." in path.parts:
         _refuse_outside(path, Path(source), directories)
     known = path.suffix.lower() in IMAGE_ENDINGS
     return path.stem if known else path.name

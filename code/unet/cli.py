@@ -69,6 +69,43 @@ def new_parser(description, examples):
     )
 
 
+def add_sources(parser, formats):
+    """Add what scripts that read images and annotations ask for.
+
+    Args:
+        parser: of ``new_parser``.
+        formats: names of the formats that ``--format`` may give.
+    """
+    parser.add_argument(
+        "images",
+        nargs="?",
+        type=Path,
+        default=DATA / "raw" / "images",
+        help="directory of images, or one image",
+    )
+    parser.add_argument(
+        "annotations",
+        nargs="*",
+        type=Path,
+        default=[DATA / "raw" / "annotations"],
+        help="files, or directories of files: the article's text (NAME.txt "
+        "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
+        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
+        "complete masks called like their images",
+    )
+    parser.add_argument(
+        "--format",
+        choices=formats,
+        help="of the annotations, where their content does not tell",
+    )
+
+
+def directories(args):
+    """The directories that a user gave with ``add_sources``."""
+    places = [args.images, *args.annotations]
+    return tuple(path if path.is_dir() else path.parent for path in places)
+
+
 def number(kind, low, high=math.inf):
     """An argparse type: an int or float from low to high, both included."""
 

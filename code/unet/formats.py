@@ -7,9 +7,11 @@ its content; nothing else needs to know.
 
 import base64
 import json
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,6 +34,7 @@ from unet.annotations import (
     annotation_of_points,
     check_reach,
     image_name,
+    image_of,
     packed_of,
     read_article_text,
     split_named_line,
@@ -56,6 +59,7 @@ from unet.shapes import (
 from unet.tables import read_table
 from unet.via import is_via, read_via
 
+_HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
 _OUTSIDE = "polygon outside its image left out"
 _EMPTY = "image among the annotated ones without a feature, taken for empty"
@@ -213,6 +217,94 @@ def annotation_files(source):
             "found none. Check the path."
         )
     return files
+
+
+def read_annotations(sources, images, kind, rules, progress):
+    """Read all annotations that belong to images.
+
+    Args:
+        sources: files and directories.
+        images: of ``unet.annotations.find_images``.
+        kind: a key of ``FORMATS``, or None.
+        rules: what the files leave open.
+        progress: function (iterable, total, title) that shows a bar.
+
+    Returns:
+        dict from image name to ``Annotation``. A file that cannot be
+        understood counts as the annotation of the image that it is called
+        like, with an error: its image is not unlabelled.
+
+    Raises:
+        DataError: there is no annotation, one that belongs to no image cannot
+            be understood, or two belong to one image.
+    """
+    # Annotations may lie beside the images.
+    own = {path for paths in images.values() for path in paths}
+    paths = [
+        path
+        for source in sources
+        for path in annotation_files(source)
+        if path not in own
+    ]
+    annotations = {}
+    read = partial(_read_one, kind, rules, images)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(read, paths)
+        for path, found in zip(
+            paths,
+            progress(results, len(paths), "Reading annotations"),
+            strict=True,
+        ):
+            for name, annotation in found.items():
+                if name in annotations:
+                    raise DataError(
+                        f"{path}: annotates {name}, which "
+                        f"{annotations[name].source} does as well. Give one "
+                        "of the two."
+                    )
+                annotations[name] = annotation
+    return annotations
+
+
+def _read_one(kind, rules, images, path):
+    """Annotations of one file, by image name."""
+    try:
+        return dict(_placed(read_file(path, kind, rules), images))
+    except DataError as error:
+        if path.stem not in images:
+            raise
+        return {path.stem: Annotation(path, error=str(error))}
+
+
+def _placed(found, images):
+    """Annotations by image name, moved from the ground to pixels.
+
+    A file of places on the ground that is not called like an image is for
+    every georeferenced image among them.
+
+    Raises:
+        DataError: it touches none.
+    """
+    for name, annotation in found.items():
+        if annotation.crs is None:
+            yield name, annotation
+        elif name in images or len(images) == 1:
+            (only,) = [name] if name in images else images
+            image = image_of(images[only], annotation)
+            yield only, in_pixels(annotation, image)
+        else:
+            here = {
+                other: in_pixels(annotation, image_of(paths, None), ground=True)
+                for other, paths in images.items()
+            }
+            here = {other: one for other, one in here.items() if one}
+            if not any(one.instances for one in here.values()):
+                raise DataError(
+                    f"{annotation.source}: expected the name of an image, or "
+                    f"places on georeferenced images, found neither. Call it "
+                    f"like its image."
+                )
+            yield from here.items()
 
 
 # labelme -------------------------------------------------------------------
@@ -506,7 +598,7 @@ def _on_earth(geometry):
 
 def _cut(geometry, frame):
     """What lies in a frame: the same object if all does, None if nothing."""
-    if frame.covers(shapely.envelope(geometry)):
+    if frame.buffer(_HAIR).covers(shapely.envelope(geometry)):
         return geometry
     if not shapely.envelope(geometry).intersects(frame):
         return None

@@ -214,30 +214,34 @@ def _rounded(polygon):
 
 
 def _read_back(polygon, mask):
-    """The pixels of an outline that may reach beyond the mask's window."""
-    moved = affinity.translate(polygon, 2, 2)
-    return rasterise(moved, np.add(mask.shape, 4)), np.pad(mask, 2)
+    """Read an outline, in a window that holds it and its mask.
 
-
-def _overlap(polygon, mask):
-    """Pixels of the intersection and of the union."""
-    read, mask = _read_back(polygon, mask)
-    return (read & mask).sum(), (read | mask).sum()
+    Returns:
+        (bool read, bool mask, (x, y) of the window's corner).
+    """
+    height, width = mask.shape
+    low = np.floor(np.minimum(polygon.bounds[:2], 0)).astype(int)
+    high = np.ceil(np.maximum(polygon.bounds[2:], (width, height))).astype(int)
+    (left, top), (right, bottom) = -low, high - (width, height)
+    mask = np.pad(mask, ((top, bottom), (left, right)))
+    read = rasterise(affinity.translate(polygon, left, top), mask.shape)
+    return read, mask, low
 
 
 def _iou(polygon, mask):
-    return np.divide(*_overlap(polygon, mask))
+    read, mask, _ = _read_back(polygon, mask)
+    return (read & mask).sum() / (read | mask).sum()
 
 
 def _good(polygon, mask, tolerance):
     """Whether an outline is near enough to its mask."""
-    read, mask = _read_back(polygon, mask)
+    read, mask, corner = _read_back(polygon, mask)
     if (read & mask).sum() < LEAST_IOU * (read | mask).sum():
         return False
-    rows, columns = np.nonzero(read ^ mask)
-    centres = shapely.points(columns - 1.5, rows - 1.5)
+    wrong = np.argwhere(read ^ mask)[:, ::-1] + corner
     boundary = polygon.boundary
     shapely.prepare(boundary)
+    centres = shapely.points(wrong + 0.5)
     return shapely.dwithin(boundary, centres, tolerance).all()
 
 

@@ -92,9 +92,9 @@ class ArticleWriter(Writer):
         super().__init__(out, classes)
         if len(self.classes) > 1:
             raise DataError(
-                "--annotations article: expected one class, for which the "
-                f"article's text has room, found {', '.join(self.classes)}. "
-                "Choose labelme, coco, geojson or via."
+                "the article's text has room for one class, found "
+                f"{', '.join(self.classes)}. Choose labelme, coco, geojson or "
+                "via."
             )
 
     def _text(self, annotated):
@@ -128,7 +128,8 @@ class LabelmeWriter(Writer):
                         "mask": None,
                     }
                 )
-        place = os.path.relpath(annotated.image, self.out)
+        image = Path(annotated.image).resolve()
+        place = os.path.relpath(image, self.out.resolve())
         height, width = annotated.shape
         return _json(
             {
@@ -317,6 +318,8 @@ def keyhole(polygon):
         List of [x, y], not closed, that begins at a point which comes only
         once.
     """
+    # Opposite turns, so that by any rule of filling a hole stays a hole.
+    polygon = orient(polygon)
     ring, *holes = [
         shapely.get_coordinates(one)[:-1]
         for one in (polygon.exterior, *polygon.interiors)

@@ -14,7 +14,6 @@ import shapely
 
 from unet import cli
 from unet.annotations import (
-    Annotation,
     Instance,
     Limits,
     Rules,
@@ -31,8 +30,10 @@ from unet.folders import (
     new_tree,
     write_text,
 )
-from unet.formats import FORMATS, annotation_files, in_pixels, read_file
+from unet.formats import FORMATS, read_annotations
 from unet.images import image_from, read_bytes, write_mask, write_png
+
+CROSSING = "polygon that crosses or touches itself filled as drawn"
 
 
 def read_arguments():
@@ -46,29 +47,8 @@ def read_arguments():
             "data/raw/annotations --out prepared/folders --overwrite",
         ],
     )
+    cli.add_sources(parser, FORMATS)
     add = parser.add_argument
-    add(
-        "images",
-        nargs="?",
-        type=Path,
-        default=cli.DATA / "raw" / "images",
-        help="directory of images, or one image",
-    )
-    add(
-        "annotations",
-        nargs="*",
-        type=Path,
-        default=[cli.DATA / "raw" / "annotations"],
-        help="files, or directories of files: the article's text (NAME.txt "
-        "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
-        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
-        "complete masks called like their images",
-    )
-    add(
-        "--format",
-        choices=FORMATS,
-        help="of the annotations, where their content does not tell",
-    )
     add(
         "--attribute",
         metavar="NAME",
@@ -140,14 +120,13 @@ def read_arguments():
 
 def rules_of(args):
     """What the options say about the annotations."""
-    sources = [args.images, *args.annotations]
     return Rules(
         attribute=args.attribute,
         image_column=args.image_column,
         polygon_column=args.polygon_column,
         colours=parse_colours(args.colours) if args.colours else None,
         threshold=args.threshold,
-        directories=tuple(p if p.is_dir() else p.parent for p in sources),
+        directories=cli.directories(args),
         limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),
     )
 
@@ -166,81 +145,6 @@ def bands_of(text):
             "3,2,1, or one."
         )
     return bands
-
-
-def read_annotations(args, rules, images, progress):
-    """All annotations by image name.
-
-    A file that cannot be understood counts as the annotation of the image
-    that it is called like, with an error: its image is not unlabelled.
-    """
-    # Annotations may lie beside the images.
-    own = {path for paths in images.values() for path in paths}
-    paths = [
-        path
-        for source in args.annotations
-        for path in annotation_files(source)
-        if path not in own
-    ]
-    annotations = {}
-    read = partial(read_one, args.format, rules, images)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(read, paths)
-        for path, found in zip(
-            paths,
-            progress(results, len(paths), "Reading annotations"),
-            strict=True,
-        ):
-            for name, annotation in found.items():
-                if name in annotations:
-                    raise DataError(
-                        f"{path}: annotates {name}, which "
-                        f"{annotations[name].source} does as well. Give one "
-                        "of the two."
-                    )
-                annotations[name] = annotation
-    return annotations
-
-
-def read_one(kind, rules, images, path):
-    """Annotations of one file, by image name."""
-    try:
-        return dict(placed(read_file(path, kind, rules), images))
-    except DataError as error:
-        if path.stem not in images:
-            raise
-        return {path.stem: Annotation(path, error=str(error))}
-
-
-def placed(found, images):
-    """Annotations by image name, moved from the ground to pixels.
-
-    A file of places on the ground that is not called like an image is for
-    every georeferenced image among them.
-
-    Raises:
-        DataError: it touches none.
-    """
-    for name, annotation in found.items():
-        if annotation.crs is None:
-            yield name, annotation
-        elif name in images or len(images) == 1:
-            (only,) = [name] if name in images else images
-            image = image_of(images[only], annotation)
-            yield only, in_pixels(annotation, image)
-        else:
-            here = {
-                other: in_pixels(annotation, image_of(paths, None), ground=True)
-                for other, paths in images.items()
-            }
-            here = {other: one for other, one in here.items() if one}
-            if not any(one.instances for one in here.values()):
-                raise DataError(
-                    f"{annotation.source}: expected the name of an image, or "
-                    f"places on georeferenced images, found neither. Call it "
-                    f"like its image."
-                )
-            yield from here.items()
 
 
 def pair_the_only_ones(images, annotations):
@@ -389,7 +293,7 @@ def draw(instances, shape, repairs):
             if not frame.covers(outline):
                 repairs["polygon cut at the border of its image"] += 1
             if not valid:
-                repairs["self-crossing polygon filled as drawn"] += 1
+                repairs[CROSSING] += 1
             yield instance.label, window, *corner
 
 
@@ -398,7 +302,9 @@ def main():
     rules, args.bands = rules_of(args), bands_of(args.bands)
     images = find_images(args.images)
     progress = cli.progress_bar(args.quiet)
-    annotations = read_annotations(args, rules, images, progress)
+    annotations = read_annotations(
+        args.annotations, images, args.format, rules, progress
+    )
     if args.images.is_file() and len(annotations) == 1:
         annotations = pair_the_only_ones(images, annotations)
     classes, found, left_out = choose_classes(annotations, args, rules)

@@ -1,12 +1,12 @@
 """The annotation loop on real tiles: train, predict, correct, train again.
 
-100 annotated tiles of one scene train a first model. It predicts 50 more,
+100 annotated tiles of one place train a first model. It predicts 50 more,
 whose polygons are corrected, and 150 train a second one; both are scored on
-38 test tiles. The corrections are simulated from the truth: a predicted
+the test tiles of that place. The corrections are simulated from the truth: a predicted
 polygon that matches a true one (IoU of at least 0.75) stays as it was
 predicted, every other one is deleted, and what is then missing is drawn anew.
 
-    python tests/benchmarks/loop.py ../shared/data/buildings
+    python tests/benchmarks/loop.py ../shared/data/buildings --area banepa
 """
 
 import argparse
@@ -24,7 +24,8 @@ from unet.annotations import read_article_text
 from unet.formats import read_file
 
 CODE = Path(__file__).resolve().parents[2] / "code"
-AREA = "banepa"
+# banepa_ROW_COLUMN and aoi1_0_ZOOM_COLUMN_ROW.
+COLUMN = r"^(?:banepa_\d+|aoi\d_\d_\d+)_(\d+)"
 FIRST, MORE = 100, 50
 LEFT_ALONE = 0.75
 
@@ -36,14 +37,14 @@ def script(name, *arguments):
     subprocess.run([str(part) for part in command], check=True)
 
 
-def choose(source):
+def choose(source, area):
     """Names of the tiles: to start with, to add, and to test on.
 
     From west to east, so that what is added is new ground.
     """
     index = pd.read_csv(source / "index.csv", dtype=str)
-    index = index[index["area"] == AREA]
-    column = index["name"].str.rsplit("_", n=1).str[1]
+    index = index[index["area"].str.startswith(area)]
+    column = index["name"].str.extract(COLUMN)[0]
     index = index.assign(column=column).sort_values(["column", "name"])
     train = index["name"][index["split"] == "train"].tolist()
     test = index["name"][index["split"] == "test"].tolist()
@@ -70,7 +71,7 @@ def train(images, annotations, out, test):
         table = out / "sides.csv"
         pd.DataFrame({"name": names, "split": sides}).to_csv(table, index=False)
         script("util/split.py", out / "folders", "--from", table,
-               "--group", "(..)$", "--out", out / "data")  # fmt: skip
+               "--group", COLUMN, "--out", out / "data")  # fmt: skip
         script("train/train_unet.py", out / "data", "--out", out / "run",
                "--model", model)  # fmt: skip
     script("test/test.py", out / "data" / "test", "--model", model,
@@ -96,6 +97,7 @@ def correct(draft, truth, out):
             kept.append(geometry)
             found.add(int(np.argmax(scores)))
     missing = [one for n, one in enumerate(true) if n not in found]
+    shapes["imagePath"] = f"{draft.stem}.png"
     shapes["shapes"] = [
         {"label": "building", "shape_type": "polygon", "flags": {},
          "group_id": None, "points": list(part.exterior.coords)[:-1]}
@@ -119,10 +121,11 @@ def overlap(a, b):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the buildings directory")
-    parser.add_argument("--out", type=Path, default=Path("runs/loop"))
+    parser.add_argument("--area", default="banepa", help="banepa or aoi1")
+    parser.add_argument("--out", type=Path, help="default: runs/loop_AREA")
     args = parser.parse_args()
-    first, more, test = choose(args.source)
-    out = args.out
+    first, more, test = choose(args.source, args.area)
+    out = args.out or Path("runs") / f"loop_{args.area}"
     start, again = out / "first", out / "second"
     images = lay_out(args.source, first + test, "images", start / "images")
     texts = lay_out(args.source, first + test, "annotations", start / "texts")
@@ -144,11 +147,14 @@ def main():
     _, after = train(images, [texts, out / "corrected"], again, test)
     left, deleted, drawn = effort
     print(
-        f"{MORE} tiles: {left} predicted polygons left alone, {deleted} "
+        f"{len(more)} tiles: {left} predicted polygons left alone, {deleted} "
         f"deleted, {drawn} drawn ({left / (left + drawn):.0%} of all "
         "buildings needed no hand)"
     )
-    for tiles, scores in ((FIRST, before), (FIRST + MORE, after)):
+    for tiles, scores in (
+        (len(first), before),
+        (len(first) + len(more), after),
+    ):
         low, high = scores["iou_interval"]
         print(
             f"trained on {tiles} tiles: building IoU {scores['iou']:.3f} "

@@ -1,0 +1,186 @@
+"""Boxes and rough polygons to polygons that fit the objects."""
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import cv2
+import numpy as np
+import shapely
+
+from unet import cli
+from unet.annotations import Instance, Rules, find_images, image_of
+from unet.folders import DEFAULT_CLASS, DataError, natural, refuse_existing
+from unet.formats import FORMATS, read_annotations
+from unet.grabcut import tighten
+from unet.images import read_image, resize_image, write_png
+from unet.polygons import Found, outlines
+from unet.writers import WRITERS, Annotated
+
+DRAWN, TIGHTENED = (255, 255, 255), (230, 60, 150)
+OVERLAY = 768  # least longer side of an overlay, in pixels
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is OUT/NAME.json per image, with polygons to correct in "
+        "labelme: every box or rough polygon tightened to the object in it by "
+        "GrabCut, or kept as drawn where the image does not tell object from "
+        "ground; and OUT/overlays/NAME.png to look at, white as drawn and "
+        "pink as tightened.",
+        [
+            "python code/util/grabcut.py",
+            "python code/util/grabcut.py data/raw/images data/raw/annotations "
+            "--format-out coco --out prepared/coco",
+        ],
+    )
+    cli.add_sources(parser, FORMATS)
+    add = parser.add_argument
+    add(
+        "--format-out",
+        choices=WRITERS,
+        default="labelme",
+        help="of the result",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("prepared") / "tightened",
+        help="output directory",
+    )
+    add("--overwrite", action="store_true", help="replace what is in --out")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def read(args, images, progress):
+    """All annotations by image name, and the image of each.
+
+    Raises:
+        DataError: one cannot be understood, or fits no image or two.
+    """
+    rules = Rules(directories=cli.directories(args))
+    annotations = read_annotations(
+        args.annotations, images, args.format, rules, progress
+    )
+    if not annotations:
+        raise DataError(
+            f"{args.annotations[0]}: expected annotations of images in "
+            f"{args.images}, found none. Give the images that were annotated."
+        )
+    for name, one in annotations.items():
+        if one.error:
+            raise DataError(one.error)
+        if name not in images:
+            raise DataError(
+                f"{one.source}: annotates {name}, but there is no such image "
+                f"in {args.images}. Add the image, or correct the name."
+            )
+    return annotations, {
+        name: image_of(images[name], one) for name, one in annotations.items()
+    }
+
+
+def tightened(images, annotations, writer, overlays):
+    """Tighten, and write every image's polygons and overlay.
+
+    Yields:
+        For every instance whether it was tightened, or kept as drawn.
+    """
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for name in sorted(annotations, key=natural):
+            image = read_image(images[name])
+            shape = image.shape[:2]
+            drawn = list(as_drawn(annotations[name].instances, shape))
+            fit = partial(tighten, image)
+            geometries = pool.map(fit, (one.geometry for one in drawn))
+            found = []
+            for one, geometry in zip(drawn, geometries, strict=True):
+                found.append(Found(geometry or one.geometry, one.label))
+                yield geometry is not None
+            writer.add(Annotated(name, images[name], shape, found))
+            write_png(overlays[name], compare(image, drawn, found))
+
+
+def as_drawn(instances, shape):
+    """Yield instances as geometry, with a label; masks by their parts."""
+    for one in instances:
+        label = one.label or DEFAULT_CLASS
+        if isinstance(one, Instance):
+            yield Instance(one.geometry, label)
+        else:
+            yield from outlines(one.mask(shape), label=label)
+
+
+def compare(image, drawn, found):
+    """The image with both outlines, small ones enlarged."""
+    factor = max(1, OVERLAY / max(image.shape))
+    size = [round(n * factor) for n in image.shape[:2]]
+    picture = resize_image(image, size).copy()
+    for instances, colour in ((drawn, DRAWN), (found, TIGHTENED)):
+        for one in instances:
+            for ring in rings(one.geometry):
+                points = np.rint(ring * factor).astype(np.int32)
+                cv2.polylines(picture, [points], True, colour, 1, cv2.LINE_AA)
+    return picture
+
+
+def rings(geometry):
+    for part in shapely.get_parts(geometry):
+        for ring in (part.exterior, *part.interiors):
+            yield shapely.get_coordinates(ring)
+
+
+def check_files(files, sources, overwrite):
+    """Raise DataError for a result that would replace what is there."""
+    for source in sources:
+        if any(file.resolve() == source.resolve() for file in files):
+            raise DataError(
+                f"{source}: the result would replace its own input. Give "
+                "another --out."
+            )
+    refuse_existing(files, overwrite)
+
+
+def main():
+    args = read_arguments()
+    progress = cli.progress_bar(args.quiet)
+    found = find_images(args.images)
+    annotations, images = read(args, found, progress)
+    instances = [
+        one
+        for annotation in annotations.values()
+        for one in annotation.instances
+    ]
+    classes = {one.label or DEFAULT_CLASS for one in instances}
+    writer = WRITERS[args.format_out](args.out, sorted(classes))
+    place = args.out / "overlays"
+    overlays = {name: place / f"{name}.png" for name in annotations}
+    sources = [one.source for one in annotations.values()]
+    check_files(
+        [*writer.files(annotations), *overlays.values()],
+        [*sources, *images.values()],
+        args.overwrite,
+    )
+    results = tightened(images, annotations, writer, overlays)
+    count = Counter(progress(results, len(instances), "Tightening"))
+    writer.close()
+    print(f"{len(annotations)} images -> {cli.short_path(args.out)}")
+    print(f"  {count[True]} instances tightened, {count[False]} kept as drawn")
+    if len(annotations) < len(found):
+        missing = len(found) - len(annotations)
+        print(f"  {missing} images without annotation, left out")
+    report(annotations)
+
+
+def report(annotations):
+    """Print what was mended in reading."""
+    repairs = sum((one.repairs for one in annotations.values()), Counter())
+    for what, count in sorted(repairs.items()):
+        print(f"  repaired: {what}: {count}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
