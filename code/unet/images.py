@@ -8,6 +8,7 @@ import io
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -29,7 +30,13 @@ Image.MAX_IMAGE_PIXELS = None
 
 _PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
-_BITS_PER_SAMPLE = 258
+_BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
+# Two images are nearly the same if few of the 64 bits of their perceptual
+# hashes differ, and their thumbnails as well: hashes alone take one bare
+# field for another.
+_BITS = 10
+_LEVELS = 8
+_THUMBNAIL = (16, 16)
 # Without prediction filters a mask is read again nine times as fast.
 _AS_MASK = [
     *(cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE),
@@ -350,6 +357,89 @@ def _read_bands(data, path, bands=None):
         ) from None
 
 
+@dataclass(frozen=True)
+class Stored:
+    """How a file holds its pixels, as its first bytes say.
+
+    Attributes:
+        format: "PNG", "JPEG", "TIFF" ...
+        shape: (H, W) before the orientation is applied.
+        channels: their number, alpha not counted.
+        bits: of one channel.
+        is_float: whether pixels are floats.
+        alpha: whether there is an alpha channel.
+        orientation: EXIF's, 1 to 8; 1 is upright.
+    """
+
+    format: str
+    shape: tuple[int, int]
+    channels: int
+    bits: int
+    is_float: bool
+    alpha: bool
+    orientation: int
+
+
+def stored_as(path):
+    """How an image file is stored; None if its beginning is no image's."""
+    try:
+        with Image.open(path) as file:
+            bits, is_float = _depth(file, path)
+            count = {"CMYK": 4}.get(file.mode, 3)
+            return Stored(
+                file.format,
+                file.size[::-1],
+                1 if file.mode in ("1", "L", "LA", "I", "F", "I;16") else count,
+                bits,
+                is_float,
+                "a" in file.mode.lower() or "transparency" in file.info,
+                _orientation(file),
+            )
+    except (OSError, SyntaxError, ValueError):
+        pass  # Pillow does not know every TIFF
+    try:
+        with rasterio.open(path) as raster:
+            alpha = ColorInterp.alpha in raster.colorinterp
+            kind = np.dtype(raster.dtypes[0])
+            count = raster.count - alpha
+            bits, is_float = kind.itemsize * 8, kind.kind == "f"
+            name = "TIFF" if raster.driver == "GTiff" else raster.driver
+            return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
+    except (RasterioIOError, TypeError, ValueError):
+        return None
+
+
+def _orientation(file):
+    """EXIF's orientation of a file Pillow opened; 1 if it is none of 1..8."""
+    if file.format == "PNG" and "exif" not in file.info:
+        return 1  # Pillow would decode it all to look behind the pixels
+    value = file.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _depth(file, path):
+    """(bits of a channel, whether it is a float) of a file Pillow opened."""
+    if file.format == "TIFF":
+        sample = file.tag_v2.get(_SAMPLE_FORMAT, (1,))
+        bits = file.tag_v2.get(_BITS_PER_SAMPLE, (1,))
+        return max(bits), max(sample) == 3
+    if file.format == "PNG":
+        with Path(path).open("rb") as data:
+            return data.read(25)[24], False  # Pillow does not tell
+    return 8, False
+
+
+def upright(array, orientation):
+    """Apply an EXIF orientation, 1 to 8, to an array of H x W (x channels)."""
+    if orientation >= 5:
+        array = array.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    return array
+
+
 def read_bytes(path):
     """Read a file.
 
@@ -472,3 +562,41 @@ def perceptual_hash(image):
     import imagehash  # SciPy behind it is slow to import
 
     return imagehash.phash(Image.fromarray(image)).hash.ravel()
+
+
+def fingerprint(image):
+    """What a near-copy of an image shares with it.
+
+    Args:
+        image: uint8, H x W x 3.
+
+    Returns:
+        (64 hash bits, thumbnail): for ``near_copies``.
+    """
+    thumbnail = resize_image(image, _THUMBNAIL).astype(np.int16)
+    return perceptual_hash(image), thumbnail
+
+
+def near_copies(prints, levels=_LEVELS):
+    """Pairs of images that look the same.
+
+    Args:
+        prints: list of ``fingerprint``.
+        levels: by which thumbnails may differ in the mean, of 255.
+
+    Returns:
+        List of (i, j), i < j.
+    """
+    if not prints:
+        return []
+    bits = np.array([bits for bits, _ in prints])
+    hashes = np.packbits(bits, axis=1).view(np.uint64).ravel()
+    thumbnails = np.array([thumbnail for _, thumbnail in prints])
+    pairs = []
+    for i in range(len(prints) - 1):
+        differing = np.bitwise_count(hashes[i + 1 :] ^ hashes[i])
+        near = i + 1 + np.flatnonzero(differing <= _BITS)
+        difference = np.abs(thumbnails[near] - thumbnails[i])
+        alike = near[difference.mean(axis=(1, 2, 3)) <= levels]
+        pairs += [(i, int(j)) for j in alike]
+    return pairs

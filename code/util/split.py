@@ -22,14 +22,7 @@ from unet.folders import (
     take_groups,
     write_text,
 )
-from unet.images import perceptual_hash, read_image, resize_image
-
-# Two images are nearly the same if few of the 64 bits of their perceptual
-# hashes differ, and their thumbnails as well: hashes alone take one bare
-# field for another.
-_BITS = 10
-_LEVELS = 8
-_THUMBNAIL = (16, 16)
+from unet.images import fingerprint, near_copies, read_image
 
 
 def read_arguments():
@@ -116,31 +109,22 @@ def sides_from(path, names):
     return np.array([sides[name] == "test" for name in names])
 
 
-def fingerprint(sample):
-    """What a near-copy shares: (64 hash bits, thumbnail)."""
-    image = read_image(sample.image)
-    thumbnail = resize_image(image, _THUMBNAIL).astype(np.int16)
-    return perceptual_hash(image), thumbnail
-
-
-def near_copies(samples, is_test, progress):
+def copies_across(samples, is_test, progress):
     """Pairs of sample names, one of each side, whose images look the same."""
+
+    def look(sample):
+        return fingerprint(read_image(sample.image))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        prints = list(
-            progress(
-                pool.map(fingerprint, samples), len(samples), "Comparing images"
-            )
-        )
-    bits = np.array([bits for bits, _ in prints])
-    thumbnails = np.array([thumbnail for _, thumbnail in prints])
-    train = np.flatnonzero(~is_test)
-    pairs = []
-    for i in np.flatnonzero(is_test):
-        near = train[(bits[train] != bits[i]).sum(axis=1) <= _BITS]
-        difference = np.abs(thumbnails[near] - thumbnails[i])
-        alike = near[difference.mean(axis=(1, 2, 3)) <= _LEVELS]
-        pairs += [(samples[j].name, samples[i].name) for j in alike]
-    return pairs
+        results = pool.map(look, samples)
+        prints = list(progress(results, len(samples), "Comparing images"))
+    pairs = [(i, j) for i, j in near_copies(prints) if is_test[i] != is_test[j]]
+    return [
+        (samples[j].name, samples[i].name)
+        if is_test[i]
+        else (samples[i].name, samples[j].name)
+        for i, j in pairs
+    ]
 
 
 def refuse_copies(pairs):
@@ -178,7 +162,7 @@ def main():
             "groups, more images or another split."
         )
     progress = cli.progress_bar(args.quiet)
-    refuse_copies(near_copies(samples, is_test, progress))
+    refuse_copies(copies_across(samples, is_test, progress))
     with (
         new_tree(args.out / "train", args.trees, args.overwrite) as train,
         new_tree(args.out / "test", args.trees, args.overwrite) as test,

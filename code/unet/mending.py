@@ -1,0 +1,160 @@
+"""A mended copy of a data set: what can be mended without a guess."""
+
+import re
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from unet.check import spellings
+from unet.defects import KINDS, Finding
+from unet.folders import DEFAULT_CLASS
+from unet.images import read_image, write_png
+from unet.looks import overlapping, pieces_of, small_parts
+
+# A sample with one of these is refused by the other scripts, or is wrong in
+# a way that only its owner can put right.
+_UNUSABLE = {
+    "several-images", "mixed-masks", "wrong-name", "empty-file", "unreadable",
+    "truncated", "bad-annotation", "annotated-twice", "size-mismatch", "bands",
+    "corner", "colour-mask", "class-ids", "class-range",
+}  # fmt: skip
+
+
+@dataclass
+class Mended:
+    """What became of the samples.
+
+    Attributes:
+        done: how many findings of each kind were mended.
+        left_out: (name, reason) of samples that are not in the copy.
+        kept: findings that are in the copy as they were.
+        written: number of samples in the copy.
+    """
+
+    done: Counter = field(default_factory=Counter)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[Finding] = field(default_factory=list)
+    written: int = 0
+
+
+def mend(looks, findings, trees, specks, progress):
+    """Write a mended copy of a data set as a tree of folders.
+
+    EXIF orientation is applied, images become RGB of 8 bits, masks 0 and 255;
+    equal and empty instance masks and specks are dropped, spellings of
+    classes united, polygons drawn. A sample that cannot be mended without a
+    guess is left out.
+
+    Args:
+        looks, findings: of ``unet.check.check``, with those of the listing.
+        trees: directory to write to, by side.
+        specks: parts of fewer pixels are dropped.
+        progress: function ``(iterable, total, title)``.
+
+    Returns:
+        ``Mended``.
+    """
+    result, united = Mended(), spellings(looks)
+    labels = {
+        united.get(label, label) for look in looks for label in look.covers
+    }
+    flat = labels <= {DEFAULT_CLASS}
+    found = {}
+    for one in findings:
+        found.setdefault(id(one.item), []).append(one)
+    gone = set()
+    for look in progress(looks, len(looks), "Mending"):
+        item = look.item
+        reason = _why_unusable(look, found.get(id(item), []))
+        if reason:
+            result.left_out.append((item.name, reason))
+            gone.add(id(item))
+            continue
+        result.written += 1
+        folder = trees[item.side] / item.name
+        _write_image(look, found.get(id(item), []), folder)
+        if item.labelled:
+            (folder / "masks").mkdir()
+            pieces = _mended_pieces(look, united, specks)
+            _write_masks(look, pieces, folder / "masks", flat)
+    for one in findings:
+        if id(one.item) in gone:
+            continue
+        if KINDS[one.kind].fixed:
+            result.done[one.kind] += 1
+        elif one.kind not in ("no-image", "ignored-file"):
+            result.kept.append(one)
+    return result
+
+
+def _why_unusable(look, findings):
+    """Why a sample is left out, or None."""
+    for one in findings:
+        if one.kind in _UNUSABLE or look.shape is None:
+            return f"{KINDS[one.kind].title} ({one.what})"
+    if look.unclear:
+        return f"{look.unclear.name} has too many grey values"
+    return "x and y are swapped" if look.misplaced else None
+
+
+def _write_image(look, findings, folder):
+    """Copy an image, or write it as RGB of 8 bits."""
+    item = look.item
+    (folder / "images").mkdir(parents=True)
+    changed = {one.kind for one in findings} & {"exif", "cmyk"}
+    if look.traits or changed:
+        image = read_image(item.image)
+        write_png(folder / "images" / f"{item.name}.png", image)
+    else:
+        name = item.name + item.image.suffix
+        shutil.copyfile(item.image, folder / "images" / name)
+
+
+def _mended_pieces(look, united, specks):
+    """The pieces of an item, less what is wrong with them."""
+    pieces = pieces_of(look.item, look.shape)
+    for piece in pieces:
+        piece.label = united.get(piece.label, piece.label)
+    twice = {
+        j
+        for i, j, common in overlapping(pieces)
+        if pieces[i].area == pieces[j].area == common
+        and pieces[i].label == pieces[j].label
+    }
+    pieces = [piece for k, piece in enumerate(pieces) if k not in twice]
+    for piece in pieces:
+        whole = piece.area
+        for area, _, part in small_parts(piece, specks, look.shape):
+            if not piece.drawn or area == whole:
+                piece.crop = piece.crop & ~part
+    if look.item.annotation:
+        _give_way(pieces, look.shape)
+    return [piece for piece in pieces if piece.area]
+
+
+def _give_way(pieces, shape):
+    """Where drawn classes overlap the later object wins."""
+    labels = sorted({piece.label for piece in pieces})
+    owner = np.zeros(shape, np.uint16)
+    for piece in reversed(pieces):
+        left, top, right, bottom = piece.box
+        window = owner[top:bottom, left:right]
+        own = labels.index(piece.label) + 1
+        piece.crop = piece.crop & ((window == 0) | (window == own))
+        window[piece.crop] = own
+
+
+def _write_masks(look, pieces, place, flat):
+    for number, piece in enumerate(pieces, start=1):
+        left, top, right, bottom = piece.box
+        mask = np.zeros(look.shape, bool)
+        mask[top:bottom, left:right] = piece.crop
+        folder = place if flat else place / _folder_of(piece.label)
+        write_png(folder / f"{look.item.name}_mask_{number}.png", mask)
+
+
+def _folder_of(label):
+    """A class's name as a directory's name."""
+    return re.sub(r"[^\w .+#-]", "_", label)[:60].strip(". ") or "_"

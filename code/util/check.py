@@ -1,0 +1,194 @@
+"""A data set and what is wrong with it, before anything is trained."""
+
+import sys
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+from pathlib import Path
+
+from unet import cli
+from unet.annotations import Rules
+from unet.check import check
+from unet.complete import parse_colours
+from unet.defects import KINDS, in_order, write_table
+from unet.folders import (
+    CLASSES,
+    class_order,
+    new_tree,
+    refuse_existing,
+    write_text,
+)
+from unet.formats import FORMATS
+from unet.items import raw_items, tree_items
+from unet.mending import mend
+from unet.report import write_report
+
+_MOST = 8  # findings of a kind that are named in the terminal
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is a list of what is wrong with a data set, each with "
+        "its reason and what mends it, in the terminal, in OUT/report.html "
+        "(with pictures) and in OUT/findings.csv. Nothing is changed. The "
+        "exit code is 1 if something was found.",
+        [
+            "python code/util/check.py",
+            "python code/util/check.py data/raw/images data/raw/annotations "
+            "--overwrite",
+            "python code/util/check.py data/train --fix prepared/mended "
+            "--overwrite",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "data",
+        nargs="?",
+        type=Path,
+        default=cli.DATA,
+        help="directory with train/ and test/, or of Folder_n folders; or "
+        "images, with annotations behind it",
+    )
+    add(
+        "annotations",
+        nargs="*",
+        type=Path,
+        help="files, or directories of files, of any format that "
+        "polygon_to_mask.py reads",
+    )
+    add(
+        "--format",
+        choices=FORMATS,
+        help="of the annotations, where their content does not tell",
+    )
+    add(
+        "--attribute",
+        metavar="NAME",
+        help="attribute, property or column that holds the class",
+    )
+    add(
+        "--colours",
+        metavar="TABLE",
+        help="what the colours of complete masks mean, as for "
+        "polygon_to_mask.py",
+    )
+    add(
+        "--specks",
+        type=cli.number(int, 0),
+        default=8,
+        metavar="N",
+        help="objects of fewer pixels are findings",
+    )
+    add(
+        "--fix",
+        type=Path,
+        metavar="OUT",
+        help="also write a copy in which is mended what needs no guess",
+    )
+    add(
+        "--out",
+        type=Path,
+        default=Path("prepared") / "check",
+        help="directory for the report",
+    )
+    add("--overwrite", action="store_true", help="replace the results")
+    add("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def list_items(args):
+    """(items, findings) of what the command line names."""
+    if args.annotations:
+        places = [args.data, *args.annotations]
+        rules = Rules(
+            attribute=args.attribute,
+            colours=parse_colours(args.colours) if args.colours else None,
+            directories=tuple(p if p.is_dir() else p.parent for p in places),
+        )
+        return raw_items(args.data, args.annotations, args.format, rules)
+    train, test = cli.find_sides(args.data)
+    items, findings = tree_items(train, "train" if test else "")
+    if test:
+        more, others = tree_items(test, "test")
+        items, findings = items + more, findings + others
+    return items, findings
+
+
+def open_trees(args, items, stack):
+    """The directories that the mended copy is written to, by side."""
+    inputs = [args.data, *args.annotations]
+    return {
+        side: stack.enter_context(
+            new_tree(args.fix / side, inputs, args.overwrite)
+        )
+        for side in sorted({item.side for item in items})
+    }
+
+
+def print_mended(result, out):
+    """What became of the samples."""
+    print(f"\n{result.written} images -> {cli.short_path(out)}")
+    for kind, count in result.done.items():
+        print(f"  mended: {KINDS[kind].title}: {count}")
+    for kind, count in Counter(one.kind for one in result.kept).items():
+        print(f"  as it was: {KINDS[kind].title}: {count}")
+    for name, reason in result.left_out:
+        print(f"  left out: {name}: {reason}")
+
+
+def print_findings(findings, looks):
+    """The table, then every kind with its files."""
+    groups = defaultdict(list)
+    for one in findings:
+        groups[one.kind].append(one)
+    images = f"{len(looks)} images"
+    if not findings:
+        print(f"{images}, nothing found")
+        return
+    print(f"{images}; findings: {len(findings)}, kinds: {len(groups)}\n")
+    wide = max(map(len, groups))
+    for kind, members in groups.items():
+        names = list(dict.fromkeys(one.place for one in members))
+        more = ", ..." if len(names) > 3 else ""
+        named = ", ".join(names[:3]) + more
+        print(f"  {kind:{wide}} {len(members):6}  {named}")
+    for kind, members in groups.items():
+        one = KINDS[kind]
+        print(f"\n{kind}: {one.title}. Why it hurts: {one.why}.")
+        for finding in members[:_MOST]:
+            place = cli.short_path(finding.path)
+            print(f"  {place}: {finding.what}. {one.mend}")
+        if len(members) > _MOST:
+            print(f"  and {len(members) - _MOST} more, all in the report")
+
+
+def main():
+    args = read_arguments()
+    report, table = args.out / "report.html", args.out / "findings.csv"
+    plots = args.out / "data.png"
+    refuse_existing([report, table, plots], args.overwrite)
+    progress = cli.progress_bar(args.quiet)
+    items, findings = list_items(args)
+    with ExitStack() as stack:
+        # First, so that a bad place is refused before the work is done.
+        trees = open_trees(args, items, stack) if args.fix else None
+        looks, more = check(args.data, items, args.specks, progress)
+        findings = in_order(findings + more)
+        print_findings(findings, looks)
+        write_table(findings, table)
+        write_report(args.data, looks, findings, report, plots, progress)
+        print(f"\nreport: {cli.short_path(report)}")
+        if trees:
+            result = mend(looks, findings, trees, args.specks, progress)
+            print_mended(result, args.fix)
+    order = class_order(args.data)
+    if args.fix and order:
+        write_text(args.fix / CLASSES, "\n".join(order) + "\n")
+    count = sum(KINDS[one.kind].fixed for one in findings)
+    if count and not args.fix:
+        print(f"{count} of the findings can be mended: give --fix OUT")
+    if findings:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    cli.run(main)
