@@ -133,6 +133,18 @@ def test_a_given_split_is_kept_exactly(tmp_path, tree):
     assert "1 groups lie on both sides" in result.stdout
 
 
+def test_folders_that_a_given_split_does_not_name_may_have_a_side(
+    tmp_path, tree
+):
+    rows = [("Folder_2", "test"), ("Folder_3", "train")]
+    write_table(tmp_path / "given.csv", "name,split", rows)
+    result = split(tmp_path, "--from", "given.csv", "--others", "train")
+    assert result.returncode == 0, result.stderr
+    train, test = sides(tmp_path / "out")
+    assert test == {"Folder_2"}
+    assert len(train) == 9
+
+
 @pytest.mark.parametrize(
     ("last", "found"),
     [([], "no row"), ([("Folder_10", "validation")], "'validation'")],

@@ -68,6 +68,12 @@ def read_arguments():
         help="a given split, columns name and split (train or test); "
         "--group is then only noted, for choosing validation folders",
     )
+    add(
+        "--others",
+        choices=["train", "test"],
+        help="side of folders that the table of --from does not name "
+        "(without it they are refused)",
+    )
     add("--link", action="store_true", help="symbolic links, not copies")
     add(
         "--out",
@@ -94,17 +100,23 @@ def collect(trees):
     return samples
 
 
-def sides_from(path, names):
-    """Read a given split: bool array, one per name, True for test."""
+def sides_from(path, names, others):
+    """Read a given split: bool array, one per name, True for test.
+
+    Args:
+        path: the table.
+        names: of the folders.
+        others: side of those that it does not name; None refuses them.
+    """
     table = read_table(path, ["name", "split"])
     sides = dict(zip(table["name"], table["split"], strict=True))
     for name in names:
-        side = sides.get(name)
+        side = sides.setdefault(name, others)
         if side not in ("train", "test"):
             raise DataError(
                 f"{path}: expected train or test for {name}, found "
                 f"{'no row' if side is None else repr(side)}. Complete the "
-                "table."
+                "table, or give --others."
             )
     return np.array([sides[name] == "test" for name in names])
 
@@ -152,7 +164,7 @@ def main():
     names = [sample.name for sample in samples]
     groups = group_names(names, args.group)
     if args.given:
-        is_test = sides_from(args.given, names)
+        is_test = sides_from(args.given, names, args.others)
     else:
         is_test = take_groups(groups, args.test, args.seed)
     if is_test.all() or not is_test.any():

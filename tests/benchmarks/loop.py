@@ -66,26 +66,17 @@ def lay_out(source, names, kind, out):
     return out
 
 
-def train(sources, out, test):
-    """Folders, split, training: the model's path and its test score.
+def train(trees, sides, out):
+    """Split and train: the model's path and its test score.
 
     Args:
-        sources: pairs of directories, images and their annotations.
+        trees: directories of folders.
+        sides: CSV that names the tests; folders that it lacks train.
         out: directory for everything that is made.
-        test: names of the tiles that are scored.
     """
     model = out / "model.keras"
     if not model.exists():
-        trees, rows = [], []
-        for number, (images, annotations) in enumerate(sources):
-            trees.append(out / f"folders_{number}")
-            script("util/polygon_to_mask.py", images, annotations,
-                   "--out", trees[-1], "--overwrite")  # fmt: skip
-            for path in sorted(images.iterdir()):
-                rows.append((path.stem, ["train", "test"][path.stem in test]))
-        table = out / "sides.csv"
-        pd.DataFrame(rows, columns=["name", "split"]).to_csv(table, index=False)
-        script("util/split.py", *trees, "--from", table,
+        script("util/split.py", *trees, "--from", sides, "--others", "train",
                "--group", COLUMN, "--out", out / "data")  # fmt: skip
         script("train/train_unet.py", out / "data", "--out", out / "run",
                "--model", model)  # fmt: skip
@@ -93,6 +84,13 @@ def train(sources, out, test):
            "--out", out / "masks", "--overwrite")  # fmt: skip
     scores = json.loads((out / "masks" / "scores.json").read_text())
     return model, scores["classes"]["building"]
+
+
+def folders(images, annotations, out):
+    """Images and annotations as folders."""
+    script("util/polygon_to_mask.py", images, annotations, "--out", out,
+           "--overwrite")  # fmt: skip
+    return out
 
 
 def correct(draft, truth, out):
@@ -170,11 +168,14 @@ def main():
     index = args.index or args.source / "index.csv"
     first, more, test = choose(index, args.area, args.first, args.more)
     out = args.out or Path("runs") / f"loop_{args.area}"
-    start, again = out / "first", out / "second"
-    images = lay_out(args.source, first + test, "images", start / "images")
-    texts = lay_out(args.source, first + test, "annotations", start / "texts")
-    annotated = images, texts
-    model, before = train([annotated], start, test)
+    names = first + test
+    images = lay_out(args.source, names, "images", out / "images")
+    texts = lay_out(args.source, names, "annotations", out / "texts")
+    sides = out / "tests.csv"
+    tests = pd.DataFrame({"name": test, "split": "test"})
+    tests.to_csv(sides, index=False)
+    annotated = folders(images, texts, out / "folders")
+    model, before = train([annotated], sides, out / "first")
 
     unseen = lay_out(args.source, more, "images", out / "unseen")
     script("test/test.py", unseen, "--model", model, "--out", out / "drafts",
@@ -189,8 +190,8 @@ def main():
         effort += correct(drafts / f"{name}.json", truth, corrected)
     picture(unseen, drafts, corrected, out / "loop.png")
 
-    again.mkdir(exist_ok=True)
-    _, after = train([annotated, (unseen, corrected)], again, test)
+    added = folders(unseen, corrected, out / "added")
+    _, after = train([annotated, added], sides, out / "second")
     left, deleted, drawn = effort
     print(
         f"{len(more)} tiles: {left} predicted polygons left alone, {deleted} "
