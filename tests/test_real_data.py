@@ -8,9 +8,9 @@ import shapely
 
 from conftest import REAL, needs_real_data, run_script
 from unet.annotations import read_article_text
-from unet.folders import find_samples, read_table
+from unet.folders import class_names, find_samples, read_table
 from unet.formats import in_pixels, read_file
-from unet.images import read_image
+from unet.images import read_image, read_mask, read_values
 from unet.masks import read_class_ids
 
 
@@ -163,3 +163,49 @@ def test_area_of_1466_buildings_on_the_scene():
     )
     exact = shapely.area(seen).sum() / (pixel[0] * pixel[1])
     assert drawn == pytest.approx(exact, rel=0.005)
+
+
+@needs_real_data
+def test_every_building_of_the_scene_has_a_mask_of_its_own(tmp_path):
+    place = REAL / "scene"
+    result = run_script(
+        "util/polygon_to_mask.py", place / "banepa.tif",
+        place / "banepa.geojson", "--out", "tree", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    masks = sorted((tmp_path / "tree" / "banepa" / "masks").iterdir())
+    assert len(masks) == 1466
+    (annotation,) = read_file(place / "banepa.geojson").values()
+    placed = in_pixels(annotation, place / "banepa.tif").instances
+    for number in (1, 700, 1466):
+        path = masks[0].with_name(f"banepa_mask_{number}.png")
+        expected = placed[number - 1].mask((4096, 3072))
+        assert np.array_equal(read_mask(path), expected)
+
+
+@needs_real_data
+def test_colours_of_land_cover_become_classes(tmp_path):
+    place = REAL / "landcover"
+    images = tmp_path / "images"
+    images.mkdir()
+    for path in place.glob("images/tile2_*.jpg"):
+        (images / path.name).symlink_to(path)
+    colours = {
+        "building": 0x3C1098, "land": 0x8429F6, "road": 0x6EC1E4,
+        "vegetation": 0xFEDD3A, "water": 0xE2A929,
+    }  # fmt: skip
+    table = ",".join(f"{code:06X}={name}" for name, code in colours.items())
+    masks = [place / "masks" / f"{p.stem}.png" for p in images.iterdir()]
+    result = run_script(
+        "util/polygon_to_mask.py", images, *masks,
+        "--colours", f"{table},9B9B9B=", "--out", "tree", cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    samples = find_samples(tmp_path / "tree")
+    assert len(samples) == 9
+    assert class_names(samples) == list(colours)
+    for sample in samples:
+        values, _ = read_values(place / "masks" / f"{sample.name}.png")
+        ids = read_class_ids(sample, list(colours), values.shape)
+        for number, code in enumerate(colours.values(), start=1):
+            assert np.array_equal(ids == number, values == code)
