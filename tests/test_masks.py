@@ -14,6 +14,7 @@ from unet.masks import (
     rasterise,
     read_class_ids,
     resize_ids,
+    without_overlap,
 )
 
 
@@ -289,6 +290,22 @@ def test_no_pixel_no_component():
     labels, count = instances(np.zeros((3, 3), bool))
     assert count == 0
     assert not labels.any()
+
+
+def test_where_classes_overlap_the_last_object_keeps_its_pixels():
+    masks = [
+        ("road", np.ones((2, 2), bool), 1, 1),
+        ("road", np.ones((1, 3), bool), 1, 0),
+        ("roof", np.ones((3, 3), bool), 0, 0),
+        ("roof", np.ones((1, 1), bool), 2, 2),
+    ]
+    last, other, below = without_overlap(masks, (3, 3))
+    assert (last[0], other[0], below[0]) == ("road", "road", "roof")
+    assert last[1].all()
+    assert other[1].all()
+    np.testing.assert_array_equal(
+        below[1], [[True] * 3, [False] * 3, [True, False, False]]
+    )
 
 
 def test_boundary_is_the_mask_within_a_distance_of_its_contour():

@@ -171,6 +171,11 @@ def class_names(samples):
     return known + sorted(names - set(known)) or [DEFAULT_CLASS]
 
 
+def class_folder(name):
+    """A class's name as a directory's name."""
+    return re.sub(r"[^\w .+#-]", "_", name)[:60].strip(". ") or "_"
+
+
 def class_order(root):
     """The lines of ``classes.txt`` in a directory or the one above, or []."""
     for place in (Path(root), Path(root).resolve().parent):

@@ -66,6 +66,27 @@ def _burn(polygon, mask):
         burn([(moved, 1)], out=window)
 
 
+def without_overlap(masks, shape):
+    """Where classes overlap the later object wins.
+
+    Args:
+        masks: iterable of (class, window, top, left), the last object first;
+            the windows, bool h x w, are cut in place.
+        shape: (H, W) of the image.
+
+    Yields:
+        The masks of which something is left.
+    """
+    owner, numbers = np.zeros(shape, np.uint16), {}
+    for label, window, top, left in masks:
+        own = numbers.setdefault(label, len(numbers) + 1)
+        below = owner[top : top + len(window), left : left + window.shape[1]]
+        window &= (below == 0) | (below == own)
+        below[window] = own
+        if window.any():
+            yield label, window, top, left
+
+
 def read_class_ids(sample, classes, shape):
     """Merge a sample's instance masks at native resolution.
 
