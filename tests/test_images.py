@@ -1,11 +1,14 @@
 """Images and masks on disk: colours, depths, orientation, damage."""
 
 import struct
+import subprocess
+import sys
 import zlib
 
 import cv2
 import numpy as np
 import pytest
+import rasterio
 from PIL import Image
 
 from unet.folders import DataError
@@ -424,3 +427,18 @@ def test_colours_of_a_mask_are_named_as_people_write_them(tmp_path):
     write_png(tmp_path / "m.png", colours)
     with pytest.raises(DataError, match="#000000, #3C1098, #FEDD3A"):
         read_mask(tmp_path / "m.png")
+
+
+def test_more_bands_than_pillow_knows_are_read_without_a_word(tmp_path):
+    path = tmp_path / "a.tif"
+    bands = np.arange(8 * 12, dtype=np.uint8).reshape(8, 3, 4)
+    with rasterio.open(
+        path, "w", "GTiff", width=4, height=3, count=8, dtype="uint8"
+    ) as file:
+        file.write(bands)
+    code = f"from unet.images import read_image; read_image({str(path)!r}, [8])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True
+    )
+    assert (result.returncode, result.stdout + result.stderr) == (0, "")
+    np.testing.assert_array_equal(read_image(path, [8])[..., 0], bands[7])
