@@ -1,5 +1,6 @@
 """check.py: everything that is wrong with a data set, and nothing else."""
 
+import base64
 import csv
 import json
 import shutil
@@ -22,7 +23,7 @@ from unet.annotations import Rules
 from unet.check import check
 from unet.defects import KINDS
 from unet.folders import DataError
-from unet.images import read_mask, upright, write_png
+from unet.images import read_image, read_mask, upright, write_png
 from unet.items import raw_items, tree_items
 
 SCRIPT = "util/check.py"
@@ -867,6 +868,80 @@ def test_results_stay_unless_overwritten(tmp_path):
     result = run(tmp_path, "data", "--out", "new", "--fix", "data/mended")
     assert_refused(result, "mended", "may not lie in its input")
     assert contents(tmp_path) == before
+
+
+def test_images_within_labelme_files_are_checked_and_mended(tmp_path):
+    raw = Raw(tmp_path)
+
+    def within(boxes, data):
+        text = base64.b64encode(data).decode()
+        return {**labelme(boxes), "imagePath": "x.png", "imageData": text}
+
+    for k in range(3):
+        raw.add_json(f"clean_{k}", labelme)
+    for k, name in enumerate(("grey", "whole", "bad", "worse"), start=7):
+        pixels, boxes = scene(k)
+        data = cv2.imencode(".png", pixels[..., ::-1])[1].tobytes()
+        if name == "grey":
+            data = cv2.imencode(".png", pixels[..., 0])[1].tobytes()
+        found = within(boxes, data[:99] if name == "bad" else data)
+        if name == "worse":
+            found["imageData"] = "A"
+        found["imagePath"] = f"{name}.png"
+        write_json(raw.texts / f"{name}.json", found)
+    assert named(look(raw.images, [raw.texts])) == {
+        ("grey", raw.texts / "grey.json"),
+        ("truncated", raw.texts / "bad.json"),
+        ("unreadable", raw.texts / "worse.json"),
+    }
+    result = run(tmp_path, "images", "texts", "--fix", "mended")
+    assert "7 images; findings: 3" in result.stdout
+    mended = tmp_path / "mended"
+    assert not {"bad", "worse"} & {path.name for path in mended.iterdir()}
+    np.testing.assert_array_equal(
+        read_image(mended / "whole" / "images" / "whole.png"), scene(8)[0]
+    )
+    images = tmp_path / "none"
+    images.mkdir()
+    items, _ = raw_items(images, [raw.texts / "whole.json"])
+    assert [item.name for item in items] == ["whole"]
+
+
+def write_json(path, data):
+    path.write_text(json.dumps(data))
+
+
+def test_what_annotations_do_not_say_is_said_by_options(tmp_path):
+    for k in range(3):
+        pixels, boxes = scene(k)
+        path = tmp_path / "images" / f"a{k}.tif"
+        path.parent.mkdir(exist_ok=True)
+        bands = np.dstack([pixels * 0, pixels]).transpose(2, 0, 1)
+        size = {"width": WIDE, "height": HIGH, "count": 6, "dtype": "uint8"}
+        with rasterio.open(path, "w", "GTiff", **size) as file:
+            file.write(bands)
+        mask = np.any(masks_of(boxes), axis=0) * np.uint8(200) + np.uint8(30)
+        write_png(tmp_path / "masks" / f"a{k}.png", mask)
+    asked = run(tmp_path, "images", "masks", "--out", "asked")
+    assert {"bands", "grey-mask"} & set(asked.stdout.split())
+    options = ["--bands", "4,5,6", "--threshold", "0.5"]
+    told = run(tmp_path, "images", "masks", *options, "--fix", "mended")
+    assert told.stdout.startswith("3 images, nothing found"), told.stdout
+    sample = tmp_path / "mended" / "a1"
+    np.testing.assert_array_equal(
+        read_image(sample / "images" / "a1.png"), scene(1)[0]
+    )
+    mask = read_mask(sample / "masks" / "a1_mask_1.png")
+    np.testing.assert_array_equal(mask, np.any(masks_of(scene(1)[1]), axis=0))
+    table = "nr,photo,outline\n" + "".join(
+        f'{k},a{k},"{rings(scene(k)[1])}"\n' for k in range(3)
+    )
+    (tmp_path / "table.csv").write_text(table)
+    options = [*options[:2], "--image-column", "photo", "--out", "table"]
+    told = run(tmp_path, "images", "table.csv", *options)
+    assert told.stdout.startswith("3 images, nothing found"), told.stdout
+    alone = run(tmp_path, "mended", "--bands", "1,2,3", "--out", "alone")
+    assert_refused(alone, "mended", "IMAGES ANNOTATIONS")
 
 
 def test_the_size_of_specks_is_an_option(tmp_path):

@@ -186,9 +186,9 @@ def test_one_image_and_one_annotation_belong_together(tmp_path):
         SCRIPT, "images/a.png", "texts", "--out", "tree", cwd=tmp_path
     )
     assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines()[:2] == [
-        "  texts/other.txt annotates other: taken for a",
+    assert result.stdout.splitlines()[::2] == [
         "1 images, 1 instances -> tree",
+        "  repaired: annotation of other taken for the only image, a: 1",
     ]
     np.testing.assert_array_equal(
         pixels(tmp_path / "tree" / "a" / "masks" / "a_mask_1.png"),

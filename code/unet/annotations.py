@@ -42,7 +42,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Rules:
-    """What the user says about annotations that they do not say themselves.
+    """What the user says about images and annotations that they do not.
 
     Attributes:
         attribute: attribute, property or column that holds the class.
@@ -53,6 +53,7 @@ class Rules:
             class "" is background.
         threshold: share of the largest grey from which on a grey mask is the
             object.
+        bands: of images of several: which are red, green and blue, from 1.
         directories: the places that were given; an annotation that points
             out of them is refused. (): not checked, as nothing is read there.
         limits: see ``Limits``.
@@ -63,6 +64,7 @@ class Rules:
     polygon_column: str | None = None
     colours: dict[int, str] | None = None
     threshold: float | None = None
+    bands: tuple[int, ...] | None = None
     directories: tuple[Path, ...] = ()
     limits: Limits = Limits()
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from unet.annotations import Annotation
 from unet.defects import Finding, listed
-from unet.images import near_copies, read_image, resize_image
+from unet.images import near_copies, resize_image
 from unet.looks import FULL, REACH, SIDE, SWAPPED, look_at, near
 
 _SPELLINGS = str.maketrans("", "", " _-\t")
@@ -361,7 +361,7 @@ def _compare_pictures(root, looks):
         one, other = seen[i].item, seen[j].item
         if other.side == "train" and one.side == "test":
             one, other = other, one
-        if other.image in copies or not _alike(one.image, other.image):
+        if other.image in copies or not _alike(one, other):
             continue
         copies.add(other.image)
         kind = "near-copy" if one.side == other.side else "leak"
@@ -372,10 +372,8 @@ def _compare_pictures(root, looks):
 def _alike(one, other):
     """Whether two images still correlate when bare ground would not."""
     pictures = [
-        cv2.cvtColor(
-            resize_image(read_image(path), (64, 64)), cv2.COLOR_RGB2GRAY
-        )
-        for path in (one, other)
+        cv2.cvtColor(resize_image(item.read(), (64, 64)), cv2.COLOR_RGB2GRAY)
+        for item in (one, other)
     ]
     pair = np.stack([picture.ravel() for picture in pictures]).astype(float)
     return float(np.corrcoef(pair)[0, 1]) >= _CORRELATED

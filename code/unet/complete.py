@@ -60,11 +60,10 @@ def _classes(values, kind, path, rules):
     if rules.colours is not None:
         yield from _named(values, kind, found, path, rules.colours)
         return
-    if kind == "grey" and rules.threshold is not None and found != [0, 1]:
-        most = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
-        found = [value for value in found if value >= rules.threshold * most]
-        if found:
-            yield values >= found[0], None
+    if kind == "grey" and rules.threshold is not None:
+        mask = above(values, rules.threshold)
+        if mask.any():
+            yield mask, None
         return
     objects = [value for value in found if value]
     if kind == "palette":
@@ -74,6 +73,22 @@ def _classes(values, kind, path, rules):
     for value in objects:
         label = None if kind == "grey" else f"#{value:06X}"
         yield values == value, label
+
+
+def above(values, threshold):
+    """The object of a grey mask: a share of white or more; 1 in masks of 0, 1.
+
+    Args:
+        values: H x W, of the file's dtype.
+        threshold: 0 to 1.
+
+    Returns:
+        bool H x W.
+    """
+    most = 1 if values.dtype.kind == "f" else np.iinfo(values.dtype).max
+    if values.max() <= 1:
+        most = 1
+    return (values >= threshold * most) & (values > 0)
 
 
 def _named(values, kind, found, path, colours):

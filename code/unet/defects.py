@@ -1,11 +1,14 @@
 """The kinds of defect that a data set can have, and what is found of them."""
 
 import csv
+import io
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from unet.annotations import NO_RULES, Annotation, Rules
-from unet.folders import IMAGE_ENDINGS, natural, replacing
+from unet.folders import IMAGE_ENDINGS, DataError, natural, replacing
+from unet.images import image_from, read_bytes, stored_as
 
 _NAMED = 6  # values in one line
 
@@ -376,14 +379,16 @@ class Item:
     Attributes:
         name: of the sample.
         side: "train", "test" or "" where there are no sides.
-        image: the image file.
+        image: the image file, or the annotation file that holds it.
         masks: (file, class) of its mask files; None: not labelled.
         annotation: polygons and such, of raw data.
         complete: its masks are raw, each the whole annotation: black says
             that nothing is there, and colours are classes.
-        rules: how raw annotations are read.
+        rules: how raw images and annotations are read.
         turned: whether the annotation is of the photo before its EXIF tag
             turns it; found out by looking.
+        picture: function that returns the bytes of the image where an
+            annotation file holds it; or None.
     """
 
     name: str
@@ -394,10 +399,25 @@ class Item:
     complete: bool = False
     rules: Rules = NO_RULES
     turned: bool = False
+    picture: Callable[[], bytes] | None = None
 
     @property
     def labelled(self):
         return self.masks is not None or self.annotation is not None
+
+    def read(self):
+        """The image, uint8 H x W x 3; see ``unet.images.image_from``."""
+        data = self.picture() if self.picture else read_bytes(self.image)
+        rules = self.rules
+        return image_from(data, self.image, rules.bands, rules.limits.pixels)
+
+    def stored(self):
+        """How the image is stored; see ``unet.images.stored_as``."""
+        try:
+            picture = self.picture and io.BytesIO(self.picture())
+        except DataError:
+            return None
+        return stored_as(picture or self.image)
 
 
 @dataclass

@@ -266,21 +266,47 @@ def read_annotations(sources, images, kind, rules, progress):
     return annotations
 
 
+def pair_the_only_ones(images, annotations):
+    """One image and one annotation belong together, whatever their names.
+
+    Args:
+        images: by name.
+        annotations: by the name that they give to their image.
+
+    Returns:
+        The annotations by the name of the image.
+    """
+    if len(images) != 1 or len(annotations) != 1:
+        return annotations
+    (name,), ((other, annotation),) = images, annotations.items()
+    if other != name:
+        what = f"annotation of {other} taken for the only image, {name}"
+        annotation.repairs[what] += 1
+    return {name: annotation}
+
+
 def _read_one(kind, rules, images, path):
     """Annotations of one file, by image name."""
     try:
-        return dict(_placed(read_file(path, kind, rules), images))
+        return dict(placed(read_file(path, kind, rules), images))
     except DataError as error:
         if path.stem not in images:
             raise
         return {path.stem: Annotation(path, error=str(error))}
 
 
-def _placed(found, images):
+def placed(found, images):
     """Annotations by image name, moved from the ground to pixels.
 
     A file of places on the ground that is not called like an image is for
     every georeferenced image among them.
+
+    Args:
+        found: of ``read_file``.
+        images: of ``unet.annotations.find_images``.
+
+    Yields:
+        (image name, ``Annotation``).
 
     Raises:
         DataError: it touches none.

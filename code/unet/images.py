@@ -5,6 +5,7 @@ BGR, palettes, alpha, 16 bits and EXIF never leave this module.
 """
 
 import io
+import logging
 import struct
 import warnings
 import zlib
@@ -25,6 +26,7 @@ from unet.folders import DataError, replacing
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
 # Pillow warns of what we refuse, or read all the same.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # Pillow's guard against hostile uploads; these are the user's own files.
 Image.MAX_IMAGE_PIXELS = None
 
@@ -380,11 +382,15 @@ class Stored:
     orientation: int
 
 
-def stored_as(path):
-    """How an image file is stored; None if its beginning is no image's."""
+def stored_as(source):
+    """How an image is stored; None if its beginning is no image's.
+
+    Args:
+        source: path, or open binary file.
+    """
     try:
-        with Image.open(path) as file:
-            bits, is_float = _depth(file, path)
+        with Image.open(source) as file:
+            bits, is_float = _depth(file)
             count = {"CMYK": 4}.get(file.mode, 3)
             return Stored(
                 file.format,
@@ -398,7 +404,7 @@ def stored_as(path):
     except (OSError, SyntaxError, ValueError):
         pass  # Pillow does not know every TIFF
     try:
-        with rasterio.open(path) as raster:
+        with rasterio.open(source) as raster:
             alpha = ColorInterp.alpha in raster.colorinterp
             kind = np.dtype(raster.dtypes[0])
             count = raster.count - alpha
@@ -417,15 +423,15 @@ def _orientation(file):
     return value if value in range(1, 9) else 1
 
 
-def _depth(file, path):
+def _depth(file):
     """(bits of a channel, whether it is a float) of a file Pillow opened."""
     if file.format == "TIFF":
         sample = file.tag_v2.get(_SAMPLE_FORMAT, (1,))
         bits = file.tag_v2.get(_BITS_PER_SAMPLE, (1,))
         return max(bits), max(sample) == 3
     if file.format == "PNG":
-        with Path(path).open("rb") as data:
-            return data.read(25)[24], False  # Pillow does not tell
+        file.fp.seek(24)
+        return file.fp.read(1)[0], False  # Pillow does not tell
     return 8, False
 
 

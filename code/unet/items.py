@@ -14,7 +14,12 @@ from unet.folders import (
     list_images,
     natural,
 )
-from unet.formats import annotation_files, in_pixels, read_file
+from unet.formats import (
+    annotation_files,
+    pair_the_only_ones,
+    placed,
+    read_file,
+)
 
 _LITTER = ("thumbs.db", "desktop.ini")
 
@@ -157,11 +162,6 @@ def raw_items(images, annotations, kind=None, rules=NO_RULES):
     twins = find_images(images)
     if images.is_dir():
         _readable(images, findings)
-    if not twins:
-        raise DataError(
-            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
-            "none. Check the path."
-        )
     own = {path for paths in twins.values() for path in paths}
     sources = [p for source in annotations for p in annotation_files(source)]
     # Annotations may lie beside the images: they are no stray files.
@@ -172,7 +172,16 @@ def raw_items(images, annotations, kind=None, rules=NO_RULES):
     }
     for path in sources:
         if path not in own:
-            _assign(path, items, findings, kind)
+            found = _annotations_of(path, twins, findings, items, kind, rules)
+            if images.is_file() and len(sources) == 1:
+                found = pair_the_only_ones(twins, found)
+            for name, annotation in found.items():
+                _assign(name, annotation, path, items, findings, rules)
+    if not items:
+        raise DataError(
+            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
+            "none. Check the path."
+        )
     for name, paths in twins.items():
         try:
             items[name].image = image_of(paths, items[name].annotation)
@@ -182,55 +191,42 @@ def raw_items(images, annotations, kind=None, rules=NO_RULES):
     return list(items.values()), findings
 
 
-def _assign(path, items, findings, kind):
-    """Give the annotations of a file to the images that it names."""
-    own = items.get(path.stem)
+def _annotations_of(path, twins, findings, items, kind, rules):
+    """What a file annotates, by image name; a mask alone is None."""
     if path.suffix.lower() in IMAGE_ENDINGS:
-        found = {path.stem: None}
+        return {path.stem: None}
+    try:
+        return dict(placed(read_file(path, kind, rules), twins))
+    except DataError as error:
+        own = items.get(path.stem)
+        what = reason_of(error, path)
+        findings.append(Finding("bad-annotation", path, what, own))
+        if own and not own.labelled:
+            own.annotation = Annotation(path)
+        return {}
+
+
+def _assign(name, annotation, path, items, findings, rules):
+    """Give an annotation to the image that it names."""
+    item = items.get(name)
+    if item is None and annotation and annotation.picture:
+        picture = annotation.picture
+        item = items[name] = Item(name, "", path, rules=rules, picture=picture)
+    if item is None:
+        what = f"annotates {name}, but there is no such image"
+        findings.append(Finding("no-image", path, what))
+    elif item.labelled:
+        what = f"annotates {name}, as {_annotated_by(item).name} does"
+        findings.append(Finding("annotated-twice", path, what, item))
+    elif annotation is None:
+        item.masks, item.complete = [(path, DEFAULT_CLASS)], True
     else:
-        try:
-            rules = next(iter(items.values())).rules
-            found = dict(_placed(read_file(path, kind, rules), items))
-        except DataError as error:
-            what = reason_of(error, path)
-            findings.append(Finding("bad-annotation", path, what, own))
-            if own and not own.labelled:
-                own.annotation = Annotation(path)
-            return
-    for name, annotation in found.items():
-        item = items.get(name)
-        if item is None:
-            if annotation is None or annotation.picture is None:
-                what = f"annotates {name}, but there is no such image"
-                findings.append(Finding("no-image", path, what))
-        elif item.labelled:
-            what = f"annotates {name}, as {_annotated_by(item).name} does"
-            findings.append(Finding("annotated-twice", path, what, item))
-        elif annotation is None:
-            item.masks, item.complete = [(path, DEFAULT_CLASS)], True
-        else:
-            item.annotation = annotation
-            if annotation.error:
-                what = reason_of(annotation.error, path)
-                findings.append(Finding("bad-annotation", path, what, item))
+        item.annotation = annotation
+        if annotation.error:
+            what = reason_of(annotation.error, path)
+            findings.append(Finding("bad-annotation", path, what, item))
 
 
 def _annotated_by(item):
     """The file of raw data that annotates an item."""
     return item.annotation.source if item.annotation else item.masks[0][0]
-
-
-def _placed(found, items):
-    """Annotations by image name, moved from the ground to pixels."""
-    if len(items) == 1 and len(found) == 1:
-        found = dict(zip(items, found.values(), strict=True))
-    for name, annotation in found.items():
-        if annotation.crs is None:
-            yield name, annotation
-        elif name in items:
-            yield name, in_pixels(annotation, items[name].image)
-        else:
-            for other, item in items.items():
-                one = in_pixels(annotation, item.image, ground=True)
-                if one:
-                    yield other, one

@@ -5,6 +5,7 @@ An object is a ``Piece``, whether it was a mask file or a polygon.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,12 +13,12 @@ import numpy as np
 import shapely
 
 from unet.annotations import Instance
+from unet.complete import above
 from unet.defects import Finding, Item, listed, reason_of
 from unet.folders import DEFAULT_CLASS, DataError
 from unet.formats import FORMATS
 from unet.images import (
     fingerprint,
-    read_image,
     read_values,
     resize_image,
     stored_as,
@@ -154,7 +155,7 @@ def _compare_orientations(look, grey, pieces):
     item = look.item
     if item.turned or look.misplaced or not pieces:
         return pieces
-    if stored_as(item.image).orientation == 1:
+    if item.stored().orientation == 1:
         return pieces
     item.turned = True
     turned = pieces_of(item, look.shape)
@@ -177,8 +178,8 @@ def _compare_orientations(look, grey, pieces):
 def _look_at_image(look):
     """Read the image, note how it is stored; None if it is unreadable."""
     path = look.item.image
-    stored = stored_as(path)
-    image = _read(look, path, read_image, stored)
+    stored = look.item.stored()
+    image = _read(look, path, look.item.read, stored)
     if image is None:
         return None
     look.shape = image.shape[:2]
@@ -206,7 +207,7 @@ def _look_at_image(look):
 def _read(look, path, reader, stored):
     """Read a file, or note why that is impossible and return None."""
     try:
-        return reader(path)
+        return reader()
     except DataError as error:
         if path.stat().st_size == 0:
             look.add("empty-file", path, "0 bytes")
@@ -242,14 +243,19 @@ def _look_at_masks(look):
 def _from_file(look, path, label):
     """The pieces that a mask file shows: one, or one for every colour."""
     stored = stored_as(path)
-    seen = _read(look, path, read_values, stored)
+    rules = look.item.rules
+    reader = partial(read_values, path, rules.limits.pixels)
+    seen = _read(look, path, reader, stored)
     if seen is None:
         return []
     values, kind = seen
     item = look.item
-    if item.complete and (kind != "grey" or item.rules.colours):
+    if item.complete and (kind != "grey" or rules.colours):
         return _from_colours(look, path)
-    mask = _look_at_values(look, path, values, stored)
+    if item.complete and rules.threshold is not None:
+        mask = above(values, rules.threshold)
+    else:
+        mask = _look_at_values(look, path, values, stored)
     if mask is None or look.shape is None:
         return []
     mask = _fitted(look, path, mask)
@@ -289,7 +295,7 @@ def _fitted(look, path, mask):
     """A mask of the image's size; None if it fits neither way round."""
     if mask.shape == look.shape and not look.item.turned:
         return mask
-    stored = stored_as(look.item.image)
+    stored = look.item.stored()
     if look.item.turned and mask.shape == stored.shape:
         return upright(mask, stored.orientation)
     size = "{1} x {0}".format
@@ -400,7 +406,7 @@ def _look_at_frame(look, instances):
         bool: they fit the photo before its EXIF tag turns it.
     """
     annotation, (height, width) = look.item.annotation, look.shape
-    stored = stored_as(look.item.image)
+    stored = look.item.stored()
     is_turned = stored.orientation > 4
     size = "{1} x {0}".format
     if annotation.size not in (None, look.shape):
@@ -456,7 +462,7 @@ def _from_instance(look, one, title):
     """The piece of an annotation's object: a list of one, or of none."""
     path, label = look.item.annotation.source, one.label or DEFAULT_CLASS
     if look.item.turned:
-        stored = stored_as(look.item.image)
+        stored = look.item.stored()
         mask = upright(one.mask(stored.shape), stored.orientation)
         piece = _cut_out(path, label, title, mask, drawn=True)
         return [piece] if piece else []

@@ -1,17 +1,15 @@
 """A mended copy of a data set: what can be mended without a guess."""
 
-import re
 import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from unet.check import spellings
 from unet.defects import KINDS, Finding
-from unet.folders import DEFAULT_CLASS
-from unet.images import read_image, write_png
+from unet.folders import DEFAULT_CLASS, class_folder
+from unet.images import write_mask, write_png
 from unet.looks import overlapping, pieces_of, small_parts
+from unet.masks import without_overlap
 
 # A sample with one of these is refused by the other scripts, or is wrong in
 # a way that only its owner can put right.
@@ -77,8 +75,8 @@ def mend(looks, findings, trees, specks, progress):
         _write_image(look, found.get(id(item), []), folder)
         if item.labelled:
             (folder / "masks").mkdir()
-            pieces = _mended_pieces(look, united, specks)
-            _write_masks(look, pieces, folder / "masks", flat)
+            masks = _mended_masks(look, united, specks)
+            _write_masks(look, masks, folder / "masks", flat)
     for one in findings:
         if id(one.item) in gone:
             continue
@@ -104,16 +102,15 @@ def _write_image(look, findings, folder):
     item = look.item
     (folder / "images").mkdir(parents=True)
     changed = {one.kind for one in findings} & {"exif", "cmyk"}
-    if look.traits or changed:
-        image = read_image(item.image)
-        write_png(folder / "images" / f"{item.name}.png", image)
+    if look.traits or changed or item.picture or item.rules.bands:
+        write_png(folder / "images" / f"{item.name}.png", item.read())
     else:
         name = item.name + item.image.suffix
         shutil.copyfile(item.image, folder / "images" / name)
 
 
-def _mended_pieces(look, united, specks):
-    """The pieces of an item, less what is wrong with them."""
+def _mended_masks(look, united, specks):
+    """(class, window, top, left) of an item's pieces, less what is wrong."""
     pieces = pieces_of(look.item, look.shape)
     for piece in pieces:
         piece.label = united.get(piece.label, piece.label)
@@ -129,32 +126,14 @@ def _mended_pieces(look, united, specks):
         for area, _, part in small_parts(piece, specks, look.shape):
             if not piece.drawn or area == whole:
                 piece.crop = piece.crop & ~part
+    masks = [(p.label, p.crop, p.top, p.left) for p in pieces if p.area]
     if look.item.annotation:
-        _give_way(pieces, look.shape)
-    return [piece for piece in pieces if piece.area]
+        masks = [*without_overlap(masks[::-1], look.shape)][::-1]
+    return masks
 
 
-def _give_way(pieces, shape):
-    """Where drawn classes overlap the later object wins."""
-    labels = sorted({piece.label for piece in pieces})
-    owner = np.zeros(shape, np.uint16)
-    for piece in reversed(pieces):
-        left, top, right, bottom = piece.box
-        window = owner[top:bottom, left:right]
-        own = labels.index(piece.label) + 1
-        piece.crop = piece.crop & ((window == 0) | (window == own))
-        window[piece.crop] = own
-
-
-def _write_masks(look, pieces, place, flat):
-    for number, piece in enumerate(pieces, start=1):
-        left, top, right, bottom = piece.box
-        mask = np.zeros(look.shape, bool)
-        mask[top:bottom, left:right] = piece.crop
-        folder = place if flat else place / _folder_of(piece.label)
-        write_png(folder / f"{look.item.name}_mask_{number}.png", mask)
-
-
-def _folder_of(label):
-    """A class's name as a directory's name."""
-    return re.sub(r"[^\w .+#-]", "_", label)[:60].strip(". ") or "_"
+def _write_masks(look, masks, place, flat):
+    for number, (label, *window) in enumerate(masks, start=1):
+        folder = place if flat else place / class_folder(label)
+        path = folder / f"{look.item.name}_mask_{number}.png"
+        write_mask(path, *window, look.shape)

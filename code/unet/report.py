@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 from unet.check import class_pixels
 from unet.defects import KINDS
 from unet.folders import DataError, replacing, write_text
-from unet.images import read_image, resize_image
+from unet.images import resize_image
 from unet.looks import merge, pieces_of
 from unet.masks import boundary
 
@@ -235,7 +235,7 @@ def thumbnail(item, shape, box=None):
         JPEG bytes, or None if the image cannot be read.
     """
     try:
-        image = read_image(item.image)
+        image = item.read()
     except DataError:
         return None
     merged = merge(pieces_of(item, shape), shape)

@@ -6,12 +6,12 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from unet import cli
-from unet.annotations import Rules
+from unet.annotations import NO_RULES
 from unet.check import check
-from unet.complete import parse_colours
 from unet.defects import KINDS, in_order, write_table
 from unet.folders import (
     CLASSES,
+    DataError,
     class_order,
     new_tree,
     refuse_existing,
@@ -55,22 +55,7 @@ def read_arguments():
         help="files, or directories of files, of any format that "
         "polygon_to_mask.py reads",
     )
-    add(
-        "--format",
-        choices=FORMATS,
-        help="of the annotations, where their content does not tell",
-    )
-    add(
-        "--attribute",
-        metavar="NAME",
-        help="attribute, property or column that holds the class",
-    )
-    add(
-        "--colours",
-        metavar="TABLE",
-        help="what the colours of complete masks mean, as for "
-        "polygon_to_mask.py",
-    )
+    cli.add_rules(parser, FORMATS)
     add(
         "--specks",
         type=cli.number(int, 0),
@@ -98,13 +83,13 @@ def read_arguments():
 def list_items(args):
     """(items, findings) of what the command line names."""
     if args.annotations:
-        places = [args.data, *args.annotations]
-        rules = Rules(
-            attribute=args.attribute,
-            colours=parse_colours(args.colours) if args.colours else None,
-            directories=tuple(p if p.is_dir() else p.parent for p in places),
-        )
+        rules = cli.rules_of(args, [args.data, *args.annotations])
         return raw_items(args.data, args.annotations, args.format, rules)
+    if args.format or cli.rules_of(args) != NO_RULES:
+        raise DataError(
+            f"{args.data}: expected annotations behind it, as options say how "
+            "to read them, found none. Give check.py IMAGES ANNOTATIONS."
+        )
     train, test = cli.find_sides(args.data)
     items, findings = tree_items(train, "train" if test else "")
     if test:

@@ -11,7 +11,7 @@ import numpy as np
 import shapely
 
 from unet import cli
-from unet.annotations import Instance, Rules, find_images, image_of
+from unet.annotations import Instance, find_images, image_of
 from unet.folders import DEFAULT_CLASS, DataError, natural, refuse_existing
 from unet.formats import FORMATS, read_annotations
 from unet.grabcut import tighten
@@ -61,7 +61,7 @@ def read(args, images, progress):
     Raises:
         DataError: one cannot be understood, or fits no image or two.
     """
-    rules = Rules(directories=cli.directories(args))
+    rules = cli.rules_of(args, [args.images, *args.annotations])
     annotations = read_annotations(
         args.annotations, images, args.format, rules, progress
     )

@@ -1,7 +1,6 @@
 """Images and annotations to a tree of folders with one mask per instance."""
 
 import os
-import re
 import shutil
 import sys
 from collections import Counter
@@ -9,29 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import shapely
 
 from unet import cli
-from unet.annotations import (
-    Instance,
-    Limits,
-    Rules,
-    find_images,
-    image_of,
-)
-from unet.complete import parse_colours
+from unet.annotations import Instance, find_images, image_of
 from unet.folders import (
     CLASSES,
     DEFAULT_CLASS,
     IMAGE_ENDINGS,
     DataError,
+    class_folder,
     natural,
     new_tree,
     write_text,
 )
-from unet.formats import FORMATS, read_annotations
+from unet.formats import FORMATS, pair_the_only_ones, read_annotations
 from unet.images import image_from, read_bytes, write_mask, write_png
+from unet.masks import without_overlap
 
 CROSSING = "polygon that crosses or touches itself filled as drawn"
 
@@ -50,11 +43,6 @@ def read_arguments():
     cli.add_sources(parser, FORMATS)
     add = parser.add_argument
     add(
-        "--attribute",
-        metavar="NAME",
-        help="attribute, property or column that holds the class",
-    )
-    add(
         "--classes",
         metavar="A,B,...",
         help="keep these classes only, in this order (default: all)",
@@ -64,33 +52,10 @@ def read_arguments():
         metavar="OLD=NEW,...",
         help="rename classes, for instance bina=building",
     )
-    add("--image-column", metavar="NAME", help="of a table: names the image")
-    add(
-        "--polygon-column",
-        metavar="NAME",
-        help="of a table: holds the polygon; two for x and y: X,Y",
-    )
-    add(
-        "--colours",
-        metavar="TABLE",
-        help="classes of complete masks: 3C1098=building,6EC1E4=road, or a "
-        "table with the columns class and colour, or CVAT's labelmap.txt",
-    )
-    add(
-        "--threshold",
-        type=cli.number(float, 0, 1),
-        help="of grey complete masks: share of white from which on a pixel is "
-        "the object",
-    )
     add(
         "--components",
         action="store_true",
         help="divide complete masks into objects: their connected parts",
-    )
-    add(
-        "--bands",
-        metavar="R,G,B",
-        help="of images with more than three bands: which to take, from 1",
     )
     add(
         "--out",
@@ -100,64 +65,7 @@ def read_arguments():
     )
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
-    limits = parser.add_argument_group("bounds beyond which input is refused")
-    for option, name, what in (
-        ("--max-file", "mebibytes", "MiB of an annotation file"),
-        ("--max-unpacked", "unpacked", "MiB of a spreadsheet, uncompressed"),
-        ("--max-pixels", "pixels", "pixels of an image or a mask"),
-        ("--max-points", "points", "points of all polygons of a file"),
-    ):
-        limits.add_argument(
-            option,
-            dest=name,
-            type=cli.number(int, 1),
-            metavar="N",
-            default=getattr(Limits, name),
-            help=what,
-        )
     return parser.parse_args()
-
-
-def rules_of(args):
-    """What the options say about the annotations."""
-    return Rules(
-        attribute=args.attribute,
-        image_column=args.image_column,
-        polygon_column=args.polygon_column,
-        colours=parse_colours(args.colours) if args.colours else None,
-        threshold=args.threshold,
-        directories=cli.directories(args),
-        limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),
-    )
-
-
-def bands_of(text):
-    """``3,2,1`` as a tuple of one or three numbers; None of None."""
-    if text is None:
-        return None
-    try:
-        bands = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        bands = ()
-    if len(bands) not in (1, 3) or min(bands) < 1:
-        raise DataError(
-            f"--bands {text}: expected three numbers from 1 on, such as "
-            "3,2,1, or one."
-        )
-    return bands
-
-
-def pair_the_only_ones(images, annotations):
-    """One image and one annotation belong together, whatever their names.
-
-    Returns:
-        The annotations by the name of the image.
-    """
-    (name,), (other,) = images, annotations
-    if other != name:
-        source = cli.short_path(annotations[other].source)
-        print(f"  {source} annotates {other}: taken for {name}")
-    return {name: annotations[other]}
 
 
 def pairs(text, option):
@@ -226,11 +134,11 @@ def convert(tree, images, annotations, classes, args, name):
         instances = [part for one in instances for part in parts_of(one)]
     if len(classes) > 1:
         masks = draw(instances[::-1], shape, repairs)
-        masks = without_overlap(masks, classes, shape)
+        masks = without_overlap(masks, shape)
     else:
         masks = draw(instances, shape, repairs)
     for number, (label, *window) in enumerate(masks, start=1):
-        folder = place / folder_of(label) if len(classes) > 1 else place
+        folder = place / class_folder(label) if len(classes) > 1 else place
         write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
     return number, repairs
 
@@ -249,23 +157,6 @@ def parts_of(instance):
     """An instance's connected parts, if it is a mask; itself if a polygon."""
     is_polygon = isinstance(instance, Instance)
     return [instance] if is_polygon else instance.parts()
-
-
-def folder_of(label):
-    """A class's name as a directory's name."""
-    return re.sub(r"[^\w .+#-]", "_", label)[:60].strip(". ") or "_"
-
-
-def without_overlap(masks, classes, shape):
-    """Yield masks, last instance first, less what another class has taken."""
-    owner = np.zeros(shape, np.uint16)
-    for label, window, top, left in masks:
-        own = classes.index(label) + 1
-        below = owner[top : top + len(window), left : left + window.shape[1]]
-        window &= (below == 0) | (below == own)
-        below[window] = own
-        if window.any():
-            yield label, window, top, left
 
 
 def draw(instances, shape, repairs):
@@ -299,13 +190,13 @@ def draw(instances, shape, repairs):
 
 def main():
     args = read_arguments()
-    rules, args.bands = rules_of(args), bands_of(args.bands)
+    rules = cli.rules_of(args, [args.images, *args.annotations])
     images = find_images(args.images)
     progress = cli.progress_bar(args.quiet)
     annotations = read_annotations(
         args.annotations, images, args.format, rules, progress
     )
-    if args.images.is_file() and len(annotations) == 1:
+    if args.images.is_file():
         annotations = pair_the_only_ones(images, annotations)
     classes, found, left_out = choose_classes(annotations, args, rules)
     within = {name for name, one in annotations.items() if one.picture}
@@ -341,7 +232,7 @@ def main():
         if not counts:
             raise DataError(refused[0])
         if len(classes) > 1:
-            folders = "\n".join(folder_of(name) for name in classes)
+            folders = "\n".join(class_folder(name) for name in classes)
             write_text(tree / CLASSES, folders + "\n")
     report(counts, repairs, refused, args.out)
     report_classes(classes, found, left_out, args)
