@@ -888,6 +888,36 @@ def test_one_geojson_for_several_tiles(tmp_path):
         np.testing.assert_array_equal(pixels(mask), expected)
 
 
+def test_what_lies_on_no_tile_is_counted_once(tmp_path):
+    for k in range(3):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_tile(tmp_path / "images" / f"t{k}.tif", left=500000 + 40 * k)
+    data = collection(
+        feature([on_ground(SQUARE)]),
+        feature([on_ground(SQUARE, left=500040)]),
+        feature([on_ground(SQUARE, left=900000)]),
+        feature(on_ground(SQUARE), "LineString"),
+        crs="EPSG:32645",
+    )
+    write(tmp_path / "all.geojson", data)
+    result = run_script(
+        "util/polygon_to_mask.py", "images", "all.geojson", cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert "2 instances" in result.stdout
+    assert "line or point left out: 1" in result.stdout
+    assert "polygon outside all images left out: 1" in result.stdout
+
+
+@pytest.mark.parametrize("points", [on_ground(SQUARE), closed(SQUARE)])
+def test_geojson_far_from_the_image_of_its_name_is_refused(tmp_path, points):
+    tile = write_tile(tmp_path / "a.tif")
+    data = collection(feature([points]))  # in metres or pixels, without a CRS
+    found = read_file(write(tmp_path / "a.json", data))["a"]
+    with pytest.raises(DataError, match=r"a\.json: .* all 1 far .*CRS84"):
+        in_pixels(found, tile)
+
+
 def test_geojson_for_several_plain_images_is_refused(tmp_path):
     for name in "ab":
         write_png(tmp_path / "images" / f"{name}.png", np.ones((9, 9), bool))

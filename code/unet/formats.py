@@ -62,6 +62,7 @@ from unet.via import is_via, read_via
 _HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
 _OUTSIDE = "polygon outside its image left out"
+_ELSEWHERE = "polygon outside all images left out"
 _EMPTY = "image among the annotated ones without a feature, taken for empty"
 # What damaged content makes of a reader that expects it whole.
 _DAMAGE = (
@@ -319,18 +320,29 @@ def placed(found, images):
             image = image_of(images[only], annotation)
             yield only, in_pixels(annotation, image)
         else:
-            here = {
-                other: in_pixels(annotation, image_of(paths, None), ground=True)
-                for other, paths in images.items()
-            }
-            here = {other: one for other, one in here.items() if one}
-            if not any(one.instances for one in here.values()):
-                raise DataError(
-                    f"{annotation.source}: expected the name of an image, or "
-                    f"places on georeferenced images, found neither. Call it "
-                    f"like its image."
-                )
-            yield from here.items()
+            yield from _on_tiles(annotation, images)
+
+
+def _on_tiles(annotation, images):
+    """The parts of an annotation on the ground, by image name."""
+    here, seen = {}, set()
+    repairs = annotation.repairs
+    for name, paths in images.items():
+        one = in_pixels(annotation, image_of(paths, None), seen)
+        if one:
+            one.repairs += repairs
+            here[name], repairs = one, Counter()  # counted once
+    if not seen:
+        raise DataError(
+            f"{annotation.source}: expected the name of an image, or places "
+            "on georeferenced images, found neither. Call it like its image, "
+            "or correct its CRS."
+        )
+    missed = len(annotation.instances) - len(seen)
+    if missed:
+        first = next(one for one in here.values() if one.instances)
+        first.repairs[_ELSEWHERE] += missed
+    return here.items()
 
 
 # labelme -------------------------------------------------------------------
@@ -525,32 +537,36 @@ def read_geojson(data, path, rules):
     return {path.stem: annotation}
 
 
-def in_pixels(annotation, image, ground=False):
+def in_pixels(annotation, image, seen=None):
     """Move an annotation from the ground to the pixels of an image.
 
     Args:
         annotation: with a ``crs``.
         image: path of the image. If it has no place on the ground the
             coordinates are taken for pixels.
-        ground: the image is one of several: instances elsewhere are no
-            repair.
+        seen: where the image is one of several, a set: the numbers of the
+            instances that lie on it are added; those elsewhere are no repair.
 
     Returns:
         An ``Annotation`` without ``crs``; geometry beyond the image is cut.
-        With ``ground`` None for an image beyond all instances, or without a
+        With ``seen`` None for an image beyond all instances, or without a
         place: nobody looked at it.
 
     Raises:
-        DataError: the CRS is unknown, or the image cannot be read.
+        DataError: the CRS is unknown, the image cannot be read, or is the
+            only one and all instances lie far away.
     """
+    several = seen is not None
     try:
         with rasterio.open(image) as raster:
             crs, to_ground, shape = raster.crs, raster.transform, raster.shape
     except RasterioIOError as error:
         raise DataError(f"{image}: {shortened(error)}.") from None
-    placed = Annotation(annotation.source, repairs=annotation.repairs.copy())
+    placed = Annotation(annotation.source)
+    if not several:
+        placed.repairs += annotation.repairs
     if crs is None:
-        if ground:
+        if several:
             return None
         for one in annotation.instances:
             check_reach(one.geometry, annotation.source)
@@ -559,29 +575,44 @@ def in_pixels(annotation, image, ground=False):
     moved = _to_crs(annotation, crs, image)
     inverse = (~to_ground).to_shapely()
     frame = shapely.box(0, 0, shape[1], shape[0])
-    if ground and not _extent(moved, inverse).intersects(frame):
+    extent = _extent(moved, inverse)
+    if several and not extent.intersects(frame):
         return None
-    for one, geometry in zip(annotation.instances, moved, strict=True):
+    if len(moved) and not extent.dwithin(frame, max(shape)):
+        raise DataError(
+            f"{annotation.source}: expected polygons on {image}, found all "
+            f"{len(moved)} far from it in {annotation.crs} (what a file is in "
+            "that names no CRS). Correct the CRS, or take the right image."
+        )
+    for number, one in enumerate(annotation.instances):
+        geometry = moved[number]
         cut = None
         if _on_earth(geometry):
             geometry = affinity.affine_transform(geometry, inverse)
             cut = _cut(geometry, frame)
         if cut is None:
-            placed.repairs[_OUTSIDE] += not ground
+            placed.repairs[_OUTSIDE] += not several
             continue
+        if several:
+            seen.add(number)
         if cut is not geometry:
             placed.repairs["polygon cut at the border of its image"] += 1
         check_reach(cut, annotation.source)
         placed.instances.append(Instance(cut, one.label))
     placed.repairs += Counter()  # drops the zeros
-    if ground and not placed.instances:
+    if several and not placed.instances:
         placed.repairs[_EMPTY] += 1
     return placed
 
 
 def _extent(geometries, inverse):
-    """The box around all geometries that have a place, in pixels."""
+    """The box around all geometries that have a place, in pixels.
+
+    An empty geometry where none has.
+    """
     known = [one for one in geometries if _on_earth(one)]
+    if not known:
+        return shapely.Polygon()
     box = shapely.box(*shapely.total_bounds(known))
     return affinity.affine_transform(box, inverse)
 

@@ -396,6 +396,7 @@ _REPAIRS = {
     "unknown kind": "left-out",
     "there is no polygon": "left-out",
     "outside its image": "polygon-outside",
+    "outside all images": "polygon-outside",
 }
 
 
