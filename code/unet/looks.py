@@ -566,14 +566,17 @@ def overlapping(pieces):
     """
     boxes = np.array([piece.box for piece in pieces]).reshape(-1, 4)
     areas = np.array([piece.area for piece in pieces])
-    for i in range(len(pieces) - 1):
-        rest = boxes[i + 1 :]
-        low = np.maximum(rest[:, :2], boxes[i, :2])
-        high = np.minimum(rest[:, 2:], boxes[i, 2:])
+    frames = shapely.box(*boxes.T)
+    tree = shapely.STRtree(frames)
+    for i, frame in enumerate(frames):
+        rest = np.sort(tree.query(frame))
+        rest = rest[rest > i]
+        low = np.maximum(boxes[rest, :2], boxes[i, :2])
+        high = np.minimum(boxes[rest, 2:], boxes[i, 2:])
         room = np.clip(high - low, 0, None).prod(axis=1)
-        smaller = np.minimum(areas[i + 1 :], areas[i])
+        smaller = np.minimum(areas[rest], areas[i])
         for k in np.flatnonzero(room >= _TWICE * smaller):
-            j = i + 1 + int(k)
+            j = int(rest[k])
             common = _common(pieces[i], pieces[j], low[k], high[k])
             if common >= _TWICE * smaller[k]:
                 yield i, j, common
