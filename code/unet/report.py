@@ -195,15 +195,23 @@ def _draw_all(groups, looks, progress):
             room -= len(items)
             wanted += [(one, item) for item in items]
 
-    def draw(pair):
-        one, item = pair
+    boxes = {}  # of every item, to read and draw it once
+    for one, item in wanted:
         box = one.box if item is one.item else None
-        return thumbnail(item, shapes[id(item)], box)
+        boxes.setdefault(id(item), (item, {}))[1][box] = None
+
+    def draw(item_boxes):
+        item, boxes = item_boxes
+        return thumbnails(item, shapes[id(item)], boxes)
 
     figures = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = progress(pool.map(draw, wanted), len(wanted), "Drawing")
-        for (one, item), picture in zip(wanted, results, strict=True):
+        results = pool.map(draw, boxes.values())
+        results = list(progress(results, len(boxes), "Drawing"))
+        drawn = dict(zip(boxes, results, strict=True))
+        for one, item in wanted:
+            box = one.box if item is one.item else None
+            picture = drawn[id(item)].get(box)
             if picture:
                 caption = (
                     item.name
@@ -223,22 +231,28 @@ def _figure(picture, caption):
     )
 
 
-def thumbnail(item, shape, box=None):
-    """A small picture of an image with its objects outlined.
+def thumbnails(item, shape, boxes):
+    """Small pictures of an image with its objects outlined.
 
     Args:
         item: the ``Item``.
         shape: (H, W) of its image.
-        box: (left, top, right, bottom) to mark; a small one is enlarged.
+        boxes: each (left, top, right, bottom) to mark, a small one is
+            enlarged; or None.
 
     Returns:
-        JPEG bytes, or None if the image cannot be read.
+        dict from box to JPEG bytes; empty if the image cannot be read.
     """
     try:
         image = item.read()
     except DataError:
-        return None
+        return {}
     merged = merge(pieces_of(item, shape), shape)
+    return {box: _thumbnail(image, merged, shape, box) for box in boxes}
+
+
+def _thumbnail(image, merged, shape, box):
+    """One of the ``thumbnails``."""
     left, top, right, bottom = window = _window(box, shape)
     scale = _SIDE / max(right - left, bottom - top)
     size = [
