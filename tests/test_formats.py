@@ -534,7 +534,7 @@ def test_points_of_a_json_list_are_the_articles(tmp_path):
     repairs = {"open ring closed": 1}
     assert read(tmp_path, both) == {"a": ([(16, None), (8, None)], repairs)}
     assert read(tmp_path, []) == {"a": ([], {})}
-    with pytest.raises(DataError, match=r"a\.json: expected points"):
+    with pytest.raises(DataError, match=r"a\.json: .* a known format"):
         read(tmp_path, [{}])
 
 
@@ -939,3 +939,39 @@ def test_rows_longer_than_the_heading_are_refused(tmp_path):
     path.write_text('image,polygon\na,"POLYGON ((0 0, 4 0, 4 4, 0 0))",x,y\n')
     with pytest.raises(DataError, match=r"t\.csv"):
         read_file(path)
+
+
+def test_objects_that_lose_their_class_or_their_pixels_are_counted(tmp_path):
+    write_png(tmp_path / "images" / "a.png", np.zeros((20, 20), bool))
+    write_png(tmp_path / "images" / "b.png", np.zeros((20, 20), bool))
+    (tmp_path / "texts").mkdir()
+    speck = [[1, 1], [1.2, 1], [1.2, 1.2]]
+    both = labelme(shape(SQUARE), shape(TRIANGLE, label=""))
+    write(tmp_path / "texts" / "a.json", both)
+    write(tmp_path / "texts" / "b.json", labelme(shape(speck)))
+    result = convert(tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "object without a class taken for building: 1" in result.stdout
+    assert "image of which no object is left" in result.stdout
+    both = labelme(shape(SQUARE, label="a/b"), shape(TRIANGLE, label="a:b"))
+    write(tmp_path / "texts" / "a.json", both)
+    result = convert(tmp_path, "--overwrite")
+    assert_refused(result, "'a/b'", "'a:b'", "--rename")
+
+
+def test_what_is_no_text_of_points_is_told_what_it_is(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_bytes(
+        'image,polygon\nä.png,"[[1,1],[2,2],[1,2]]"\n'.encode("cp1252")
+    )
+    with pytest.raises(DataError, match=r't\.csv: .* Save it as "CSV UTF-8"'):
+        read_file(table)
+    results = write(tmp_path / "r.json", [{"image_id": 1, "category_id": 2}])
+    with pytest.raises(DataError, match=r"r\.json: .* a known format"):
+        read_file(results)
+    (tmp_path / "yolo.txt").write_text("0 0.1 0.2 0.3 0.4\n")
+    with pytest.raises(DataError, match=r"Correct the text"):
+        read_file(tmp_path / "yolo.txt")
+    wide = tmp_path / "w.json"
+    wide.write_text(json.dumps(labelme(shape(SQUARE))), encoding="utf-16")
+    assert len(read_file(wide)["w"].instances) == 1

@@ -423,10 +423,12 @@ def read_article_text(path, rules=NO_RULES):
         known.instances += one.instances
         known.repairs += one.repairs
     if not annotations:
-        found = _shortened(text) if text.strip() else "an empty file"
+        found, mend = "an empty file", "Write [] where there is nothing."
+        if text.strip():
+            found, mend = _shortened(text), "Correct the text."
         raise DataError(
             f"{path}: expected a list of points [[x, y], ...], found {found}. "
-            "Write [] where there is nothing."
+            f"{mend}"
         )
     return annotations
 

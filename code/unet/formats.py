@@ -184,7 +184,7 @@ def _check_points(found, path, most):
 
 def _parse_json(path):
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_bytes())  # UTF-8, 16 or 32
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}.") from None
     except (ValueError, RecursionError) as error:
@@ -683,6 +683,11 @@ def _is_collection(data):
     return isinstance(data, dict) and data.get("type") in kinds
 
 
+def _has_objects(content):
+    """Whether a list is one of objects, such as COCO's results."""
+    return isinstance(content[0] if content else None, dict)
+
+
 def _read_article(content, path, rules):
     """The article's list, in a text file or as a JSON file of its own."""
     if content is path:
@@ -716,7 +721,7 @@ FORMATS = {
     "article": Format(
         (*_TEXT, ".json"),
         lambda content: (
-            isinstance(content, list)
+            (isinstance(content, list) and not _has_objects(content))
             or (isinstance(content, Path) and _is_article_text(content))
         ),
         _read_article,

@@ -92,6 +92,11 @@ def _load_table(path, limits):
                 )
     except DataError:
         raise
+    except UnicodeDecodeError:
+        raise DataError(
+            f"{path}: expected UTF-8 text, found another encoding. Save it as "
+            '"CSV UTF-8".'
+        ) from None
     # The libraries underneath raise whatever a damaged file leads them to.
     except Exception as error:
         reason = shortened(f"{type(error).__name__}: {error}")

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 
 import shapely
@@ -26,6 +27,8 @@ from unet.formats import FORMATS, pair_the_only_ones, read_annotations
 from unet.images import image_from, read_bytes, write_mask, write_png
 from unet.masks import without_overlap
 
+NAMELESS = f"object without a class taken for {DEFAULT_CLASS}"
+VANISHED = "image of which no object is left taken for empty"
 CROSSING = "polygon that crosses or touches itself filled as drawn"
 
 
@@ -84,15 +87,23 @@ def choose_classes(annotations, args, rules):
         instances each has, and each that was left out.
 
     Raises:
-        DataError: none of the wanted classes is there.
+        DataError: none of the wanted classes is there, or the folders of two
+            are called alike.
     """
     renamed = pairs(args.rename, "--rename")
     wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
     found, left_out = Counter(), Counter()
+    named = args.attribute or any(
+        instance.label
+        for annotation in annotations.values()
+        for instance in annotation.instances
+    )
     for annotation in annotations.values():
         kept = []
         for instance in annotation.instances:
             label = instance.label or DEFAULT_CLASS
+            if named and not instance.label:
+                annotation.repairs[NAMELESS] += 1
             instance.label = renamed.get(label, label)
             if wanted and instance.label not in wanted:
                 left_out[instance.label] += 1
@@ -108,6 +119,13 @@ def choose_classes(annotations, args, rules):
     order = wanted or (rules.colours or {}).values()
     rank = {name: place for place, name in enumerate(order)}
     classes = sorted(found, key=lambda name: (rank.get(name, len(rank)), name))
+    for one, other in combinations(classes, 2):
+        if class_folder(one) == class_folder(other):
+            raise DataError(
+                f"expected classes whose folders differ, found {one!r} and "
+                f"{other!r}: both are written to {class_folder(one)}/. Give "
+                "one another name with --rename."
+            )
     return classes, found, left_out
 
 
@@ -140,7 +158,8 @@ def convert(tree, images, annotations, classes, args, name):
     for number, (label, *window) in enumerate(masks, start=1):
         folder = place / class_folder(label) if len(classes) > 1 else place
         write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
-    return number, repairs
+    repairs[VANISHED] += bool(instances) and not number
+    return number, +repairs
 
 
 def read_picture(paths, annotation, args):
