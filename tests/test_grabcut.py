@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+import rasterio
 import shapely
 from pycocotools import mask as rle
 from shapely import affinity
@@ -364,3 +365,20 @@ def test_bad_input_is_told_in_one_line(tmp_path):
     (tmp_path / "images" / "a.png").write_bytes(b"\x89PNG")
     assert_refused(run(tmp_path), "a.png")
     assert not (tmp_path / "prepared" / "tightened").exists()
+
+
+def test_an_image_of_many_bands_and_a_file_of_another_name(tmp_path):
+    picture = scene(TURNED).transpose(2, 0, 1)
+    bands = np.concatenate([picture[::-1], picture * 0])
+    size = {"width": SIDE, "height": SIDE, "count": 6, "dtype": "uint8"}
+    with rasterio.open(tmp_path / "a.tif", "w", "GTiff", **size) as file:
+        file.write(bands)
+    points = [list(p) for p in box_of(TURNED).exterior.coords]
+    (tmp_path / "other.txt").write_text(json.dumps(points))
+    command = (SCRIPT, "a.tif", "other.txt", "--out", "out")
+    assert_refused(run_script(*command, cwd=tmp_path), "a.tif", "--bands")
+    result = run_script(*command, "--bands", "3,2,1", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "1 instances tightened" in result.stdout
+    found = read_file(tmp_path / "out" / "a.json")["a"].instances
+    assert iou(found[0].geometry, TURNED) > 0.9

@@ -13,7 +13,7 @@ import shapely
 from unet import cli
 from unet.annotations import Instance, find_images, image_of
 from unet.folders import DEFAULT_CLASS, DataError, natural, refuse_existing
-from unet.formats import FORMATS, read_annotations
+from unet.formats import FORMATS, pair_the_only_ones, read_annotations
 from unet.grabcut import tighten
 from unet.images import read_image, resize_image, write_png
 from unet.polygons import Found, outlines
@@ -65,6 +65,8 @@ def read(args, images, progress):
     annotations = read_annotations(
         args.annotations, images, args.format, rules, progress
     )
+    if args.images.is_file():
+        annotations = pair_the_only_ones(images, annotations)
     if not annotations:
         raise DataError(
             f"{args.annotations[0]}: expected annotations of images in "
@@ -83,7 +85,7 @@ def read(args, images, progress):
     }
 
 
-def tightened(images, annotations, writer, overlays):
+def tightened(args, images, annotations, writer, overlays):
     """Tighten, and write every image's polygons and overlay.
 
     Yields:
@@ -91,7 +93,7 @@ def tightened(images, annotations, writer, overlays):
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for name in sorted(annotations, key=natural):
-            image = read_image(images[name])
+            image = read_image(images[name], args.bands, args.pixels)
             shape = image.shape[:2]
             drawn = list(as_drawn(annotations[name].instances, shape))
             fit = partial(tighten, image)
@@ -135,8 +137,9 @@ def rings(geometry):
 
 def check_files(files, sources, overwrite):
     """Raise DataError for a result that would replace what is there."""
+    places = {file.resolve() for file in files}
     for source in sources:
-        if any(file.resolve() == source.resolve() for file in files):
+        if source.resolve() in places:
             raise DataError(
                 f"{source}: the result would replace its own input. Give "
                 "another --out."
@@ -164,7 +167,7 @@ def main():
         [*sources, *images.values()],
         args.overwrite,
     )
-    results = tightened(images, annotations, writer, overlays)
+    results = tightened(args, images, annotations, writer, overlays)
     count = Counter(progress(results, len(instances), "Tightening"))
     writer.close()
     print(f"{len(annotations)} images -> {cli.short_path(args.out)}")
