@@ -48,7 +48,8 @@ def told(annotation):
 
 
 def test_files_of_known_endings_are_found_and_sorted(tmp_path):
-    for name in ("b10.txt", "b9.TXT", "a.png", "x.docx", ".hidden.txt"):
+    for name in ("b10.txt", "b9.TXT", "a.png", "x.docx", ".hidden.txt",
+                 "classes.txt", "labelmap.txt"):  # fmt: skip
         (tmp_path / name).touch()
     found = annotation_files(tmp_path)
     assert [path.name for path in found] == ["a.png", "b9.TXT", "b10.txt"]

@@ -41,7 +41,7 @@ from unet.annotations import (
 )
 from unet.complete import read_complete_mask
 from unet.cvat import parse_xml, read_cvat
-from unet.folders import IMAGE_ENDINGS, DataError, natural
+from unet.folders import CLASSES, IMAGE_ENDINGS, DataError, natural
 from unet.images import values_from
 from unet.shapes import (
     CLASS_KEYS,
@@ -59,6 +59,8 @@ from unet.shapes import (
 from unet.tables import read_table
 from unet.via import is_via, read_via
 
+# What tools put beside annotations; no image's annotation.
+_NAMES_OF_CLASSES = (CLASSES, "class_names.txt", "labelmap.txt", "labels.txt")
 _HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
 _OUTSIDE = "polygon outside its image left out"
@@ -210,6 +212,7 @@ def annotation_files(source):
         for path in candidates
         if path.suffix.lower() in endings
         and not path.name.startswith(".")
+        and (path == source or path.name.lower() not in _NAMES_OF_CLASSES)
         and path.is_file()
     ]
     if not files:
