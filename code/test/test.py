@@ -18,6 +18,11 @@ from unet.images import write_png
 from unet.writers import WRITERS, Annotated
 
 
+def threshold(text):
+    """An argparse type: a probability, or "best"."""
+    return text if text == "best" else cli.number(float, 0, 1)(text)
+
+
 def read_arguments():
     parser = cli.new_parser(
         "The result is one mask per image, OUT/NAME.png with 0 and 255 and "
@@ -42,9 +47,10 @@ def read_arguments():
     add("--model", type=Path, default=cli.MODEL, help="a trained model")
     add(
         "--threshold",
-        type=cli.number(float, 0, 1),
+        type=threshold,
         default=0.5,
-        help="probability from which on a pixel is of the class",
+        help="probability from which on a pixel is of the class, or 'best': "
+        "where the IoU of the model's validation images was best",
     )
     add(
         "--annotations",
@@ -138,11 +144,31 @@ def check_classes(samples, classes, model):
         )
 
 
+def best_threshold(contract, model):
+    """The threshold that the model keeps.
+
+    Raises:
+        DataError: it has none.
+    """
+    best = contract.get("best_threshold")
+    if best is None:
+        raise DataError(
+            f"{model}: this model keeps no best threshold; several classes "
+            "need none, and an interrupted training has not chosen one. Give "
+            "--threshold a number."
+        )
+    print(f"threshold {best:g}, chosen on the model's validation images")
+    return best
+
+
 def main():
     args = read_arguments()
     samples = collect(args.images)
     contract = read_contract(args.model)
     classes = contract["classes"]
+    if args.threshold == "best":
+        args.threshold = best_threshold(contract, args.model)
+    contrast = contract.get("preprocessing", {}).get("contrast", "none")
     check_classes(samples, classes, args.model)
     writer = None
     if args.annotations:
@@ -159,7 +185,7 @@ def main():
     model = load(args.model)
     progress = cli.progress_bar(args.quiet)
     predictions = progress(
-        predict_samples(model, samples, classes, args.threshold),
+        predict_samples(model, samples, classes, args.threshold, contrast),
         len(samples),
         "Predicting",
     )

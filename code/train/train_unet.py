@@ -20,7 +20,7 @@ import json
 import time
 from pathlib import Path
 
-from unet import cli
+from unet import cli, options
 from unet.folders import write_text
 
 
@@ -33,9 +33,10 @@ def read_arguments():
         [
             "python code/train/train_unet.py --dry-run",
             "python code/train/train_unet.py data --epochs 10 --seed 2",
+            "python code/train/train_unet.py --recipe article --epochs 3",
         ],
     )
-    count, rate = cli.number(int, 1), cli.number(float, 0, 1)
+    options.add(parser)
     add = parser.add_argument
     add(
         "data",
@@ -43,85 +44,6 @@ def read_arguments():
         type=Path,
         default=cli.DATA,
         help="directory with train/ and, for the scores, test/",
-    )
-    add(
-        "--size",
-        type=count,
-        default=128,
-        help="side of the network's input in pixels, a multiple of 16; "
-        "images of any size are resized to it",
-    )
-    add("--epochs", type=count, default=30, help="most epochs to train")
-    add("--batch-size", type=count, default=16, help="images a step")
-    add("--learning-rate", type=rate, default=0.001, help="of Adam")
-    add(
-        "--validation",
-        type=rate,
-        default=0.1,
-        help="share of the training folders that decides when to stop",
-    )
-    add(
-        "--group",
-        metavar="RULE",
-        help="what must not be divided between training and validation: a "
-        "regular expression on folder names, or a CSV with the columns name "
-        "and group; without it the groups of data/split.csv, if there are any",
-    )
-    add(
-        "--patience",
-        type=count,
-        default=5,
-        help="epochs without improvement before training stops",
-    )
-    add(
-        "--seed",
-        type=cli.number(int, 0),
-        default=0,
-        help="of all random choices; the same seed gives the same weights",
-    )
-    add(
-        "--normalisation",
-        choices=["centred", "article"],
-        default="centred",
-        help="centred: pixels / 255, then the training set's mean and "
-        "variance; article: pixels / 255 alone, which fails on real images",
-    )
-    add(
-        "--filters",
-        type=count,
-        default=16,
-        help="convolutions of the first level; they double on each level",
-    )
-    add(
-        "--depth",
-        type=cli.number(int, 1, 7),
-        default=4,
-        help="how often the image is halved",
-    )
-    add(
-        "--dropout",
-        type=cli.number(float, 0, 0.95),
-        nargs="+",
-        metavar="RATE",
-        default=[0.1, 0.1, 0.2, 0.2, 0.3],
-        help="rate of each level",
-    )
-    add(
-        "--activation",
-        choices=["elu", "relu", "selu", "gelu", "swish"],
-        default="elu",
-        help="of every convolution but the last",
-    )
-    add(
-        "--batch-norm",
-        action="store_true",
-        help="batch normalisation after each activation",
-    )
-    add(
-        "--encoder",
-        choices=["plain", "residual"],
-        default="plain",
-        help="residual adds each block's input to its output",
     )
     add(
         "--model",
@@ -151,7 +73,7 @@ def read_arguments():
         help="do everything for one step, and leave --model alone",
     )
     add("--quiet", action="store_true", help="no progress bars")
-    args = parser.parse_args([] if cli.in_notebook() else None)
+    args = options.read(parser, [] if cli.in_notebook() else None)
     return cli.resumed(args) if args.resume else args
 
 
@@ -171,6 +93,7 @@ args = read_arguments()
 
 # %%
 from unet import dataset
+from unet.contract import check_start
 from unet.folders import class_names, find_samples, group_names
 
 size = (args.size, args.size)
@@ -183,8 +106,10 @@ test_found = find_samples(test_root) if test_root else []
 train_samples = dataset.labelled(train_found, train_root)
 test_samples = [sample for sample in test_found if sample.masks is not None]
 classes = class_names(train_samples)
-train = dataset.load(train_samples, size, classes, progress)
-test = test_samples and dataset.load(test_samples, size, classes, progress)
+check_start(args.start_from, classes)
+how = (size, classes, progress, args.contrast)
+train = dataset.load(train_samples, *how)
+test = test_samples and dataset.load(test_samples, *how)
 
 for title, samples in (("training", train_found), ("test", test_found)):
     print(f"{title:>9}: {dataset.describe(samples)}")
@@ -258,26 +183,29 @@ print(
 # * **Sigmoid.** The last layer gives one number from 0 to 1 for every pixel.
 
 # %%
-from unet.model import build_unet, convolutions
+from unet.model import build_unet, convolutions, start_from
 
-mean, variance = None, None
-if args.normalisation == "centred":
-    mean, variance = training.channel_statistics(train.X, fit_rows)
-model = build_unet(
-    size,
-    len(classes) + 1,
-    filters=args.filters,
-    depth=args.depth,
-    dropout=args.dropout,
-    activation=args.activation,
-    batch_norm=args.batch_norm,
-    residual=args.encoder == "residual",
-    mean=mean,
-    variance=variance,
-)
+mean, variance = training.statistics(args, train.X, fit_rows)
+if args.start_from:
+    model = start_from(args.start_from, args.freeze)
+else:
+    model = build_unet(
+        size,
+        len(classes) + 1,
+        filters=args.filters,
+        depth=args.depth,
+        dropout=args.dropout,
+        dropout_kind=args.dropout_kind,
+        activation=args.activation,
+        batch_norm=args.batch_norm,
+        residual=args.encoder == "residual",
+        padding=args.padding,
+        mean=mean,
+        variance=variance,
+    )
 print(
     f"{convolutions(model)} convolutional layers, "
-    f"{training.weights(model):,} weights"
+    f"{training.weights(model):,} weights{' to train' * bool(args.freeze)}"
 )
 
 # %% [markdown]
@@ -292,9 +220,20 @@ print(
 # easy.
 
 # %%
+from unet import losses
+from unet.model import in_precision
+
+if args.mixed_precision:
+    model = in_precision(model, "mixed_float16")
+class_weights = losses.class_weights(args.class_weights, train.class_shares())
 model.compile(
-    optimizer=training.optimizer(args.learning_rate),
-    loss=training.loss(classes),
+    optimizer=training.optimizer(
+        args.learning_rate,
+        args.weights,
+        args.weight_decay,
+        args.mixed_precision,
+    ),
+    loss=losses.loss(args.loss, classes, class_weights),
     metrics=training.metrics(classes),
 )
 
@@ -307,6 +246,8 @@ model.compile(
 # epoch come back.
 
 # %%
+from unet import schedule
+
 batches = training.Batches(
     train.X, train.Y, fit_rows, args.batch_size, seed=args.seed
 )
@@ -336,6 +277,7 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         validation_steps=1 if args.dry_run else None,
         shuffle=False,  # the batches do, in an order that can be resumed
         callbacks=[
+            *schedule.callbacks(keeper, args),
             *keeper.callbacks(),
             keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
         ],
@@ -348,28 +290,67 @@ cli.show(run / "curves.png")
 # %% [markdown]
 # ## 6. Evaluate
 #
-# The scores that count come from the test folders, which had no say in
-# anything so far. The network's probabilities are brought back to the size of
-# each image and cut at 0.5; the pixels of all images are counted together. The
-# interval says how much the IoU would move with other test images of the same
-# kind: it draws the images again and again, with replacement.
+# From here on the saved model speaks, as it will for you. Its probabilities
+# are brought back to the size of each image and cut at 0.5; the pixels of all
+# images are counted together. Which **threshold** would have been best is told
+# by the validation images, not by the test images: a threshold that was chosen
+# on them would be praised for its own choice. The model keeps it
+# (`code/test/test.py --threshold best`).
 
 # %%
 from unet import scoring
+from unet.calibration import Reliability
+from unet.model import load
 from unet.prediction import predict_samples
 
-scores = None
+model = load(run / "unet.keras")
+reliability = {"validation": Reliability(classes), "test": Reliability(classes)}
+
+
+def predictions_of(samples, side):
+    """Predict samples, and count how far the probabilities can be trusted."""
+    found = predict_samples(model, samples, classes, 0.5, args.contrast)
+    found = progress(found, len(samples), "Predicting")
+    return reliability[side].watching(found)
+
+
+held_back = [train_samples[row] for row in validation_rows]
+counted, _ = scoring.evaluate(
+    predictions_of(held_back, "validation"), len(held_back), classes
+)
+validation_scores = counted.summary()
+best = reliability["validation"].best_threshold()
+print(f"best threshold on the validation images: {best}")
+
+# %% [markdown]
+# The scores that count come from the test folders, which had no say in
+# anything so far. The interval says how much the IoU would move with other test
+# images of the same kind: it draws the images again and again, with
+# replacement.
+
+# %%
+scores, best_scores = None, None
 if test_samples:
-    total = len(test_samples)
-    predictions = predict_samples(model, test_samples, classes, 0.5)
-    counted, examples = scoring.evaluate(
-        progress(predictions, total, "Predicting"), total, classes
-    )
+    total, at_best = len(test_samples), scoring.Scores(classes)
+    predictions = predictions_of(test_samples, "test")
+    if best:
+        predictions = at_best.watching(predictions, best)
+    counted, examples = scoring.evaluate(predictions, total, classes)
     scores = counted.summary()
+    best_scores = at_best.summary() if best else None
     sheet = pictures.contact_sheet(examples, total)
     pictures.save_figure(sheet, run / "predictions.png")
-    print("\n".join(scoring.table(scores)))
+    print("\n".join(scoring.table(scores, best, best_scores)))
     cli.show(run / "predictions.png")
+
+# %% [markdown]
+# Do the probabilities mean what they say? Of the pixels that the network gives
+# 70 %, about 70 % should be building: then the line lies on the diagonal. Below
+# it the network is too sure, above it not sure enough.
+
+# %%
+pictures.save_figure(pictures.reliability(reliability), run / "reliability.png")
+cli.show(run / "reliability.png")
 
 # %% [markdown]
 # What the network sees on its way up: each row is one level, coarse at the top,
@@ -391,7 +372,11 @@ cli.show(run / "features.png")
 # %%
 from unet.model import save
 
-contract["scores"] = scores
+contract |= {
+    "scores": scores,
+    "best_threshold": best,
+    "scores_at_best_threshold": best_scores,
+}
 save(model, run / "unet.keras", contract)
 summary = {
     **contract,
@@ -400,6 +385,7 @@ summary = {
         "validation": len(validation_rows),
         "test": len(test_samples),
     },
+    "validation": validation_scores,
     "weights": training.weights(model),
     "epochs": len(keeper.log()),
     "best_epoch": keeper.best_epoch + 1,

@@ -26,6 +26,22 @@ def append_contract(path, contract):
         archive.writestr(_MEMBER, text)
 
 
+def check_start(path, classes):
+    """Raise DataError if a training on these classes cannot start there.
+
+    Args:
+        path: a model's, or None.
+        classes: foreground class names of the training.
+    """
+    had = classes if path is None else read_contract(path)["classes"]
+    if had != classes:
+        raise DataError(
+            f"{path}: this model was made for {', '.join(had)}, the training "
+            f"data have {', '.join(classes)}. Rename the folders of masks, or "
+            "train without --start-from."
+        )
+
+
 def read_contract(path):
     """Read what a model file says of itself, without loading the model.
 

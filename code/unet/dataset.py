@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.contrast import enhance
 from unet.folders import DataError
 from unet.images import read_image, resize_image
 from unet.masks import read_class_ids, resize_ids
@@ -29,6 +30,7 @@ class Dataset:
         names: N sample names.
         shapes: N original (height, width).
         classes: foreground class names; class k has the id k + 1.
+        contrast: how the images were enhanced, see ``unet.contrast``.
         digest: of X, Y and the names: the same data give the same digest.
     """
 
@@ -37,6 +39,7 @@ class Dataset:
     names: list[str]
     shapes: list[tuple[int, int]]
     classes: list[str]
+    contrast: str
     digest: str
 
     @property
@@ -63,7 +66,7 @@ def cache_directory():
     return Path(os.environ.get("UNET_CACHE", "~/.cache/unet")).expanduser()
 
 
-def load(samples, size, classes, progress):
+def load(samples, size, classes, progress, contrast="none"):
     """Load labelled samples, from the cache where it holds them.
 
     The cache is keyed by the place, size and time of change of every file,
@@ -76,6 +79,8 @@ def load(samples, size, classes, progress):
         classes: foreground class names, in the order of their ids.
         progress: function ``(iterable, total, title)`` that returns an
             iterable; called only when files must be read.
+        contrast: how the images are enhanced at their new size, see
+            ``unet.contrast``.
 
     Returns:
         A ``Dataset``.
@@ -83,22 +88,23 @@ def load(samples, size, classes, progress):
     Raises:
         DataError: a file is unreadable, or a mask does not fit its image.
     """
-    folder = cache_directory() / _key(samples, size, classes)
+    folder = cache_directory() / _key(samples, size, classes, contrast)
     dataset = _open(folder)
     if dataset is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         try:
-            _build(temporary, samples, size, classes, progress)
+            _build(temporary, samples, size, classes, progress, contrast)
             dataset = _install(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return dataset
 
 
-def _key(samples, size, classes):
+def _key(samples, size, classes, contrast):
     """Digest of the files' state and the settings."""
-    digest = hashlib.sha256(repr((_VERSION, size, classes)).encode())
+    settings = (_VERSION, size, classes, contrast)
+    digest = hashlib.sha256(repr(settings).encode())
     for sample in samples:
         digest.update(str(sample.image.absolute()).encode())
         masks = [path for name in classes for path in _masks(sample, name)]
@@ -114,7 +120,7 @@ def _masks(sample, name):
     return sample.masks.get(name, [])
 
 
-def _build(folder, samples, size, classes, progress):
+def _build(folder, samples, size, classes, progress, contrast):
     """Write X.npy, Y.npy and, last, meta.json into an empty folder."""
     count = len(samples)
     X = _new_array(folder / "X.npy", (count, *size, 3))
@@ -124,7 +130,7 @@ def _build(folder, samples, size, classes, progress):
         sample = samples[index]
         image = read_image(sample.image)
         ids = read_class_ids(sample, classes, image.shape[:2])
-        X[index] = resize_image(image, size)
+        X[index] = enhance(resize_image(image, size), contrast)
         Y[index] = resize_ids(ids, size)
         return image.shape[:2]
 
@@ -142,6 +148,7 @@ def _build(folder, samples, size, classes, progress):
         "names": names,
         "shapes": shapes,
         "classes": classes,
+        "contrast": contrast,
         "digest": content.hexdigest()[:16],
         "files": _states(folder),
     }

@@ -5,6 +5,8 @@ Ronneberger et al. 2015 (arXiv:1505.04597) in the size of the article
 Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 """
 
+import json
+
 from unet.backend import keras
 from unet.contract import append_contract, read_contract
 from unet.dataset import check_size
@@ -22,9 +24,11 @@ def build_unet(
     filters=16,
     depth=4,
     dropout=DROPOUT,
+    dropout_kind="standard",
     activation="elu",
     batch_norm=False,
     residual=False,
+    padding="same",
     mean=None,
     variance=None,
 ):
@@ -39,9 +43,14 @@ def build_unet(
         depth: how often the image is halved.
         dropout: rate of each level from the top; the last one is repeated
             where there are more levels than rates.
+        dropout_kind: ``"standard"`` silences single values, ``"spatial"``
+            whole maps (Tompson et al. 2015), ``"none"`` nothing; ``"fading"``
+            is standard here, ``unet.schedule.Fading`` lowers the rates.
         activation: of every convolution but the last.
         batch_norm: batch normalisation after each activation.
         residual: add each encoder block's input to its output.
+        padding: ``"same"``: zeros around the maps of the 3 x 3 convolutions;
+            ``"reflect"``: their own mirror image.
         mean, variance: per channel, of images divided by 255; they centre
             the input. None: the article's plain division.
 
@@ -51,27 +60,41 @@ def build_unet(
         (or x classes).
 
     Raises:
-        DataError: a side cannot be halved ``depth`` times.
+        DataError: a side cannot be halved ``depth`` times, or is too short
+            to be mirrored after that.
     """
     check_size(size, depth)
+    if padding == "reflect" and min(size) < 2 ** (depth + 1):
+        raise DataError(
+            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
+            "padding reflect, because a single pixel has no mirror image. Use "
+            "a larger size or less depth."
+        )
     widths = [filters * 2**level for level in range(depth + 1)]
     rates = [dropout[min(i, len(dropout) - 1)] for i in range(depth + 1)]
+    if dropout_kind == "none":
+        rates = [0] * (depth + 1)
+    spatial = dropout_kind == "spatial"
+    drop = layers.SpatialDropout2D if spatial else layers.Dropout
 
     def block(x, width, rate, residual=False):
         """Two convolutions with dropout between them."""
         first = x
         x = convolution(x, width)
-        x = layers.Dropout(rate)(x)
+        x = drop(rate)(x)
         x = convolution(x, width)
         if residual:
             x = layers.Add()([x, layers.Conv2D(width, 1)(first)])
         return x
 
     def convolution(x, width):
+        if padding == "reflect":
+            around = ((0, 0), (1, 1), (1, 1), (0, 0))
+            x = keras.ops.pad(x, around, mode="reflect")
         x = layers.Conv2D(
             width,
             3,
-            padding="same",
+            padding="valid" if padding == "reflect" else "same",
             activation=activation,
             kernel_initializer="he_normal",
         )(x)
@@ -111,6 +134,50 @@ def convolutions(model):
     return sum(isinstance(layer, kinds) for layer in model.layers)
 
 
+def start_from(path, freeze=None):
+    """Load a model to go on with.
+
+    Args:
+        path: a model's.
+        freeze: ``"encoder"``: the way down keeps its weights in training,
+            the bottom included; None: all weights are trained.
+
+    Returns:
+        An uncompiled ``keras.Model``.
+
+    Raises:
+        DataError: see ``load``.
+    """
+    model = load(path)
+    model.trainable = True
+    if freeze == "encoder":
+        for layer in model.layers:
+            if isinstance(layer, layers.Conv2DTranspose):
+                break
+            layer.trainable = False
+    return model
+
+
+def in_precision(model, policy):
+    """The same network, weights and output, computed in another precision.
+
+    Args:
+        model: of ``build_unet``.
+        policy: ``"float32"``, or ``"mixed_float16"``: 16 bits but for the
+            weights and the last layer, whose probabilities need 32.
+
+    Returns:
+        A new, uncompiled ``keras.Model``.
+    """
+    config = json.loads(model.to_json())
+    for layer in config["config"]["layers"][:-1]:
+        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
+            layer["config"]["dtype"] = policy
+    result = keras.models.model_from_json(json.dumps(config))
+    result.set_weights(model.get_weights())
+    return result
+
+
 def save(model, path, contract):
     """Save a model with its contract and without its optimizer.
 
@@ -123,6 +190,8 @@ def save(model, path, contract):
         contract: what the model needs and is, as JSON can hold it.
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    if any(layer.compute_dtype == "float16" for layer in model.layers):
+        bare = in_precision(bare, "float32")
     with replacing(path) as temporary:
         bare.save(temporary)
         append_contract(temporary, contract)

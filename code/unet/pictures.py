@@ -192,6 +192,41 @@ def curves(log, names):
     return figure
 
 
+def reliability(sides):
+    """Predicted probability against observed share, with counts.
+
+    Args:
+        sides: dict from a title to ``unet.calibration.Reliability``; those
+            without a pixel are left out.
+
+    Returns:
+        A ``Figure``.
+    """
+    sides = {name: one for name, one in sides.items() if one.counts.any()}
+    figure = Figure((4 * len(sides), 4.5), layout="constrained")
+    axes = figure.subplots(
+        2, len(sides), squeeze=False, sharex=True, height_ratios=[3, 1]
+    )
+    for (title, one), top, low in zip(sides.items(), *axes, strict=True):
+        top.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for number, name in enumerate(one.classes):
+            predicted, observed, pixels = one.curve(number)
+            colour = colour_of(number + 1) / 255
+            top.plot(predicted, observed, ".-", color=colour, label=name)
+            low.stairs(pixels, np.linspace(0, 1, len(pixels) + 1), color=colour)
+        top.set_title(title)
+        top.set_ylabel("observed share")
+        top.set_ylim(0, 1)
+        top.grid(alpha=0.3)
+        top.legend()
+        low.set_yscale("log")
+        low.yaxis.set_major_formatter("{x:g}")  # not as powers: TeX is slow
+        low.yaxis.set_minor_formatter("")
+        low.set_ylabel("pixels")
+        low.set_xlabel("predicted probability")
+    return figure
+
+
 def feature_maps(model, image, most=6):
     """What the decoder sees on its way up, level by level.
 

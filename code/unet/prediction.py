@@ -7,13 +7,14 @@ from functools import partial
 
 import numpy as np
 
+from unet.contrast import enhance
 from unet.images import read_image, resize_image
 from unet.masks import read_class_ids
 
 BATCH = 16
 
 
-def predict(model, images):
+def predict(model, images, contrast="none"):
     """Probabilities of images of any size.
 
     Each image is resized to the network's input as a whole, and its
@@ -23,12 +24,14 @@ def predict(model, images):
     Args:
         model: of ``unet.model``.
         images: list of uint8, H x W x 3.
+        contrast: how the model's images are enhanced, as its contract says.
 
     Returns:
         List of float32, H x W x 1 (or x classes), 0 to 1.
     """
     size = model.input_shape[1:3]
-    batch = np.stack([resize_image(image, size) for image in images])
+    resized = [resize_image(image, size) for image in images]
+    batch = np.stack([enhance(image, contrast) for image in resized])
     probabilities = model.predict_on_batch(batch)
     return [
         _resize_back(probability, image.shape[:2])
@@ -61,7 +64,7 @@ class Prediction:
     probability: np.ndarray
 
 
-def predict_samples(model, samples, classes, threshold):
+def predict_samples(model, samples, classes, threshold, contrast="none"):
     """Predict samples at their own size, in batches.
 
     Args:
@@ -69,6 +72,7 @@ def predict_samples(model, samples, classes, threshold):
         samples: list of ``unet.folders.Sample``, labelled or not.
         classes: foreground class names, as the model knows them.
         threshold: see ``to_ids``.
+        contrast: see ``predict``.
 
     Yields:
         A ``Prediction`` a sample.
@@ -87,7 +91,8 @@ def predict_samples(model, samples, classes, threshold):
                 pool.map(read, following)
                 for following in parts[number + 1 : number + 2]
             ]
-            results = predict(model, [image for image, _ in pairs])
+            images = [image for image, _ in pairs]
+            results = predict(model, images, contrast)
             for sample, (image, truth), probability in zip(
                 part, pairs, results, strict=True
             ):

@@ -4,6 +4,7 @@ import numpy as np
 
 from unet.folders import spread
 from unet.masks import boundary, instances
+from unet.prediction import to_ids
 
 # Predictions of exactly 0 or 1 would cost infinitely much; Keras' own limit.
 _SMALLEST = 1e-7
@@ -123,6 +124,22 @@ class Scores:
         self._boundaries.append(edges)
         self._objects.append(objects)
 
+    def watching(self, predictions, threshold):
+        """Score what another threshold makes of predictions, pass all on.
+
+        Args:
+            predictions: iterable of ``unet.prediction.Prediction``.
+            threshold: see ``unet.prediction.to_ids``.
+
+        Yields:
+            The predictions, as they are.
+        """
+        for one in predictions:
+            if one.truth is not None:
+                ids = to_ids(one.probability, threshold)
+                self.add(one.name, one.truth, ids, one.probability)
+            yield one
+
     def summary(self, seed=0):
         """All scores, pooled over the images.
 
@@ -230,8 +247,13 @@ def _number(value):
     return None if np.isnan(value) else float(value)
 
 
-def table(summary):
-    """The scores as lines of text for the terminal."""
+def table(summary, threshold=None, other=None):
+    """The scores as lines of text for the terminal.
+
+    Args:
+        summary: of ``Scores``.
+        threshold, other: another threshold and the summary there, or None.
+    """
     lines = []
     for name, s in summary["classes"].items():
         low, high = s["iou_interval"]
@@ -251,6 +273,8 @@ def table(summary):
         f"mean IoU with background  {_text(summary['mean_iou'])}   "
         f"cross-entropy  {_text(summary['cross_entropy'])}"
     )
+    for name, s in other["classes"].items() if other else ():
+        lines.append(f"{name} IoU       {_text(s['iou'])}  at {threshold:g}")
     return lines
 
 

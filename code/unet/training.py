@@ -3,6 +3,7 @@
 import math
 from importlib import import_module
 
+import h5py
 import numpy as np
 import pandas as pd
 
@@ -15,6 +16,8 @@ from unet.model import save
 # small data set would be given up before the network has moved, so small
 # sets are passed over several times an epoch.
 STEPS = 40
+# Threads that augment: they keep ahead of the network on two cores.
+_WORKERS = 2
 # How many choices of validation groups are tried.
 _ATTEMPTS = 100
 
@@ -74,8 +77,9 @@ def split_validation(groups, share, has_object):
 class Batches(keras.utils.PyDataset):
     """Batches of a data set, read from the memory-mapped arrays.
 
-    The order of an epoch depends on the seed and the epoch's number alone,
-    so that a resumed training goes on exactly as it would have.
+    The order of an epoch and what augmentation makes of a batch depend on
+    the seed, the epoch's number and the batch's alone, so that a resumed
+    training goes on exactly as it would have.
 
     Args:
         X, Y: uint8, N x H x W x 3 and N x H x W.
@@ -83,10 +87,14 @@ class Batches(keras.utils.PyDataset):
         batch_size: images a step.
         seed: of the order; without it each epoch is one pass in the rows'
             own order.
+        augment: function ``(X, Y, rng)`` of the arrays of a batch and a
+            ``numpy.random.Generator`` that returns changed copies of both.
+            It runs in threads while the network computes.
     """
 
-    def __init__(self, X, Y, rows, batch_size, seed=None):
-        super().__init__()
+    def __init__(self, X, Y, rows, batch_size, seed=None, augment=None):
+        super().__init__(workers=_WORKERS if augment else 1)
+        self.augment = augment
         self.X, self.Y = X, Y
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         steps = math.ceil(len(rows) / batch_size)
@@ -107,22 +115,14 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         start = index * self.batch_size
         rows = self.order[start : start + self.batch_size]
-        return self.X[rows], self.Y[rows][..., None]
+        x, y = self.X[rows], self.Y[rows]
+        if self.augment:
+            rng = np.random.default_rng([self.seed, self.epoch, index])
+            x, y = self.augment(x, y, rng)
+        return x, y[..., None]
 
     def on_epoch_end(self):
         self.start_at(self.epoch + 1)
-
-
-def loss(classes):
-    """Binary cross-entropy, or categorical for more than one class.
-
-    Args:
-        classes: foreground class names.
-    """
-    if len(classes) == 1:
-        return "binary_crossentropy"
-    # Categorical cross-entropy on class ids instead of one-hot labels.
-    return "sparse_categorical_crossentropy"
 
 
 def metric_name(classes):
@@ -172,7 +172,8 @@ class Keeper:
 
     def log(self):
         """The log, one row an epoch, as a ``pandas.DataFrame``."""
-        if not self.log_path.exists():
+        # The file is made, empty, before the first epoch.
+        if not self.log_path.exists() or not self.log_path.stat().st_size:
             return pd.DataFrame()
         return pd.read_csv(self.log_path)
 
@@ -210,7 +211,8 @@ class Keeper:
                 )
             self.model.optimizer.build(self.model.trainable_variables)
             self.model.load_weights(self.state_path)
-            epoch = int(self.model.optimizer.iterations) // len(batches)
+            with h5py.File(self.state_path) as file:
+                epoch = int(file.attrs["epochs"])
         log = self.log()
         if len(log) > epoch:
             with replacing(self.log_path) as temporary:
@@ -220,9 +222,12 @@ class Keeper:
 
     def callbacks(self):
         """The Keras callbacks, in the order in which they must run."""
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        # Validation looks at the running mean of the weights.
+        swap = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
         return [
-            # Validation looks at the running mean of the weights.
-            keras.callbacks.SwapEMAWeights(),
+            *swap,
             keras.callbacks.CSVLogger(self.log_path, append=True),
             keras.callbacks.LambdaCallback(
                 on_epoch_begin=self._renew_noise,
@@ -250,6 +255,8 @@ class Keeper:
             self.model.stop_training = True
         with replacing(self.state_path) as temporary:
             self.model.save_weights(temporary)
+            with h5py.File(temporary, "a") as file:
+                file.attrs["epochs"] = epoch + 1
 
     def _save_best(self):
         """Save what the validation has seen: the mean of the weights."""
@@ -269,7 +276,9 @@ class Keeper:
         self.state_path.unlink(missing_ok=True)
 
 
-def optimizer(learning_rate):
+def optimizer(
+    learning_rate, weights="mean", weight_decay=0, mixed_precision=False
+):
     """Adam that also keeps a running mean of the weights.
 
     With dropout and few images the weights jump from step to step, and the
@@ -277,13 +286,59 @@ def optimizer(learning_rate):
     the last 100 steps is calm (Polyak and Juditsky 1992; ``use_ema`` of
     Keras). It lags: in the first ten epochs on the real tiles the weights
     themselves scored higher.
+
+    Args:
+        learning_rate: of Adam.
+        weights: ``"last"`` leaves the mean out: what is validated and saved
+            are the weights of the last step.
+        weight_decay: share of the kernels taken off in each step, times the
+            learning rate (Loshchilov and Hutter 2019); offsets and batch
+            normalisation are left alone.
+        mixed_precision: scale the loss, so that small gradients do not
+            vanish in 16 bits.
     """
-    return keras.optimizers.Adam(learning_rate, use_ema=True, ema_momentum=0.99)
+    adam = keras.optimizers.Adam(
+        learning_rate,
+        weight_decay=weight_decay or None,
+        use_ema=weights == "mean",
+        ema_momentum=0.99,
+    )
+    if weight_decay:
+        adam.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return (
+        keras.optimizers.LossScaleOptimizer(adam) if mixed_precision else adam
+    )
 
 
 def weights(model):
     """Number of trainable weights."""
     return sum(math.prod(w.shape) for w in model.trainable_weights)
+
+
+def statistics(args, X, rows):
+    """Mean and variance for the network's normalisation, or None twice.
+
+    Args:
+        args: with ``normalisation`` and ``start_from``, a model that has its
+            own.
+        X, rows: see ``channel_statistics``.
+    """
+    if args.start_from:
+        before = read_contract(args.start_from)["preprocessing"]
+        return before["mean"], before["variance"]
+    if args.normalisation == "article":
+        return None, None
+    return channel_statistics(X, rows)
+
+
+def _origin(path):
+    """What a model that a training starts from says of its own."""
+    if path is None:
+        return None
+    before = read_contract(path)
+    return {
+        name: before.get(name) for name in ("data", "training", "started_from")
+    }
 
 
 def contract(train, args, mean, variance):
@@ -298,25 +353,28 @@ def contract(train, args, mean, variance):
         dict that JSON can hold.
     """
     # Where files lay on the machine is nobody's business.
-    places = {"data", "model", "out", "resume", "group"}
+    places = {"data", "model", "out", "resume", "group", "start_from"}
     manners = {"overwrite", "dry_run", "quiet"}
     return {
         "classes": train.classes,
         "size": list(train.X.shape[1:3]),
         "preprocessing": {
             "resize": "the whole image, by area where it shrinks",
+            "contrast": train.contrast,
             "input": "RGB, 0 to 255, scaled inside the network",
             "mean": mean,
             "variance": variance,
         },
         "scale": train.scale,
         "threshold": 0.5,
+        "best_threshold": None,
         "training": {
             name: value
             for name, value in vars(args).items()
             if name not in places | manners
         },
         "data": {"images": len(train.names), "digest": train.digest},
+        "started_from": _origin(getattr(args, "start_from", None)),
         "versions": {
             name: import_module(name).__version__
             for name in ("keras", "numpy", keras.backend.backend())

@@ -1,0 +1,293 @@
+"""The options of a training, for every script that trains."""
+
+import argparse
+from pathlib import Path
+
+from unet import cli
+from unet.contract import read_contract
+from unet.contrast import CONTRASTS
+from unet.folders import DataError
+
+# The article's training, whatever the defaults are.
+ARTICLE = {
+    "size": 128,
+    "contrast": "none",
+    "normalisation": "article",
+    "group": "(.+)",  # each image is its own group: validation at random
+    "validation": 0.1,
+    "filters": 16,
+    "depth": 4,
+    "dropout": [0.1, 0.1, 0.2, 0.2, 0.3],
+    "dropout_kind": "standard",
+    "activation": "elu",
+    "batch_norm": False,
+    "encoder": "plain",
+    "padding": "same",
+    "loss": "bce",
+    "class_weights": None,
+    "epochs": 30,
+    "batch_size": 16,
+    "learning_rate": 0.001,
+    "schedule": "constant",
+    "warm_up": 0,
+    "weight_decay": 0.0,
+    "weights": "last",
+    "mixed_precision": False,
+    "patience": 5,
+}
+# What belongs to the network: a model to start from brings it along.
+NETWORK = (
+    "size",
+    "contrast",
+    "normalisation",
+    "filters",
+    "depth",
+    "dropout",
+    "dropout_kind",
+    "activation",
+    "batch_norm",
+    "encoder",
+    "padding",
+)
+# What models were before these could be chosen.
+_BEFORE = {"contrast": "none", "dropout_kind": "standard", "padding": "same"}
+
+_COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
+
+
+def add(parser):
+    """Add the options that decide what a training's weights will be."""
+    add_data(parser.add_argument_group("data"))
+    add_network(parser.add_argument_group("network"))
+    add_training(parser.add_argument_group("training"))
+
+
+def add_data(group):
+    """What is shown to the network."""
+    add = group.add_argument
+    add(
+        "--size",
+        type=_COUNT,
+        default=128,
+        help="side of the network's input in pixels, a multiple of 16; "
+        "images of any size are resized to it",
+    )
+    add(
+        "--validation",
+        type=_RATE,
+        default=0.1,
+        help="share of the training folders that decides when to stop",
+    )
+    add(
+        "--group",
+        metavar="RULE",
+        help="what must not be divided between training and validation: a "
+        "regular expression on folder names, or a CSV with the columns name "
+        "and group; without it the groups of data/split.csv, if there are "
+        "any; '(.+)' is every image on its own",
+    )
+    add(
+        "--contrast",
+        choices=CONTRASTS,
+        default="none",
+        help="clahe: equalise the lightness in parts; stretch: from the "
+        "image's 2nd to its 98th percentile; test.py does the same",
+    )
+    add(
+        "--normalisation",
+        choices=["centred", "article"],
+        default="centred",
+        help="centred: pixels / 255, then the training set's mean and "
+        "variance; article: pixels / 255 alone, which fails on real images",
+    )
+
+
+def add_network(group):
+    """What the network is."""
+    add = group.add_argument
+    add(
+        "--filters",
+        type=_COUNT,
+        default=16,
+        help="convolutions of the first level; they double on each level",
+    )
+    add(
+        "--depth",
+        type=cli.number(int, 1, 7),
+        default=4,
+        help="how often the image is halved",
+    )
+    add(
+        "--dropout",
+        type=cli.number(float, 0, 0.95),
+        nargs="+",
+        metavar="RATE",
+        default=[0.1, 0.1, 0.2, 0.2, 0.3],
+        help="rate of each level",
+    )
+    add(
+        "--dropout-kind",
+        choices=["standard", "spatial", "fading", "none"],
+        default="standard",
+        help="spatial silences whole maps instead of single values; fading: "
+        "the rates fall in a line, to 0 in the last of --epochs",
+    )
+    add(
+        "--activation",
+        choices=["elu", "relu", "selu", "gelu", "swish"],
+        default="elu",
+        help="of every convolution but the last",
+    )
+    add(
+        "--batch-norm",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="batch normalisation after each activation",
+    )
+    add(
+        "--encoder",
+        choices=["plain", "residual"],
+        default="plain",
+        help="residual adds each block's input to its output",
+    )
+    add(
+        "--padding",
+        choices=["same", "reflect"],
+        default="same",
+        help="around the 3 x 3 convolutions: zeros, or a mirror image",
+    )
+    add(
+        "--start-from",
+        type=Path,
+        metavar="MODEL",
+        help="go on with the weights of this model; its network, size, "
+        "normalisation and contrast come along",
+    )
+    add(
+        "--freeze",
+        choices=["encoder"],
+        help="with --start-from: leave the way down as it is",
+    )
+
+
+def add_training(group):
+    """How the network learns."""
+    add = group.add_argument
+    add("--epochs", type=_COUNT, default=30, help="most epochs to train")
+    add("--batch-size", type=_COUNT, default=16, help="images a step")
+    add("--learning-rate", type=_RATE, default=0.001, help="of Adam")
+    add(
+        "--schedule",
+        choices=["constant", "cosine", "plateau"],
+        default="constant",
+        help="of the learning rate; cosine: towards 0 after the last of "
+        "--epochs; plateau: halved after two epochs without improvement",
+    )
+    add(
+        "--warm-up",
+        type=cli.number(int, 0),
+        metavar="EPOCHS",
+        default=0,
+        help="in which the learning rate rises",
+    )
+    add(
+        "--weight-decay",
+        type=_RATE,
+        default=0.0,
+        help="share of the kernels that is taken off in each step, times the "
+        "learning rate",
+    )
+    add(
+        "--weights",
+        choices=["mean", "last"],
+        default="mean",
+        help="what is validated and saved: the running mean over about 100 "
+        "steps, or the weights of the last step",
+    )
+    add(
+        "--loss",
+        choices=["bce", "bce+dice", "focal", "tversky"],
+        default="bce",
+        help="bce: binary cross-entropy; Dice and Tversky count the overlap "
+        "in each batch",
+    )
+    add(
+        "--class-weights",
+        type=_weight,
+        nargs="+",
+        metavar="WEIGHT",
+        help="what a pixel counts in the cross-entropy or the focal loss: "
+        "one number for the background and for each class, or 'balanced'",
+    )
+    add(
+        "--mixed-precision",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="compute in 16 bits, for GPUs; the saved model has 32",
+    )
+    add(
+        "--patience",
+        type=_COUNT,
+        default=5,
+        help="epochs without improvement before training stops",
+    )
+    add(
+        "--seed",
+        type=cli.number(int, 0),
+        default=0,
+        help="of all random choices; the same seed gives the same weights",
+    )
+    add(
+        "--recipe",
+        choices=["article"],
+        help="the article's training as it was; other options change it",
+    )
+
+
+def _weight(text):
+    return text if text == "balanced" else cli.number(float, 0)(text)
+
+
+_weight.__name__ = "weight"  # named in argparse's own error
+
+
+def read(parser, words=None):
+    """Parse the options; a recipe and a model to start from set defaults.
+
+    Args:
+        parser: with the options of ``add``.
+        words: of the command line; None: this process'.
+
+    Raises:
+        DataError: the model to start from is none, or has another network
+            than the options ask for.
+    """
+    args = parser.parse_args(words)
+    if args.freeze and not args.start_from:
+        parser.error("argument --freeze: needs --start-from")
+    if args.recipe:
+        parser.set_defaults(**ARTICLE)
+    brought = _brought_along(args.start_from)
+    parser.set_defaults(**brought)
+    args = parser.parse_args(words)
+    for name, value in brought.items():
+        if getattr(args, name) != value:
+            raise DataError(
+                f"{args.start_from}: this model has {name.replace('_', ' ')} "
+                f"{_text(value)}, asked for was {_text(getattr(args, name))}. "
+                f"Leave --{name.replace('_', '-')} out, or train without "
+                "--start-from."
+            )
+    return args
+
+
+def _brought_along(path):
+    """The network's options of a model to start from."""
+    if path is None:
+        return {}
+    had = {**_BEFORE, **read_contract(path)["training"]}
+    return {name: had[name] for name in NETWORK}
+
+
+def _text(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else value
