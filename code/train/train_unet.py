@@ -221,10 +221,9 @@ print(
 
 # %%
 from unet import losses
-from unet.model import in_precision
+from unet.model import for_training
 
-if args.mixed_precision:
-    model = in_precision(model, "mixed_float16")
+model = for_training(model, args.dropout_kind == "fading", args.mixed_precision)
 class_weights = losses.class_weights(args.class_weights, train.class_shares())
 model.compile(
     optimizer=training.optimizer(

@@ -12,7 +12,7 @@ from unet.contract import append_contract, read_contract
 from unet.dataset import check_size
 from unet.folders import DataError, replacing
 
-layers = keras.layers
+layers, ops = keras.layers, keras.ops
 
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
@@ -45,7 +45,8 @@ def build_unet(
             where there are more levels than rates.
         dropout_kind: ``"standard"`` silences single values, ``"spatial"``
             whole maps (Tompson et al. 2015), ``"none"`` nothing; ``"fading"``
-            is standard here, ``unet.schedule.Fading`` lowers the rates.
+            is standard here, ``unet.schedule.Fading`` lowers the
+            rates.
         activation: of every convolution but the last.
         batch_norm: batch normalisation after each activation.
         residual: add each encoder block's input to its output.
@@ -90,7 +91,7 @@ def build_unet(
     def convolution(x, width):
         if padding == "reflect":
             around = ((0, 0), (1, 1), (1, 1), (0, 0))
-            x = keras.ops.pad(x, around, mode="reflect")
+            x = ops.pad(x, around, mode="reflect")
         x = layers.Conv2D(
             width,
             3,
@@ -158,24 +159,82 @@ def start_from(path, freeze=None):
     return model
 
 
-def in_precision(model, policy):
-    """The same network, weights and output, computed in another precision.
+class FadingDropout(layers.Layer):
+    """Dropout with a rate that can change while a training runs.
+
+    Only a training has it: a saved model has plain dropout in its place.
+
+    Args:
+        rate: share of the values that is silenced at first.
+
+    Attributes:
+        left: variable, what is left of the rate, from 1 to 0.
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **options):
+        super().__init__(**options)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.left = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="left"
+        )
+
+    def call(self, x, training=False):
+        """Silence values and enlarge the others, so that the sum remains."""
+        if not training:
+            return x
+        rate = ops.cast(self.rate * self.left, x.dtype)
+        noise = keras.random.uniform(
+            ops.shape(x), dtype=x.dtype, seed=self.seed_generator
+        )
+        return ops.where(noise >= rate, x / (1 - rate), ops.zeros_like(x))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+def for_training(model, fading=False, mixed_precision=False):
+    """The same network with what only a training needs.
 
     Args:
         model: of ``build_unet``.
-        policy: ``"float32"``, or ``"mixed_float16"``: 16 bits but for the
-            weights and the last layer, whose probabilities need 32.
+        fading: put ``FadingDropout`` in the place of dropout.
+        mixed_precision: compute in 16 bits, but for the weights and for the
+            last layer, whose probabilities need 32.
 
     Returns:
-        A new, uncompiled ``keras.Model``.
+        An uncompiled ``keras.Model``: another one if anything changes.
     """
+    if not fading and not mixed_precision:
+        return model
+    policy = "mixed_float16" if mixed_precision else "float32"
+    return _remade(model, policy, "FadingDropout" if fading else "Dropout")
+
+
+def _remade(model, policy, dropout):
+    """The same network and weights, of other layers."""
     config = json.loads(model.to_json())
     for layer in config["config"]["layers"][:-1]:
+        if layer["class_name"] in ("Dropout", "FadingDropout"):
+            ours = dropout == "FadingDropout"
+            layer["module"] = __name__ if ours else "keras.layers"
+            layer["class_name"] = dropout
+            layer["registered_name"] = dropout if ours else None
         if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
             layer["config"]["dtype"] = policy
-    result = keras.models.model_from_json(json.dumps(config))
-    result.set_weights(model.get_weights())
+    result = keras.models.model_from_json(
+        json.dumps(config), custom_objects={"FadingDropout": FadingDropout}
+    )
+    copy_weights(model, result)
     return result
+
+
+def copy_weights(source, target):
+    """Copy a network's weights to one whose layers have the same names."""
+    for layer in source.layers:
+        weights = layer.get_weights()
+        if weights and not isinstance(layer, FadingDropout):
+            target.get_layer(layer.name).set_weights(weights)
 
 
 def save(model, path, contract):
@@ -190,8 +249,11 @@ def save(model, path, contract):
         contract: what the model needs and is, as JSON can hold it.
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
-    if any(layer.compute_dtype == "float16" for layer in model.layers):
-        bare = in_precision(bare, "float32")
+    if any(
+        layer.compute_dtype == "float16" or isinstance(layer, FadingDropout)
+        for layer in model.layers
+    ):
+        bare = _remade(bare, "float32", "Dropout")
     with replacing(path) as temporary:
         bare.save(temporary)
         append_contract(temporary, contract)

@@ -8,6 +8,7 @@ import math
 import time
 
 from unet.backend import keras
+from unet.model import FadingDropout
 
 # On a plateau the rate is halved after so many epochs without a new best.
 _PLATEAU = 2
@@ -98,9 +99,6 @@ class Pace(keras.callbacks.Callback):
 class Fading(keras.callbacks.Callback):
     """Lets the dropout fall in a straight line, to 0 in the last epoch.
 
-    A rate is a constant of the compiled graph, which is therefore made anew
-    for every epoch.
-
     Args:
         epochs: most epochs of the training.
     """
@@ -109,21 +107,8 @@ class Fading(keras.callbacks.Callback):
         super().__init__()
         self.epochs = epochs
 
-    def on_train_begin(self, logs=None):
-        kinds = (keras.layers.Dropout, keras.layers.SpatialDropout2D)
-        self.rates = {
-            layer: layer.rate
-            for layer in self.model.layers
-            if isinstance(layer, kinds)
-        }
-
     def on_epoch_begin(self, epoch, logs=None):
         left = 1 - epoch / max(self.epochs - 1, 1)
-        for layer, rate in self.rates.items():
-            layer.rate = rate * left
-        self.model.make_train_function(force=True)
-
-    def on_epoch_end(self, epoch, logs=None):
-        # A saved model tells the rates that the training began with.
-        for layer, rate in self.rates.items():
-            layer.rate = rate
+        for layer in self.model.layers:
+            if isinstance(layer, FadingDropout):
+                layer.left.assign(left)

@@ -10,7 +10,7 @@ import pandas as pd
 from unet.backend import keras
 from unet.contract import read_contract
 from unet.folders import DataError, replacing, take_groups
-from unet.model import save
+from unet.model import copy_weights, load, save
 
 # Early stopping counts epochs. With far fewer steps than this in each a
 # small data set would be given up before the network has moved, so small
@@ -267,9 +267,7 @@ class Keeper:
         self.model.set_weights(now)
 
     def _restore_best(self, logs):
-        # Without the optimizer, whose state the file does not hold.
-        bare = keras.Model(self.model.inputs, self.model.outputs)
-        bare.load_weights(self.best_path)
+        copy_weights(load(self.best_path), self.model)
 
     def forget(self):
         """Remove what only a resumed run needs."""
