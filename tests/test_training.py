@@ -9,7 +9,7 @@ import pytest
 
 from conftest import make_tree
 from test_dataset import load
-from unet import training
+from unet import losses, training
 from unet.backend import keras
 from unet.folders import DataError
 from unet.model import build_unet
@@ -126,7 +126,7 @@ def run_training(tmp_path, name, kill_after=None, patience=99, epochs=3):
     model = build_unet((32, 32), filters=2, depth=2)
     model.compile(
         training.optimizer(0.001),
-        loss=training.loss(data.classes),
+        loss=losses.loss("bce", data.classes),
         metrics=training.metrics(data.classes),
     )
     batches = training.Batches(data.X, data.Y, np.arange(6), 3, seed=1)
@@ -259,7 +259,7 @@ def test_centring_lets_the_network_learn_where_the_articles_input_does_not():
         model = build_unet((32, 32), filters=8, mean=mean, variance=variance)
         model.compile(
             "adam",
-            loss=training.loss(["building"]),
+            loss=losses.loss("bce", ["building"]),
             metrics=training.metrics(["building"]),
         )
         log = model.fit(

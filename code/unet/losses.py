@@ -85,14 +85,13 @@ def loss(name, classes, weights=None):
         return of_pixels(function, truth, probability, gamma=_GAMMA, **options)
 
     def tversky(truth, probability):
-        values = keras.losses.tversky(
-            one_hot(truth),
-            probability,
-            alpha=_INVENTED,
-            beta=_MISSED,
-            axis=_BATCH,
-        )
-        return ops.mean(values)
+        # Keras 3.15 has one, in which the two costs are swapped.
+        truth = ops.cast(one_hot(truth), probability.dtype)
+        found = ops.sum(truth * probability, _BATCH)
+        invented = ops.sum((1 - truth) * probability, _BATCH)
+        missed = ops.sum(truth * (1 - probability), _BATCH)
+        all_of_it = found + _INVENTED * invented + _MISSED * missed
+        return 1 - ops.mean(found / (all_of_it + keras.config.epsilon()))
 
     functions = (entropy, entropy_and_dice, focal, tversky)
     return dict(zip(LOSSES, functions, strict=True))[name]

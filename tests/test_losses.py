@@ -1,0 +1,127 @@
+"""Losses against numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from unet.backend import keras
+from unet.folders import DataError
+from unet.losses import class_weights, loss
+
+TRUTH = np.array([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)[..., None]
+P = np.array([[[0.9, 0.4], [0.2, 0.1]], [[0.3, 0.1], [0.1, 0.1]]], np.float32)
+# Of two classes and the background: 2 images of 1 x 2 pixels.
+IDS = np.array([[[0, 1]], [[2, 2]]], np.uint8)[..., None]
+Q = np.array(
+    [
+        [[[0.7, 0.2, 0.1], [0.3, 0.6, 0.1]]],
+        [[[0.1, 0.1, 0.8], [0.5, 0.2, 0.3]]],
+    ],
+    np.float32,
+)
+ONE, TWO = ["building"], ["road", "roof"]
+
+
+def value(name, classes, truth, probability, weights=None):
+    """What ``fit`` would report."""
+    given = loss(name, classes, weights)
+    if callable(given):
+        return float(given(keras.ops.cast(truth, "float32"), probability))
+    return float(keras.losses.get(given)(truth, probability).numpy().mean())
+
+
+def entropies():
+    """Cross-entropy of each pixel, and where the buildings are."""
+    truth = TRUTH[..., 0] == 1
+    return -np.log(np.where(truth, P, 1 - P)), truth
+
+
+def of_truth():
+    return np.take_along_axis(Q, IDS.astype(int), -1)[..., 0]
+
+
+def one(name, weights=None):
+    return value(name, ONE, TRUTH, P[..., None], weights)
+
+
+def two(name, weights=None):
+    return value(name, TWO, IDS, Q, weights)
+
+
+def dice(truth, p):
+    return 1 - 2 * (truth * p).sum() / (truth.sum() + p.sum())
+
+
+def test_cross_entropy_stays_the_one_of_keras():
+    assert loss("bce", ONE) == "binary_crossentropy"
+    assert loss("bce", TWO) == "sparse_categorical_crossentropy"
+
+
+def test_weights_of_one_change_nothing():
+    assert one("bce", [1, 1]) == pytest.approx(one("bce"), rel=1e-5)
+    assert two("bce", [1, 1, 1]) == pytest.approx(two("bce"), rel=1e-5)
+
+
+def test_weights_multiply_the_pixels_of_their_class():
+    pixels, truth = entropies()
+    expected = (pixels * np.where(truth, 3, 0.5)).mean()
+    assert one("bce", [0.5, 3]) == pytest.approx(expected, rel=1e-5)
+    expected = (-np.log(of_truth()) * [[[1, 2]], [[4, 4]]]).mean()
+    assert two("bce", [1, 2, 4]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_is_counted_over_the_batch():
+    pixels, truth = entropies()
+    expected = pixels.mean() + dice(truth, P)
+    assert one("bce+dice") == pytest.approx(expected, rel=1e-5)
+    overlaps = [dice(IDS[..., 0] == k, Q[..., k]) for k in range(3)]
+    expected = -np.log(of_truth()).mean() + np.mean(overlaps)
+    assert two("bce+dice") == pytest.approx(expected, rel=1e-5)
+
+
+def test_dice_has_no_weights():
+    pixels, truth = entropies()
+    expected = 2 * pixels.mean() + dice(truth, P)
+    assert one("bce+dice", [2, 2]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_focal_loss_forgets_what_is_easy():
+    pixels, truth = entropies()
+    sure = np.where(truth, P, 1 - P)
+    expected = ((1 - sure) ** 2 * pixels).mean()
+    assert one("focal") == pytest.approx(expected, rel=1e-4)
+    expected = ((1 - of_truth()) ** 2 * -np.log(of_truth())).mean()
+    assert two("focal") == pytest.approx(expected, rel=1e-4)
+    weighted = ((1 - sure) ** 2 * pixels * np.where(truth, 3, 1)).mean()
+    assert one("focal", [1, 3]) == pytest.approx(weighted, rel=1e-4)
+
+
+def test_tversky_minds_what_is_missed():
+    truth = TRUTH[..., 0]
+    tp = (truth * P).sum()
+    invented, missed = ((1 - truth) * P).sum(), (truth * (1 - P)).sum()
+    expected = 1 - tp / (tp + 0.3 * invented + 0.7 * missed)
+    assert one("tversky") == pytest.approx(expected, rel=1e-5)
+    assert 0 < two("tversky") < 1
+
+
+def test_balanced_classes_count_alike_and_the_mean_pixel_one():
+    shares = [0.8, 0.2]
+    weights = class_weights(["balanced"], shares)
+    assert weights == pytest.approx([0.625, 2.5])
+    assert np.dot(weights, shares) == pytest.approx(1)
+    assert class_weights(["balanced"], [1.0, 0.0]) == [1.0, 0.0]
+    assert class_weights([1.0, 3.0], shares) == [1.0, 3.0]
+    assert class_weights(None, shares) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "words"),
+    [
+        ("bce", [1.0], r"expected 2 numbers \(background, building\)"),
+        ("bce", ["balanced", 2.0], "'balanced' alone"),
+        ("tversky", [1.0, 2.0], "tversky counts overlap"),
+    ],
+)
+def test_weights_that_cannot_be_are_told(name, weights, words):
+    with pytest.raises(DataError, match=words):
+        loss(name, ONE, weights)
