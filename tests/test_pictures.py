@@ -7,6 +7,7 @@ import pytest
 
 from conftest import make_tree
 from unet import pictures
+from unet.augmentation import Augmentation
 from unet.folders import find_samples
 from unet.model import build_unet
 from unet.prediction import Prediction
@@ -28,6 +29,12 @@ def test_overlay_tints_inside_outlines_and_leaves_the_rest():
     expected = np.rint(90 * 0.65 + colour * 0.35)
     assert (picture[20, 20] == expected).all()
     assert (GREY == 90).all()
+
+
+def test_overlay_without_tint_draws_outlines_alone():
+    picture = pictures.overlay(GREY, square(10, 10, 20), strength=0)
+    assert (picture[10, 10] == pictures.colour_of(1)).all()
+    assert (picture[20, 20] == 90).all()
 
 
 def test_overlay_of_nothing_is_the_image():
@@ -97,6 +104,33 @@ def test_contact_sheet_names_images_and_what_colours_mean():
     for expected in ("a_1", "a_2", "unknown", "found", "missed", "invented"):
         assert expected in texts
     assert "2 of 9 images" in texts
+
+
+def test_augmented_grid_outlines_pairs_with_objects_and_their_versions():
+    X = np.stack([GREY, GREY + 40, GREY + 80])
+    Y = np.stack([square(0, 0, 0), square(0, 0, 9), square(5, 9, 20)])
+    figure = pictures.augmented_grid(
+        X, Y, Augmentation("flips"), np.random.default_rng(0), versions=3
+    )
+    panels = [axis.images[0].get_array() for axis in figure.axes]
+    assert len(panels) == 2 * 4
+    for row, n in ((panels[:4], 1), (panels[4:], 2)):
+        original = pictures.overlay(X[n], Y[n], strength=0)
+        assert np.array_equal(row[0], original)
+        outline = (original == pictures.colour_of(1)).all(axis=2).sum()
+        for panel in row[1:]:
+            drawn = (panel == pictures.colour_of(1)).all(axis=2)
+            assert drawn.sum() == outline
+            assert (panel[~drawn] == X[n, 0, 0]).all()
+    assert any(not np.array_equal(panels[4], panel) for panel in panels[5:])
+
+
+def test_augmented_grid_without_any_object_shows_the_images():
+    empty = np.zeros((2, 40, 40), np.uint8)
+    figure = pictures.augmented_grid(
+        np.stack([GREY, GREY]), empty, Augmentation("none"), None, rows=1
+    )
+    assert len(figure.axes) == 6
 
 
 def _is_text(artist):

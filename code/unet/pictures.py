@@ -63,12 +63,13 @@ def colour_of(number):
     return COLOURS[(number - 1) % len(COLOURS)]
 
 
-def overlay(image, ids):
+def overlay(image, ids, strength=0.35):
     """The image with its classes tinted and outlined.
 
     Args:
         image: uint8, H x W x 3.
         ids: uint8, H x W, class ids.
+        strength: of the tint, from 0 to 1; 0 draws outlines alone.
 
     Returns:
         uint8, H x W x 3.
@@ -76,7 +77,7 @@ def overlay(image, ids):
     width = max(1, round(max(ids.shape) / 400))
     for number in range(1, int(ids.max()) + 1):
         mask = ids == number
-        image = tint(image, mask, colour_of(number), 0.35)
+        image = tint(image, mask, colour_of(number), strength)
         image = tint(image, boundary(mask, width), colour_of(number), 1)
     return image
 
@@ -126,6 +127,33 @@ def sample_grid(samples, classes, rows=6):
         row[0].imshow(image)
         row[1].imshow(one[0] if one else np.zeros(shape), cmap="gray", vmin=0)
         row[2].imshow(in_colour(ids))
+    return figure
+
+
+def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
+    """Originals beside what augmentation makes of them, masks outlined.
+
+    Args:
+        X: uint8, N x H x W x 3.
+        Y: uint8, N x H x W, class ids; pairs with objects come first.
+        augmentation: ``unet.augmentation.Augmentation``.
+        rng: ``numpy.random.Generator``.
+        rows: how many pairs are shown.
+        versions: new ones of each.
+
+    Returns:
+        A ``Figure``.
+    """
+    masked = [n for n, ids in enumerate(Y) if ids.any()]
+    shown = spread(masked or range(len(Y)), rows)
+    titles = ["original", *[f"version {k + 1}" for k in range(versions)]]
+    figure, axes = _grid(len(shown), 1 + versions, titles)
+    for n, row in zip(shown, axes, strict=True):
+        same = np.repeat([n], versions)
+        new = augmentation(X[same], Y[same], rng)
+        pairs = [(X[n], Y[n]), *zip(*new, strict=True)]
+        for axis, (image, ids) in zip(row, pairs, strict=True):
+            axis.imshow(overlay(image, ids, strength=0))
     return figure
 
 
