@@ -20,6 +20,8 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
+
 from unet import cli, options
 from unet.folders import write_text
 
@@ -157,6 +159,22 @@ print(
 )
 
 # %% [markdown]
+# With `--augment` no image is shown twice: each time it is turned, moved or in
+# other light, and its mask with it. Look at the versions before you train on
+# them: would you still draw the same outlines?
+
+# %%
+from unet.augmentation import Augmentation
+
+augment = None
+if args.augment != "none":
+    augment = Augmentation(args.augment)
+    rng = np.random.default_rng(args.seed)
+    grid = pictures.augmented_grid(train.X, train.Y, augment, rng)
+    pictures.save_figure(grid, run / "augmented.png")
+    cli.show(run / "augmented.png")
+
+# %% [markdown]
 # ## 3. Create
 #
 # The U: on the way down the image gets smaller and the features get richer, on
@@ -248,7 +266,7 @@ model.compile(
 from unet import schedule
 
 batches = training.Batches(
-    train.X, train.Y, fit_rows, args.batch_size, seed=args.seed
+    train.X, train.Y, fit_rows, args.batch_size, args.seed, augment
 )
 validation = training.Batches(
     train.X, train.Y, validation_rows, args.batch_size

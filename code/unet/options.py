@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from unet import cli
+from unet.augmentation import LEVELS
 from unet.contract import read_contract
 from unet.contrast import CONTRASTS
 from unet.folders import DataError
@@ -15,6 +16,7 @@ ARTICLE = {
     "normalisation": "article",
     "group": "(.+)",  # each image is its own group: validation at random
     "validation": 0.1,
+    "augment": "none",
     "filters": 16,
     "depth": 4,
     "dropout": [0.1, 0.1, 0.2, 0.2, 0.3],
@@ -92,6 +94,14 @@ def add_data(group):
         default="none",
         help="clahe: equalise the lightness in parts; stretch: from the "
         "image's 2nd to its 98th percentile; test.py does the same",
+    )
+    add(
+        "--augment",
+        choices=LEVELS,
+        default="none",
+        help="show each image in another version every time: flips and "
+        "quarter turns, geometry (and scale, shift, rotation), colour, all "
+        "of these, or wide, which is stronger",
     )
     add(
         "--normalisation",
