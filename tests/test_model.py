@@ -9,7 +9,15 @@ import pytest
 from unet.backend import keras
 from unet.contract import read_contract
 from unet.folders import DataError
-from unet.model import build_unet, convolutions, load, save
+from unet.model import (
+    FadingDropout,
+    build_unet,
+    convolutions,
+    for_training,
+    load,
+    save,
+    start_from,
+)
 
 layers = keras.layers
 TINY = {"size": (32, 32), "filters": 2}
@@ -85,6 +93,86 @@ def test_depth_and_sides_may_differ(depth):
     assert convolutions(model) == 2 * (2 * depth + 1) + 1 + depth
     rates = [layer.rate for layer in kinds(model, layers.Dropout)]
     assert rates[: depth + 1] == [0.1] + [0.2] * depth
+
+
+def test_mirrored_borders_open_with_plain_keras_and_are_exact(tmp_path):
+    model = build_unet(padding="reflect", **TINY)
+    assert model.output_shape == build_unet(**TINY).output_shape
+    assert convolutions(model) == 23
+    path = tmp_path / "m.keras"
+    save(model, path, {"classes": ["building"]})
+    opened = keras.models.load_model(path, safe_mode=True)
+    expected = model.predict(images(), verbose=0)
+    assert np.array_equal(opened.predict(images(), verbose=0), expected)
+    pads = [o for o in opened.operations if type(o).__name__ == "Pad"]
+    assert len(pads) == 18
+    inner = keras.Model(opened.inputs, [pads[1].input, pads[1].output])
+    before, after = inner.predict(images(), verbose=0)
+    width = ((0, 0), (1, 1), (1, 1), (0, 0))
+    assert np.array_equal(after, np.pad(before, width, mode="reflect"))
+
+
+def test_a_single_pixel_cannot_be_mirrored():
+    build_unet((32, 32), filters=2, padding="reflect")
+    with pytest.raises(DataError, match=r"size 16.*at least 32.*reflect"):
+        build_unet((16, 16), filters=2, padding="reflect")
+
+
+def test_kinds_of_dropout():
+    none = build_unet(dropout_kind="none", **TINY)
+    assert {layer.rate for layer in kinds(none, layers.Dropout)} == {0}
+    spatial = build_unet(dropout_kind="spatial", **TINY)
+    rates = [layer.rate for layer in kinds(spatial, layers.SpatialDropout2D)]
+    assert rates == [0.1, 0.1, 0.2, 0.2, 0.3, 0.2, 0.2, 0.1, 0.1]
+    assert build_unet(**TINY).count_params() == spatial.count_params()
+
+
+@pytest.mark.parametrize("dropout_kind", ["standard", "spatial"])
+def test_what_only_training_needs_is_not_saved(tmp_path, dropout_kind):
+    model = build_unet(
+        batch_norm=True, dropout_kind=dropout_kind, **TINY, **MEAN
+    )
+    fading = dropout_kind == "standard"
+    trained = for_training(model, fading=fading, mixed_precision=True)
+    assert trained.layers[5].compute_dtype == "float16"
+    assert trained.output.dtype == "float32"
+    assert len(kinds(trained, FadingDropout)) == 9 * fading
+    path = tmp_path / "m.keras"
+    save(trained, path, {"classes": ["building"]})
+    opened = keras.models.load_model(path, safe_mode=True)
+    assert {layer.compute_dtype for layer in opened.layers} == {"float32"}
+    assert [(type(a), a.name) for a in opened.layers] == [
+        (type(b), b.name) for b in model.layers
+    ]
+    for kind in (layers.Dropout, layers.SpatialDropout2D):
+        rates = [layer.rate for layer in kinds(opened, kind)]
+        assert rates == [layer.rate for layer in kinds(model, kind)]
+    expected = model.predict(images(), verbose=0)
+    assert np.array_equal(opened.predict(images(), verbose=0), expected)
+    assert np.allclose(
+        trained.predict(images(), verbose=0), expected, atol=0.01
+    )
+
+
+def test_training_without_wishes_has_the_network_itself():
+    model = build_unet(**TINY)
+    assert for_training(model) is model
+
+
+def test_starting_from_a_model_trains_all_of_it_or_the_way_up(tmp_path):
+    model = build_unet(**TINY)
+    path = tmp_path / "m.keras"
+    save(model, path, {"classes": ["building"]})
+    whole, half = start_from(path), start_from(path, "encoder")
+    assert len(whole.trainable_weights) == 46
+    frozen = [layer for layer in half.layers if not layer.trainable]
+    assert len(kinds(half, layers.Conv2D)) == 19
+    assert sum(isinstance(one, layers.Conv2D) for one in frozen) == 10
+    assert len(half.trainable_weights) == 46 - 2 * 10
+    save(half, path, {"classes": ["building"]})
+    assert len(start_from(path).trainable_weights) == 46
+    pairs = zip(model.get_weights(), half.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
 
 
 def test_wrong_size_is_refused():

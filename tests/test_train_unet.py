@@ -195,3 +195,102 @@ def test_a_used_run_directory_is_refused(data, tmp_path):
     (tmp_path / "run" / "notes.txt").write_text("mine")
     assert_refused(train(data, tmp_path, "--out", "run"), "run", "exists")
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+TRIED = [
+    *["--padding", "reflect", "--dropout-kind", "spatial", "--contrast"],
+    *["clahe", "--loss", "bce+dice", "--augment", "all", "--schedule"],
+    *["cosine", "--warm-up", 1, "--class-weights", "balanced"],
+]
+
+
+@pytest.fixture(scope="module")
+def tried(data, tmp_path_factory):
+    """A directory with a model trained with many options at once."""
+    cwd = tmp_path_factory.mktemp("tried")
+    result = train(data, cwd, *TRIED, "--epochs", 2, "--out", "run")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return cwd
+
+
+def test_options_are_recorded_and_their_pictures_drawn(tried):
+    contract = read_contract(tried / "my.keras")
+    recorded = contract["training"]
+    assert recorded["loss"] == "bce+dice"
+    assert recorded["class_weights"] == ["balanced"]
+    assert recorded["dropout_kind"] == "spatial"
+    assert contract["preprocessing"]["contrast"] == "clahe"
+    assert 0 < contract["best_threshold"] < 1
+    summary = json.loads((tried / "run" / "summary.json").read_text())
+    one = contract["scores_at_best_threshold"]["classes"]["building"]
+    assert summary["scores_at_best_threshold"]["classes"]["building"] == one
+    assert summary["validation"]["images"] == 1
+    assert summary["weights"] == 30_567
+    assert (tried / "run" / "augmented.png").exists()
+    log = pd.read_csv(tried / "run" / "log.csv")
+    assert log["learning_rate"].tolist() == [0.0005, 0.001]
+    assert (log["seconds"] > 0).all()
+
+
+def test_best_threshold_and_contrast_are_used_in_prediction(tried, data):
+    result = run_script(
+        "test/test.py", data / "test", "--model", "my.keras",
+        "--threshold", "best", "--out", "masks", cwd=tried,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    contract = read_contract(tried / "my.keras")
+    best = contract["best_threshold"]
+    assert f"threshold {best:g}, chosen on" in result.stdout
+    scores = json.loads((tried / "masks" / "scores.json").read_text())
+    assert scores["threshold"] == best
+    expected = contract["scores_at_best_threshold"]
+    assert scores["classes"] == expected["classes"]
+
+
+def test_a_model_is_where_another_training_starts(tried, data):
+    start = ["--start-from", "my.keras"]
+    result = train(
+        data, tried, *start, "--freeze", "encoder", "--epochs", 1,
+        "--learning-rate", 0, "--out", "second", "--model", "second.keras",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "weights to train" in result.stdout
+    contract = read_contract(tried / "second.keras")
+    assert contract["preprocessing"]["contrast"] == "clahe"
+    assert contract["training"]["padding"] == "reflect"
+    assert contract["started_from"]["training"]["epochs"] == 2
+    assert str(tried) not in json.dumps(contract)
+    first, second = (
+        keras.models.load_model(tried / name).get_weights()
+        for name in ("my.keras", "second.keras")
+    )
+    # Without a learning rate they stay; the mean of what stays may round.
+    pairs = zip(first, second, strict=True)
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in pairs)
+
+
+def test_a_start_that_does_not_fit_is_told(tried, data, tmp_path):
+    start = ["--start-from", tried / "my.keras"]
+    result = train(data, tmp_path, *start, "--encoder", "residual")
+    assert_refused(result, "my.keras", "encoder plain", "residual")
+    result = run_script(TRAIN, data, *start, "--size", 64, cwd=tmp_path)
+    assert_refused(result, "my.keras", "size 32", "64", "--size")
+    make_tree(tmp_path / "train", 6, classes=["road", "roof"])
+    result = train(tmp_path, tmp_path, *start)
+    assert_refused(result, "my.keras", "building", "road, roof")
+    result = train(data, tmp_path, "--freeze", "encoder")
+    assert_refused(result, "--freeze", "--start-from")
+
+
+def test_a_training_with_many_options_is_resumed(tried, data, tmp_path):
+    settings = json.loads((tried / "run" / "settings.json").read_text())
+    (tmp_path / "run").mkdir()
+    settings["model"] = str(tmp_path / "my.keras")
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    run_script(TRAIN, "--resume", "run", cwd=tmp_path).check_returncode()
+    first, second = (
+        keras.models.load_model(place / "my.keras").get_weights()
+        for place in (tried, tmp_path)
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))

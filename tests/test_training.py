@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import itertools
+import time
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ import pytest
 from conftest import make_tree
 from test_dataset import load
 from unet import losses, training
+from unet.augmentation import Augmentation
 from unet.backend import keras
 from unet.folders import DataError
-from unet.model import build_unet
+from unet.model import build_unet, for_training
+from unet.schedule import callbacks
 
 
 def arrays(count=10, side=16):
@@ -116,23 +119,48 @@ class KilledError(Exception):
     pass
 
 
-def run_training(tmp_path, name, kill_after=None, patience=99, epochs=3):
-    """Train a tiny network; returns (weights, keeper)."""
+def run_training(
+    tmp_path,
+    name,
+    kill_after=None,
+    patience=99,
+    epochs=3,
+    augment=None,
+    last=False,
+    **options,
+):
+    """Train a tiny network; returns (weights, keeper).
+
+    ``options`` are those of ``for_training``, and what ``Pace`` needs.
+    """
+    schedule = options.pop("schedule", "constant")
     tree = tmp_path / "tree"
     data = load(tree if tree.exists() else make_tree(tree, 8))
     run = tmp_path / name
     run.mkdir(exist_ok=True)
     keras.utils.set_random_seed(1)
     model = build_unet((32, 32), filters=2, depth=2)
+    model = for_training(model, **options)
+    precise = not options.get("mixed_precision", False)
     model.compile(
-        training.optimizer(0.001),
+        training.optimizer(
+            0.001, "last" if last else "mean", mixed_precision=not precise
+        ),
         loss=losses.loss("bce", data.classes),
         metrics=training.metrics(data.classes),
     )
-    batches = training.Batches(data.X, data.Y, np.arange(6), 3, seed=1)
+    batches = training.Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
     contract = training.contract(data, ARGS, None, None)
     keeper = training.Keeper(model, run, contract, data.classes, patience)
     first = keeper.resume(batches)
+    pace = argparse.Namespace(
+        learning_rate=0.001,
+        schedule=schedule,
+        warm_up=1,
+        epochs=epochs,
+        dropout_kind="fading" if options.get("fading") else "standard",
+    )
+    paced = callbacks(keeper, pace) if schedule != "constant" else []
 
     def kill(epoch, logs=None):
         if epoch == kill_after:
@@ -148,6 +176,7 @@ def run_training(tmp_path, name, kill_after=None, patience=99, epochs=3):
             verbose=0,
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_begin=kill),
+                *paced,
                 *keeper.callbacks(),
             ],
         )
@@ -171,6 +200,105 @@ def test_a_resumed_run_equals_one_that_was_never_killed(tmp_path):
     assert equal(whole, resumed)
     assert keeper.log().equals(whole_keeper.log())
     assert len(keeper.log()) == 4
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"fading": True, "schedule": "cosine"},
+        {"schedule": "plateau", "augment": Augmentation("all")},
+        {"mixed_precision": True, "last": True},
+    ],
+    ids=["fading", "augmented", "mixed"],
+)
+def test_every_kind_of_training_can_be_resumed(tmp_path, options):
+    whole, one = run_training(tmp_path, "whole", **options)
+    run_training(tmp_path, "broken", kill_after=1, **options)
+    resumed, other = run_training(tmp_path, "broken", **options)
+    assert equal(whole, resumed)
+    logs = [
+        keeper.log().drop(columns="seconds", errors="ignore")
+        for keeper in (one, other)
+    ]
+    assert logs[0].equals(logs[1])
+    assert len(logs[0]) == 3
+
+
+def test_a_run_broken_off_in_its_first_epoch_begins_again(tmp_path):
+    _, keeper = run_training(tmp_path, "a", kill_after=0)
+    assert keeper.log_path.read_text() == ""
+    resumed, _ = run_training(tmp_path, "a", epochs=1)
+    whole, _ = run_training(tmp_path, "b", epochs=1)
+    assert equal(whole, resumed)
+
+
+def test_without_the_mean_the_last_weights_are_kept(tmp_path):
+    _, keeper = run_training(tmp_path, "a", epochs=1, last=True)
+    assert not keeper.model.optimizer.use_ema
+    saved = keras.models.load_model(keeper.best_path)
+    with_mean, _ = run_training(tmp_path, "b", epochs=1)
+    assert not equal(saved.get_weights(), with_mean)
+
+
+def test_weight_decay_leaves_offsets_alone():
+    layer = keras.layers.Dense(2, bias_initializer="ones")
+    layer.build((None, 3))
+    kernel, bias = (np.array(w) for w in layer.weights)
+    optimizer = training.optimizer(0.1, weight_decay=0.5)
+    optimizer.apply(
+        [keras.ops.zeros_like(w) for w in layer.weights], layer.weights
+    )
+    assert np.allclose(layer.kernel, kernel * (1 - 0.1 * 0.5))
+    assert np.array_equal(layer.bias, bias)
+
+
+def test_augmented_batches_follow_from_seed_epoch_and_index():
+    X, Y = arrays()
+
+    def batches(seed=1, epoch=3):
+        made = training.Batches(
+            X, Y, np.arange(10), 5, seed, Augmentation("all")
+        )
+        made.start_at(epoch)
+        return made
+
+    x, y = batches()[7]
+    again, _ = batches()[7]
+    assert np.array_equal(x, again)
+    assert y.shape == (5, 16, 16, 1)
+    for other in (batches()[8], batches(seed=2)[7], batches(epoch=4)[7]):
+        assert not np.array_equal(x, other[0])
+
+
+def seen_in_training(augment):
+    """The images of each step of two epochs."""
+    seen = []
+
+    class Watch(keras.Model):
+        def call(self, x):
+            return x
+
+        def train_step(self, data):
+            seen.append(keras.ops.convert_to_numpy(data[0]))
+            return {"loss": keras.ops.zeros(())}
+
+    model = Watch()
+    model.compile(run_eagerly=True)
+    batches = training.Batches(*arrays(), np.arange(10), 5, 1, augment)
+    model.fit(batches, epochs=2, shuffle=False, verbose=0)
+    return seen
+
+
+def test_threads_deliver_the_batches_of_each_epoch_in_order():
+    """Else a training would depend on which thread was faster."""
+
+    def dawdle(x, y, rng):
+        time.sleep(rng.random() / 500)
+        return x, y
+
+    seen = seen_in_training(dawdle)
+    assert len(seen) == 2 * training.STEPS
+    assert equal(seen, seen_in_training(None))
 
 
 def test_a_run_does_not_go_on_with_other_data(tmp_path):

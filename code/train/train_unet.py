@@ -363,7 +363,7 @@ if test_samples:
 # %% [markdown]
 # Do the probabilities mean what they say? Of the pixels that the network gives
 # 70 %, about 70 % should be building: then the line lies on the diagonal. Below
-# it the network is too sure, above it not sure enough.
+# it the network promises too much, above it too little.
 
 # %%
 pictures.save_figure(pictures.reliability(reliability), run / "reliability.png")
@@ -413,3 +413,79 @@ keeper.forget()
 print(f"  run:     {cli.short_path(run)}")
 if not args.dry_run:
     cli.publish(run / "unet.keras", args.model, args.overwrite, run.name)
+
+# %% [markdown]
+# ## Things to try
+#
+# Each is one option of this file in a shell; here set it on `args` before the
+# first step, for instance `args.augment = "flips"`, and run all cells again.
+# Change one thing at a time, and give every try two or three seeds: runs that
+# differ in nothing else differ too.
+#
+# **What the network sees.** Twice the resolution, with four times the work; the
+# contrast of each image raised; the images turned, moved and in other light.
+#
+# ```
+# python code/train/train_unet.py --size 256
+# python code/train/train_unet.py --contrast clahe
+# python code/train/train_unet.py --augment flips
+# ```
+#
+# **What the network is.** Blocks that add their input to their output; batch
+# normalisation after each activation; ReLU for ELU; mirrored borders for black
+# ones; twice as many convolutions, with four times the weights.
+#
+# ```
+# python code/train/train_unet.py --encoder residual
+# python code/train/train_unet.py --batch-norm
+# python code/train/train_unet.py --activation relu
+# python code/train/train_unet.py --padding reflect
+# python code/train/train_unet.py --filters 32
+# ```
+#
+# **What is silenced.** Nothing; whole maps; less with every epoch; or rates of
+# your own, level by level.
+#
+# ```
+# python code/train/train_unet.py --dropout-kind none
+# python code/train/train_unet.py --dropout-kind spatial
+# python code/train/train_unet.py --dropout-kind fading
+# python code/train/train_unet.py --dropout 0.05 0.05 0.1 0.1 0.15
+# ```
+#
+# **What is asked of it.** Overlap as well; harder pixels more; missed pixels
+# more than invented ones; rare classes as much as frequent ones.
+#
+# ```
+# python code/train/train_unet.py --loss bce+dice
+# python code/train/train_unet.py --loss focal
+# python code/train/train_unet.py --loss tversky
+# python code/train/train_unet.py --class-weights balanced
+# ```
+#
+# **How it learns.** Steps that shrink along a cosine after a warm-up, or when
+# nothing improves; kernels that shrink a little with each step; fewer images a
+# step; the last weights instead of their mean; 16 bits where there is a GPU.
+#
+# ```
+# python code/train/train_unet.py --schedule cosine --warm-up 2
+# python code/train/train_unet.py --schedule plateau
+# python code/train/train_unet.py --weight-decay 0.01
+# python code/train/train_unet.py --batch-size 4
+# python code/train/train_unet.py --weights last
+# python code/train/train_unet.py --mixed-precision
+# ```
+#
+# **Where it begins.** With the weights of another model, all of which may
+# change, or only those of the way up.
+#
+# ```
+# python code/train/train_unet.py --start-from code/test/unet.keras
+# python code/train/train_unet.py --start-from my.keras --freeze encoder
+# ```
+#
+# **What the article did**, from the input to the last weight.
+#
+# ```
+# python code/train/train_unet.py --recipe article
+# ```

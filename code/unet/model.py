@@ -150,12 +150,10 @@ def start_from(path, freeze=None):
         DataError: see ``load``.
     """
     model = load(path)
-    model.trainable = True
-    if freeze == "encoder":
-        for layer in model.layers:
-            if isinstance(layer, layers.Conv2DTranspose):
-                break
-            layer.trainable = False
+    trains = freeze != "encoder"
+    for layer in model.layers:
+        trains = trains or isinstance(layer, layers.Conv2DTranspose)
+        layer.trainable = trains
     return model
 
 
@@ -230,11 +228,14 @@ def _remade(model, policy, dropout):
 
 
 def copy_weights(source, target):
-    """Copy a network's weights to one whose layers have the same names."""
-    for layer in source.layers:
-        weights = layer.get_weights()
-        if weights and not isinstance(layer, FadingDropout):
-            target.get_layer(layer.name).set_weights(weights)
+    """Copy a network's weights to one with the same layers.
+
+    The names of layers depend on how many networks were built before.
+    """
+    for before, after in zip(source.layers, target.layers, strict=True):
+        weights = before.get_weights()
+        if weights and not isinstance(before, FadingDropout):
+            after.set_weights(weights)
 
 
 def save(model, path, contract):

@@ -1,0 +1,62 @@
+"""Which of several wishes counts."""
+
+import pytest
+
+from unet import cli, options
+from unet.folders import DataError
+from unet.model import build_unet, save
+
+
+def read(*words):
+    parser = cli.new_parser("The result is a test.", [])
+    options.add(parser)
+    return options.read(parser, [str(word) for word in words])
+
+
+def test_the_articles_recipe_is_whole_and_can_be_changed():
+    names = set(vars(read())) - {"start_from", "freeze", "seed", "recipe"}
+    assert names == set(options.ARTICLE)
+    found = vars(read("--recipe", "article"))
+    assert {name: found[name] for name in names} == options.ARTICLE
+    changed = read("--recipe", "article", "--weights", "mean", "--batch-norm")
+    assert changed.weights == "mean"
+    assert changed.batch_norm
+    assert changed.normalisation == "article"
+
+
+def test_defaults_differ_from_the_article_where_we_say_so():
+    given = vars(read())
+    different = {k for k, v in options.ARTICLE.items() if given[k] != v}
+    assert different == {"normalisation", "weights", "group"}
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A model of before there was a choice of padding."""
+    trained = {**options.ARTICLE, "size": 64, "dropout": [0.2]}
+    del trained["padding"], trained["contrast"], trained["dropout_kind"]
+    path = tmp_path / "m.keras"
+    network = build_unet((64, 64), filters=2, depth=1)
+    save(network, path, {"classes": ["building"], "training": trained})
+    return path
+
+
+def test_a_model_to_start_from_brings_its_network(model):
+    args = read("--start-from", model, "--epochs", 3)
+    assert (args.size, args.dropout, args.padding) == (64, [0.2], "same")
+    assert args.normalisation == "article"
+    assert (args.epochs, args.weights) == (3, "mean")
+    assert read("--start-from", model, "--size", 64).size == 64
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--size", 32], "has size 64, asked for was 32"),
+        (["--dropout", 0.1, 0.3], "dropout 0.2, asked for was 0.1 0.3"),
+        (["--padding", "reflect"], "padding same.*Leave --padding out"),
+    ],
+)
+def test_another_network_is_refused(model, words, told):
+    with pytest.raises(DataError, match=told):
+        read("--start-from", model, *words)
