@@ -153,6 +153,7 @@ groups = group_names(train.names, rule)
 fit_rows, validation_rows = training.split_validation(
     groups, args.validation, train.has_object()
 )
+fit_rows = training.some_of(fit_rows, args.images, args.seed)
 print(
     f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
     f"validate, {len(set(groups))} groups"

@@ -81,6 +81,13 @@ def add_data(group):
         help="share of the training folders that decides when to stop",
     )
     add(
+        "--images",
+        type=_COUNT,
+        metavar="N",
+        help="learn from so many images only, chosen by the seed; fewer are "
+        "among more",
+    )
+    add(
         "--group",
         metavar="RULE",
         help="what must not be divided between training and validation: a "
@@ -301,3 +308,23 @@ def _brought_along(path):
 
 def _text(value):
     return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def words_of(args, parser):
+    """The words of a command line that give what differs from the defaults.
+
+    Args:
+        args: parsed by ``parser``.
+        parser: with the options of ``add``.
+    """
+    words = []
+    for name, value in vars(args).items():
+        if value == parser.get_default(name):
+            continue
+        option = name.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            values = value if isinstance(value, list) else [value]
+            words += [f"--{option}", *map(str, values)]
+    return words

@@ -74,6 +74,20 @@ def split_validation(groups, share, has_object):
     )
 
 
+def some_of(rows, count, seed):
+    """So many of the rows, at random: the smaller choice is in the larger.
+
+    Args:
+        rows: int array.
+        count: how many; None: all.
+        seed: of the choice.
+    """
+    if count is None or count >= len(rows):
+        return rows
+    chosen = np.random.default_rng([seed, 1]).permutation(len(rows))[:count]
+    return rows[np.sort(chosen)]
+
+
 class Batches(keras.utils.PyDataset):
     """Batches of a data set, read from the memory-mapped arrays.
 
