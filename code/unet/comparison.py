@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from unet.folders import DataError
 
@@ -106,9 +107,7 @@ def row_of(summary, log, level):
         "mean_iou": scores["mean_iou"],
         "cross_entropy": scores["cross_entropy"],
         "boundary_iou": _mean(classes, "boundary_iou"),
-        "validation_iou": _mean(
-            summary["validation"]["classes"].values(), "iou"
-        ),
+        "validation_iou": _mean(validation, "iou"),
         "epochs": summary["epochs"],
         "best_epoch": summary["best_epoch"],
         "level": level,
@@ -188,7 +187,7 @@ def score_plot(runs):
         axis.plot(some["iou"], [height] * len(some), ".", color="tab:blue")
         axis.plot(some["iou"].mean(), height, "|", color="black", markersize=12)
     axis.set_yticks(range(len(names)), names)
-    axis.invert_yaxis()
+    axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(axis="x", alpha=0.3)
     axis.set_xlabel(
         "IoU on the test images at 0.5 (dots: seeds; line: 95 % over images)"
@@ -219,6 +218,7 @@ def curve_plot(runs):
             axis.plot(*mean_curve(runs, name), label=name, **colour)
         axis.set_title(option, fontsize=9)
         axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
         axis.legend(fontsize=7)
     for axis in axes[:, 0]:
