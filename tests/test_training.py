@@ -61,6 +61,28 @@ def test_validation_of_one_group_is_refused():
         training.split_validation(["a"] * 5, 0.1, np.ones(5, bool))
 
 
+def test_fewer_images_are_among_more():
+    rows = np.arange(100, 200, 2)
+    few, more = (training.some_of(rows, n, seed=3) for n in (8, 20))
+    assert len(few) == len(set(few)) == 8
+    assert len(more) == len(set(more)) == 20
+    assert set(few) < set(more) < set(rows)
+    assert few.tolist() == sorted(few)
+
+
+def test_the_seed_chooses_the_images():
+    rows = np.arange(50)
+    first, again, other = (training.some_of(rows, 10, s) for s in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("count", [None, 5, 6])
+def test_all_images_are_taken_where_there_are_no_more(count):
+    rows = np.array([1, 2, 5, 8, 9])
+    assert np.array_equal(training.some_of(rows, count, 1), rows)
+
+
 def test_batches_keep_images_and_labels_together():
     X, Y = arrays()
     batches = training.Batches(X, Y, np.array([2, 3, 5]), 2, seed=1)

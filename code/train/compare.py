@@ -1,32 +1,42 @@
 """Variants of a training, several seeds each: a table and two plots."""
 
 import argparse
-import itertools
+import hashlib
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
 
-from unet import cli, comparison, options
-from unet.folders import DataError, replacing, write_text
+from unet import cli, comparison, dataset, options
+from unet.folders import DataError, find_samples, replacing, write_text
 
 SCRIPT = Path(__file__).with_name("train_unet.py")
 IMAGES = (32, 64, 128, 256, 512)  # of a learning curve, and all
+# Seconds in which an interrupted training comes to its own end.
+PATIENCE = 10
 
 
 def read_arguments():
+    """What was asked for, and what of it is for every training.
+
+    Returns:
+        (arguments, words of train_unet.py's command line without the seed).
+    """
     parser = cli.new_parser(
         "The result is a table and two plots of what each change of the "
-        "default does on your data: OUT/table.md, OUT/scores.png, "
-        "OUT/curves.png, and OUT/runs.csv with every finished run. Stopped "
-        "and started again it goes on; started with more variants or seeds "
-        "it adds them. Every option of train_unet.py that is given is for "
-        "all variants.",
+        "default does on your\ndata: OUT/table.md, OUT/scores.png, "
+        "OUT/curves.png, and OUT/runs.csv with every\nfinished run. Stopped "
+        "and started again it goes on; started with more variants or\nseeds "
+        "it adds them. The options of train_unet.py below are for all "
+        "variants, the\ndefault as well.",
         [
             "python code/train/compare.py --vary activation=elu,relu "
             "--vary batch-norm=off,on --seeds 3 --epochs 15",
+            "python code/train/compare.py --vary 'dropout=0,0.1 0.2 0.3' "
+            "--vary loss=bce,focal --grid",
             "python code/train/compare.py --learning-curve --epochs 15",
         ],
     )
@@ -41,10 +51,10 @@ def read_arguments():
     add(
         "--vary",
         action="append",
-        default=[],
         metavar="OPTION=A,B,...",
-        help="values of an option of train_unet.py, tried one at a time; "
-        "spaces divide several words, on and off are for switches",
+        help="values of an option of train_unet.py, tried one at a time "
+        "beside the default; spaces divide several words of a value, on and "
+        "off are for switches; can be given again",
     )
     add(
         "--grid",
@@ -54,13 +64,14 @@ def read_arguments():
     add(
         "--learning-curve",
         action="store_true",
-        help="train on 32, 64, 128 ... images and on all",
+        help="train on 32, 64, 128 ... images, as far as there are so many, "
+        "and on all; draws OUT/learning_curve.png",
     )
     add(
         "--seeds",
         type=cli.number(int, 1),
         default=1,
-        help="runs of each variant, with the seeds 0, 1, ...",
+        help="runs of each variant, with the seeds --seed, --seed + 1, ...",
     )
     add(
         "--level",
@@ -74,33 +85,64 @@ def read_arguments():
         default=Path("runs") / "compare",
         help="directory of the comparison",
     )
-    add("--quiet", action="store_true", help="show no run's own output")
-    # Options of a training first: what is left is ours.
-    training = training_parser()
-    given, words = training.parse_known_args()
-    args = parser.parse_args(words)
-    return args, options.words_of(given, training)
+    add("--quiet", action="store_true", help="hide what the trainings print")
+    options.add(parser)
+    args = options.read(parser)
+    if args.images and args.learning_curve:
+        parser.error("argument --images: not allowed with --learning-curve")
+    ours = vars(training_parser().parse_args([])).keys() - {"seed"}
+    common = {name: v for name, v in vars(args).items() if name in ours}
+    return args, options.words_of(argparse.Namespace(**common), parser)
 
 
 def training_parser():
     """The options of train_unet.py that decide about the weights."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser = cli.new_parser("", [])
     options.add(parser)
     return parser
 
 
 def variants_of(args, common):
-    """What is to be trained; train_unet.py's own options are checked first."""
-    varied = args.vary
+    """What is to be trained, each with all its words, and each once.
+
+    Raises:
+        DataError: a value is none of train_unet.py's.
+    """
+    asked = comparison.variants(args.vary or [], args.grid)
     if args.learning_curve:
-        varied = [*varied, "images=" + ",".join(map(str, IMAGES))]
-    made = comparison.variants(varied, args.grid)
-    for variant in made:
-        options.read(training_parser(), [*common, *variant.words])
-    return made
+        asked += comparison.variants([f"images={','.join(map(str, IMAGES))}"])
+    made = {}
+    for name, words in ((one.name, one.words) for one in asked):
+        parser = training_parser()
+        given = options.read(parser, [*common, *words])
+        if given.seed != parser.get_default("seed"):
+            raise DataError("--vary seed: give --seeds for several seeds.")
+        dataset.check_size([given.size], given.depth)
+        words = tuple(options.words_of(given, parser))
+        first = made.setdefault(words, comparison.Variant(name, words))
+        if first.name != name:
+            print(f"{name}: the same as {first.name}, trained once")
+    return list(made.values())
 
 
-def finish(variant, seed, common, args):
+def data_digest(args):
+    """A name for the data: runs on other data cannot be compared.
+
+    Raises:
+        DataError: there is nothing to train or nothing to compare on.
+    """
+    train_root, test_root = cli.find_sides(args.data)
+    train = dataset.labelled(find_samples(train_root), train_root)
+    if test_root is None:
+        raise DataError(
+            f"{args.data}: expected train/ and test/, found no test images "
+            "to compare on. Divide the folders with code/util/split.py."
+        )
+    test = dataset.labelled(find_samples(test_root), test_root)
+    return dataset.digest_of_files([train, test])
+
+
+def finish(variant, seed, data, args):
     """Train one variant with one seed, or what is left of it.
 
     Returns:
@@ -109,81 +151,99 @@ def finish(variant, seed, common, args):
     Raises:
         DataError: train_unet.py refused it.
     """
-    slug = "".join(c if c.isalnum() else "_" for c in variant.name)
-    run = args.out / "runs" / f"{slug}_seed_{seed}"
+    key = hashlib.sha256(f"{data} {variant.options}".encode()).hexdigest()
+    slug = "".join(c if c.isalnum() else "_" for c in variant.name)[:60]
+    run = args.out / "runs" / f"{slug}_{key[:8]}_seed_{seed}"
     if not (run / "summary.json").exists():
-        words = [args.data, *common, *variant.words, "--seed", seed,
-                 "--out", run, "--model", run / "model.keras"]  # fmt: skip
+        # The run's model is left where it is.
+        words = [args.data, *variant.words, "--seed", seed, "--out", run,
+                 "--model", run / "unet.keras", "--overwrite"]  # fmt: skip
         if (run / "settings.json").exists():
             words = ["--resume", run]
-        command = [sys.executable, SCRIPT, *words, *["--quiet"] * args.quiet]
-        done = subprocess.run([str(word) for word in command], check=False)
-        if done.returncode == 130:
-            raise KeyboardInterrupt("The same command goes on.")
-        if done.returncode:
+        code = train(words, args.quiet)
+        if code == 130:
+            raise KeyboardInterrupt
+        if code:
             raise DataError(
-                f"{variant.name}: this variant could not be trained, see "
-                "above. Correct it, or leave it out."
+                f"{variant.name}, seed {seed}: train_unet.py ended with "
+                f"{code}, see above. Correct the variant, or leave it out; "
+                "finished runs are kept."
             )
     summary = json.loads((run / "summary.json").read_text())
-    if not summary["scores"]:
-        raise DataError(
-            f"{args.data}: expected test images to compare on, found none. "
-            "Give a directory with train/ and test/."
-        )
-    log = pd.read_csv(run / "log.csv")
     return {
         "variant": variant.name,
         "seed": seed,
-        "options": " ".join([*common, *variant.words]),
-        **comparison.row_of(summary, log, args.level),
+        "options": variant.options,
+        "data": data,
+        **comparison.row_of(summary, pd.read_csv(run / "log.csv"), args.level),
     }
 
 
+def train(words, quiet):
+    """Run train_unet.py; returns its exit code."""
+    command = [sys.executable, SCRIPT, *words, *["--quiet"] * quiet]
+    with subprocess.Popen(
+        [str(word) for word in command],
+        stdout=subprocess.DEVNULL if quiet else None,
+    ) as process:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            # A terminal interrupts both.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(PATIENCE)
+            process.terminate()
+            raise
+
+
 def report(runs, args):
-    """Write the table and the plots of what has been finished."""
+    """Write the table and the plots of what has been finished.
+
+    Returns:
+        Paths of the plots.
+    """
     from unet.pictures import save_figure
 
-    text = comparison.table(runs)
-    write_text(args.out / "table.md", text)
-    save_figure(comparison.score_plot(runs), args.out / "scores.png")
-    save_figure(comparison.curve_plot(runs), args.out / "curves.png")
+    table = comparison.table(runs)
+    write_text(args.out / "table.md", comparison.markdown(table))
+    plots = {
+        "scores.png": comparison.score_plot(runs),
+        "curves.png": comparison.curve_plot(runs),
+    }
     if args.learning_curve:
-        ours = runs["variant"].str.match(f"images=|{comparison.DEFAULT}$")
-        figure = comparison.learning_plot(runs[ours])
-        save_figure(figure, args.out / "learning_curve.png")
-    return text
+        plots["learning_curve.png"] = comparison.learning_plot(runs)
+    for name, figure in plots.items():
+        save_figure(figure, args.out / name)
+    return [args.out / name for name in plots]
 
 
 def main():
     args, common = read_arguments()
+    data = data_digest(args)
     made = variants_of(args, common)
-    table_path = args.out / "runs.csv"
-    runs = comparison.read_runs(table_path)
-    done = set()
-    if len(runs):
-        done = set(zip(runs["options"].fillna(""), runs["seed"], strict=True))
-    jobs = [
-        (variant, seed)
-        for seed, variant in itertools.product(range(args.seeds), made)
-        if (" ".join([*common, *variant.words]), seed) not in done
-    ]
+    path = args.out / "runs.csv"
+    runs = comparison.read_runs(path, args.level)
+    comparison.check_runs(runs, path, data, made[0].options)
+    seeds = range(args.seed, args.seed + args.seeds)
     with cli.when_interrupted("The same command goes on."):
-        for number, (variant, seed) in enumerate(jobs, start=1):
-            print(f"run {number} of {len(jobs)}: {variant.name}, seed {seed}")
-            row = finish(variant, seed, common, args)
-            runs = pd.concat([runs, pd.DataFrame([row])], ignore_index=True)
-            if runs["digest"].nunique() > 1:
-                raise DataError(
-                    f"{table_path}: holds runs on other data than "
-                    f"{args.data}. Give another --out."
-                )
-            with replacing(table_path) as temporary:
+        while jobs := comparison.jobs_left(made, seeds, runs):
+            variant, seed = jobs[0]
+            # The training has the same terminal.
+            print(
+                f"{variant.name}, seed {seed} ({len(jobs)} to go)", flush=True
+            )
+            row = pd.DataFrame([finish(variant, seed, data, args)])
+            runs = pd.concat([runs, row]) if len(runs) else row
+            with replacing(path) as temporary:
                 runs.to_csv(temporary, index=False)
             report(runs, args)
-    print(report(runs, args), end="")
-    print(f"{len(runs)} runs -> {cli.short_path(args.out)}")
-    cli.show(args.out / "scores.png")
+    plots = report(runs, args)
+    for variant in comparison.too_many_images(made, runs):
+        print(f"{variant.name}: left out, there are not so many to learn from")
+    print(comparison.text(comparison.table(runs)))
+    print(f"  table:   {cli.short_path(args.out / 'table.md')}")
+    for plot in plots:
+        cli.show(plot)
 
 
 if __name__ == "__main__":

@@ -116,6 +116,27 @@ def _key(samples, size, classes, contrast):
     return digest.hexdigest()[:32]
 
 
+def digest_of_files(sides):
+    """A name for data as they lie on the disk, wherever that is.
+
+    Args:
+        sides: lists of labelled samples, such as training and test.
+
+    Returns:
+        16 hexadecimal digits of the names and sizes of all files.
+    """
+    names = [
+        [
+            (sample.name, kind, path.name, path.stat().st_size)
+            for sample in samples
+            for kind, paths in [("", [sample.image]), *sample.masks.items()]
+            for path in paths
+        ]
+        for samples in sides
+    ]
+    return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+
+
 def _masks(sample, name):
     return sample.masks.get(name, [])
 
