@@ -153,7 +153,7 @@ def test_interrupted_comparison_goes_on(data, tmp_path):
         (["--vary", "activation"], ["activation", "OPTION=VALUE"]),
         (["--vary", "activation=elu,tanh"], ["--activation", "tanh", "relu"]),
         (["--vary", "epochs=2,0"], ["--epochs", "1 or more", "0"]),
-        (["--vary", "size=32,40"], ["size 40", "multiple of 4"]),
+        (["--vary", "size=32,42"], ["size 42", "multiple of 4"]),
         (["--vary", "typo=1"], ["--typo"]),
         (["--vary", "out=there"], ["--out"]),
         (["--vary", "seed=1,2"], ["--vary seed", "--seeds"]),

@@ -252,7 +252,11 @@ def markdown(table):
 def text(table):
     """What of a table fits into a terminal."""
     some = ["variant", "seeds", "IoU", "95 %", "against the default"]
-    return table[some].to_string(index=False)
+    rows = [some, *table[some].to_numpy()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
+    )
 
 
 def score_plot(runs):
