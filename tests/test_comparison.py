@@ -318,7 +318,7 @@ def test_learning_plot_has_the_curve_and_the_articles_numbers(tmp_path):
     assert means.get_ydata() == pytest.approx([0.3, 0.35, 0.55])
     assert [line.get_xdata()[0] for line in axis.lines[2:]] == [128, 720]
     texts = [text.get_text() for text in axis.texts]
-    assert texts == [" the article's 128", " the article's 720"]
+    assert texts == ["the article's 128 ", "the article's 720 "]
     save_figure(figure, tmp_path / "learning_curve.png")
 
 

@@ -202,8 +202,6 @@ def report(runs, args):
     Returns:
         Paths of the plots.
     """
-    from unet.pictures import save_figure
-
     table = comparison.table(runs)
     write_text(args.out / "table.md", comparison.markdown(table))
     plots = {
@@ -213,7 +211,9 @@ def report(runs, args):
     if args.learning_curve:
         plots["learning_curve.png"] = comparison.learning_plot(runs)
     for name, figure in plots.items():
-        save_figure(figure, args.out / name)
+        # Not by unet.pictures: Keras would wait here for all the trainings.
+        with replacing(args.out / name) as temporary:
+            figure.savefig(temporary, dpi=120)
     return [args.out / name for name in plots]
 
 
