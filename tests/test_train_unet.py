@@ -283,7 +283,9 @@ def test_a_start_that_does_not_fit_is_told(tried, data, tmp_path):
     assert_refused(result, "--freeze", "--start-from")
 
 
-def test_settings_of_many_options_are_enough_to_begin_again(tried, data, tmp_path):
+def test_settings_of_many_options_are_enough_to_begin_again(
+    tried, data, tmp_path
+):
     settings = json.loads((tried / "run" / "settings.json").read_text())
     (tmp_path / "run").mkdir()
     settings["model"] = str(tmp_path / "my.keras")
