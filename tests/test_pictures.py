@@ -7,6 +7,7 @@ import pytest
 
 from conftest import make_tree
 from unet import pictures
+from unet.calibration import Reliability
 from unet.augmentation import Augmentation
 from unet.folders import find_samples
 from unet.model import build_unet
@@ -84,6 +85,10 @@ def figures(tmp_path):
         ),
     )
     yield "curves", pictures.curves(log, ["loss"])
+    counted, empty = Reliability(["building"]), Reliability(["building"])
+    counted.add(square(5, 5, 10), np.full((40, 40, 1), 0.4, np.float32))
+    sides = {"validation": counted, "test": empty}
+    yield "reliability", pictures.reliability(sides)
     model = build_unet((32, 32), filters=2, depth=2)
     yield "maps", pictures.feature_maps(model, GREY[:32, :32], most=3)
 

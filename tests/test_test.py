@@ -93,6 +93,14 @@ def test_threshold_moves_the_masks(place):
         assert (mask == value).all()
 
 
+def test_a_model_without_a_best_threshold_is_told(place):
+    result = predict_in(
+        place, "photos", "--threshold", "best", "--out", "no_best"
+    )
+    assert_refused(result, "m.keras", "no best threshold", "--threshold")
+    assert not (place / "no_best").exists()
+
+
 def test_a_sample_directory_and_files_may_be_mixed(place):
     result = predict_in(
         place, "tree/Folder_2", "photos/wide.png", "--out", "mixed"

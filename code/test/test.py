@@ -153,7 +153,7 @@ def best_threshold(contract, model):
     best = contract.get("best_threshold")
     if best is None:
         raise DataError(
-            f"{model}: this model keeps no best threshold; several classes "
+            f"{model}: this model has no best threshold; several classes "
             "need none, and an interrupted training has not chosen one. Give "
             "--threshold a number."
         )
