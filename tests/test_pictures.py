@@ -7,8 +7,8 @@ import pytest
 
 from conftest import make_tree
 from unet import pictures
-from unet.calibration import Reliability
 from unet.augmentation import Augmentation
+from unet.calibration import Reliability
 from unet.folders import find_samples
 from unet.model import build_unet
 from unet.prediction import Prediction
