@@ -442,3 +442,27 @@ def test_more_bands_than_pillow_knows_are_read_without_a_word(tmp_path):
     )
     assert (result.returncode, result.stdout + result.stderr) == (0, "")
     np.testing.assert_array_equal(read_image(path, [8])[..., 0], bands[7])
+
+
+@pytest.mark.parametrize("ending", ["img", "jp2", "ppm", "pnm", "hdr"])
+def test_rasters_of_other_kinds_are_read(tmp_path, ending):
+    path = tmp_path / f"a.{ending}"
+    high, wide = 24, 40
+    image = np.random.default_rng(0).integers(0, 256, (high, wide, 3), np.uint8)
+    image[0, 0], image[0, 1] = 0, 255
+    if ending in ("img", "jp2"):
+        driver, lossless = {
+            "img": ("HFA", {}),
+            "jp2": ("JP2OpenJPEG", {"QUALITY": 100, "REVERSIBLE": "YES"}),
+        }[ending]
+        with rasterio.open(
+            path, "w", driver=driver, width=wide, height=high, count=3,
+            dtype="uint8", **lossless,
+        ) as file:  # fmt: skip
+            file.write(np.moveaxis(image, 2, 0))
+    elif ending == "hdr":
+        cv2.imwrite(str(path), image[..., ::-1].astype(np.float32))
+    else:
+        Image.fromarray(image).save(path)
+    off = np.abs(read_image(path).astype(int) - image)
+    assert off.max() <= (2 if ending == "hdr" else 0)

@@ -17,7 +17,7 @@ import pandas as pd
 
 IMAGE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
-    *(".jp2", ".ppm", ".pgm", ".gif"),
+    *(".jp2", ".avif", ".gif", ".hdr", ".img", ".pbm", ".pgm", ".ppm", ".pnm"),
 )
 
 # The class of masks that lie directly in masks/, as in the article. Masks in

@@ -46,6 +46,8 @@ _AS_MASK = [
     *(cv2.IMWRITE_PNG_COMPRESSION, 3),
 ]
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+# GDAL's: TIFF, JPEG 2000 (of which OpenCV misreads some) and ERDAS Imagine.
+_RASTER = (*_TIFF, b"\0\0\0\x0cjP  \r\n\x87\n", b"EHFA_HEADER_TAG")
 # OpenCV's own bound for one image.
 MOST_PIXELS = 2**30
 # Rows of background that a mask's file repeats without compressing them anew.
@@ -78,8 +80,8 @@ def read_image(path, bands=None, most=MOST_PIXELS):
 def image_from(data, path, bands=None, most=MOST_PIXELS):
     """``read_image`` of a file's content; ``path`` is named in errors."""
     _refuse_huge(data, path, most)
-    if data.startswith(_TIFF):
-        image = _decode_tiff(data, path, bands)
+    if data.startswith(_RASTER):
+        image = _decode_raster(data, path, bands)
     else:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
         image = _decode(data, path, flags)
@@ -204,8 +206,8 @@ def read_values(path, most=MOST_PIXELS):
 def values_from(data, path, most=MOST_PIXELS):
     """``read_values`` of a file's content; ``path`` is named in errors."""
     _refuse_huge(data, path, most)
-    if data.startswith(_TIFF):
-        mask = _decode_tiff(data, path)
+    if data.startswith(_RASTER):
+        mask = _decode_raster(data, path)
     else:
         mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
         if mask.ndim == 3:
@@ -305,27 +307,27 @@ def _refuse_truncated(data, path):
         ) from None
 
 
-def _decode_tiff(data, path, bands=None):
-    """Decode a TIFF: Pillow knows its 8-bit kinds, GDAL all the others.
+def _decode_raster(data, path, bands=None):
+    """Decode TIFF and the like: Pillow knows 8-bit TIFF, GDAL all others.
 
     OpenCV 5.0 multiplies colours by alpha and reads 16-bit RGB wrongly.
 
     Returns:
-        H x W or H x W x 3 (RGB) or 4 (RGBA), of the file's depth; with
-        ``bands`` H x W x as many.
+        H x W, or H x W x 3 (RGB) or 4 (RGBA), or x the number of ``bands``,
+        of the file's depth.
     """
-    if bands:
-        return _read_bands(data, path, bands)
-    try:
-        picture = Image.open(io.BytesIO(data))
-        # Pillow reads 16-bit colours, but cuts them to 8.
-        if max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,))) <= 8:
-            picture = ImageOps.exif_transpose(picture)
-            kinds = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
-            return np.asarray(picture.convert(kinds.get(picture.mode, "RGB")))
-    except (OSError, SyntaxError, ValueError):
-        pass  # GDAL will tell what is wrong, if anything is
-    picture = _read_bands(data, path)
+    if data.startswith(_TIFF) and not bands:
+        try:
+            picture = Image.open(io.BytesIO(data))
+            # Pillow reads 16-bit colours, but cuts them to 8.
+            if max(picture.tag_v2.get(_BITS_PER_SAMPLE, (1,))) <= 8:
+                picture = ImageOps.exif_transpose(picture)
+                kinds = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
+                kind = kinds.get(picture.mode, "RGB")
+                return np.asarray(picture.convert(kind))
+        except (OSError, SyntaxError, ValueError):
+            pass  # GDAL will tell what is wrong, if anything is
+    picture = _read_bands(data, path, bands)
     return picture[..., 0] if picture.shape[2] == 1 else picture
 
 
