@@ -520,7 +520,8 @@ def _chunk(name, data):
 
 def _deflated(rows):
     """A piece of a deflate stream that does not end it."""
-    packer = zlib.compressobj(6, wbits=-zlib.MAX_WBITS)
+    # Level 6 would be a third of the size, and be read half as fast.
+    packer = zlib.compressobj(3, wbits=-zlib.MAX_WBITS)
     return packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
 
 

@@ -25,11 +25,20 @@ from skimage.transform import resize
 
 from unet import dataset
 from unet.folders import find_samples
-from unet.images import write_png
+from unet.images import write_mask, write_png
 
 SIDE, SIZE = 1024, (128, 128)
+
+
+def write_as_we_do(path, mask):
+    """Write a mask as polygon_to_mask.py does: by what is not background."""
+    left, top, width, height = cv2.boundingRect(mask)
+    window = mask[top : top + height, left : left + width] > 0
+    write_mask(path, window, top, left, mask.shape)
+
+
 WRITERS = {
-    "this project": write_png,
+    "this project": write_as_we_do,
     "Pillow": lambda path, mask: Image.fromarray(mask).save(path),
     "OpenCV": lambda path, mask: cv2.imwrite(str(path), mask),
 }
