@@ -16,6 +16,7 @@ from unet.images import (
     perceptual_hash,
     read_image,
     read_mask,
+    read_values,
     resize_image,
     to_uint8,
     write_mask,
@@ -466,3 +467,17 @@ def test_rasters_of_other_kinds_are_read(tmp_path, ending):
         Image.fromarray(image).save(path)
     off = np.abs(read_image(path).astype(int) - image)
     assert off.max() <= (2 if ending == "hdr" else 0)
+
+
+def test_raster_that_claims_too_much_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", width=30, height=20, count=3, dtype="uint16"
+    ) as file:
+        file.write(np.ones((3, 20, 30), np.uint16))
+    assert read_image(path, most=600).shape == (20, 30, 3)
+    for read in (read_image, read_values):
+        with pytest.raises(DataError, match=r"at most 599 pixels.*30 x 20"):
+            read(path, most=599)
+    with pytest.raises(DataError, match=r"at most 599 pixels"):
+        read_image(path, bands=(1, 2, 3), most=599)

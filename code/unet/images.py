@@ -81,7 +81,7 @@ def image_from(data, path, bands=None, most=MOST_PIXELS):
     """``read_image`` of a file's content; ``path`` is named in errors."""
     _refuse_huge(data, path, most)
     if data.startswith(_RASTER):
-        image = _decode_raster(data, path, bands)
+        image = _decode_raster(data, path, most, bands)
     else:
         flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
         image = _decode(data, path, flags)
@@ -104,6 +104,11 @@ def _refuse_huge(data, path, most):
         width, height = Image.open(io.BytesIO(data)).size
     except (OSError, SyntaxError, ValueError):
         return  # the decoder will tell what is wrong, if anything is
+    _check_pixels(width, height, path, most)
+
+
+def _check_pixels(width, height, path, most):
+    """Raise DataError for more pixels than an image may have."""
     if width * height > most:
         raise DataError(
             f"{path}: expected at most {most} pixels, found {width} x "
@@ -207,7 +212,7 @@ def values_from(data, path, most=MOST_PIXELS):
     """``read_values`` of a file's content; ``path`` is named in errors."""
     _refuse_huge(data, path, most)
     if data.startswith(_RASTER):
-        mask = _decode_raster(data, path)
+        mask = _decode_raster(data, path, most)
     else:
         mask = _decode(data, path, cv2.IMREAD_UNCHANGED)
         if mask.ndim == 3:
@@ -307,7 +312,7 @@ def _refuse_truncated(data, path):
         ) from None
 
 
-def _decode_raster(data, path, bands=None):
+def _decode_raster(data, path, most, bands=None):
     """Decode TIFF and the like: Pillow knows 8-bit TIFF, GDAL all others.
 
     OpenCV 5.0 multiplies colours by alpha and reads 16-bit RGB wrongly.
@@ -327,11 +332,11 @@ def _decode_raster(data, path, bands=None):
                 return np.asarray(picture.convert(kind))
         except (OSError, SyntaxError, ValueError):
             pass  # GDAL will tell what is wrong, if anything is
-    picture = _read_bands(data, path, bands)
+    picture = _read_bands(data, path, most, bands)
     return picture[..., 0] if picture.shape[2] == 1 else picture
 
 
-def _read_bands(data, path, bands=None):
+def _read_bands(data, path, most, bands=None):
     """Bands of a raster: those asked for, or all if they are a picture.
 
     Returns:
@@ -339,6 +344,7 @@ def _read_bands(data, path, bands=None):
     """
     try:
         with rasterio.MemoryFile(data) as file, file.open() as raster:
+            _check_pixels(raster.width, raster.height, path, most)
             count = raster.count
             if bands is None:
                 count -= ColorInterp.alpha in raster.colorinterp
