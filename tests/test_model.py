@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from unet.backend import keras
+from unet.backend import half_precision, keras
 from unet.contract import read_contract
 from unet.folders import DataError
 from unet.model import (
@@ -134,7 +134,7 @@ def test_what_only_training_needs_is_not_saved(tmp_path, dropout_kind):
     )
     fading = dropout_kind == "standard"
     trained = for_training(model, fading=fading, mixed_precision=True)
-    assert trained.layers[5].compute_dtype == "float16"
+    assert trained.layers[5].compute_dtype == half_precision()
     assert trained.output.dtype == "float32"
     assert len(kinds(trained, FadingDropout)) == 9 * fading
     path = tmp_path / "m.keras"
@@ -150,7 +150,7 @@ def test_what_only_training_needs_is_not_saved(tmp_path, dropout_kind):
     expected = model.predict(images(), verbose=0)
     assert np.array_equal(opened.predict(images(), verbose=0), expected)
     assert np.allclose(
-        trained.predict(images(), verbose=0), expected, atol=0.01
+        trained.predict(images(), verbose=0), expected, atol=0.05
     )
 
 

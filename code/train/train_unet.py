@@ -466,7 +466,8 @@ if not args.dry_run:
 #
 # **How it learns.** Steps that shrink along a cosine after a warm-up, or when
 # nothing improves; kernels that shrink a little with each step; fewer images a
-# step; the last weights instead of their mean; 16 bits where there is a GPU.
+# step; the last weights instead of their mean; 16 bits where the machine is
+# good at them.
 #
 # ```
 # python code/train/train_unet.py --schedule cosine --warm-up 2

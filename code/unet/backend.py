@@ -39,4 +39,15 @@ with _held_back_stderr():
     # Looking for devices is what makes TensorFlow complain of a missing GPU.
     keras.distribution.list_devices()
 
-__all__ = ["keras"]
+
+def half_precision():
+    """The 16-bit type to compute in on this machine.
+
+    GPUs have always had float16. Processors have bfloat16 or nothing: those
+    with AVX512_BF16 or AMX train in it about 1.5 times as fast.
+    """
+    gpu = keras.distribution.list_devices("gpu")
+    return "float16" if gpu else "bfloat16"
+
+
+__all__ = ["half_precision", "keras"]

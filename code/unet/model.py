@@ -7,7 +7,7 @@ Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 
 import json
 
-from unet.backend import keras
+from unet.backend import half_precision, keras
 from unet.contract import append_contract, read_contract
 from unet.dataset import check_size
 from unet.folders import DataError, replacing
@@ -205,7 +205,7 @@ def for_training(model, fading=False, mixed_precision=False):
     """
     if not fading and not mixed_precision:
         return model
-    policy = "mixed_float16" if mixed_precision else "float32"
+    policy = f"mixed_{half_precision()}" if mixed_precision else "float32"
     return _remade(model, policy, "FadingDropout" if fading else "Dropout")
 
 
@@ -251,7 +251,8 @@ def save(model, path, contract):
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
     if any(
-        layer.compute_dtype == "float16" or isinstance(layer, FadingDropout)
+        layer.compute_dtype == half_precision()
+        or isinstance(layer, FadingDropout)
         for layer in model.layers
     ):
         bare = _remade(bare, "float32", "Dropout")

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from unet.backend import keras
+from unet.backend import half_precision, keras
 from unet.contract import read_contract
 from unet.folders import DataError, replacing, take_groups
 from unet.model import copy_weights, load, save
@@ -16,7 +16,10 @@ from unet.model import copy_weights, load, save
 # small data set would be given up before the network has moved, so small
 # sets are passed over several times an epoch.
 STEPS = 40
-# Threads that augment: they keep ahead of the network on two cores.
+# Threads that make batches: they keep ahead of the network on two cores. With
+# one, Keras 3.15 leaves them to tf.data's autotuning, whose thread sleeps for
+# 10 ms, then 20, 40 ... and is waited for when an epoch ends: epochs took
+# 10.2, 20.5 or 41 s and nothing between, whatever the network needed.
 _WORKERS = 2
 # How many choices of validation groups are tried.
 _ATTEMPTS = 100
@@ -107,7 +110,7 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(self, X, Y, rows, batch_size, seed=None, augment=None):
-        super().__init__(workers=_WORKERS if augment else 1)
+        super().__init__(workers=_WORKERS)
         self.augment = augment
         self.X, self.Y = X, Y
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
@@ -306,8 +309,8 @@ def optimizer(
         weight_decay: share of the kernels taken off in each step, times the
             learning rate (Loshchilov and Hutter 2019); offsets and batch
             normalisation are left alone.
-        mixed_precision: scale the loss, so that small gradients do not
-            vanish in 16 bits.
+        mixed_precision: in float16 the loss is scaled, so that small
+            gradients do not vanish; bfloat16 has the range of 32 bits.
     """
     adam = keras.optimizers.Adam(
         learning_rate,
@@ -317,9 +320,9 @@ def optimizer(
     )
     if weight_decay:
         adam.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    return (
-        keras.optimizers.LossScaleOptimizer(adam) if mixed_precision else adam
-    )
+    if mixed_precision and half_precision() == "float16":
+        return keras.optimizers.LossScaleOptimizer(adam)
+    return adam
 
 
 def weights(model):
