@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import make_tree
+from unet.augmentation import symmetry
 from unet.folders import Sample, find_samples
 from unet.images import read_image, write_png
 from unet.model import build_unet
@@ -40,6 +41,28 @@ def test_at_the_networks_size_nothing_is_resampled(model):
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     (probability,) = predict(model, [image])
     assert np.array_equal(probability, model.predict(image[None])[0])
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_with_flips_a_turned_image_has_the_turned_probabilities(model, number):
+    image = np.random.default_rng(1).integers(0, 256, (32, 32, 3), np.uint8)
+    turned = symmetry(image, number)
+    plain, of_turned = predict(model, [image, turned])
+    assert number == 0 or not np.allclose(of_turned, symmetry(plain, number))
+    (mean, mean_of_turned) = predict(model, [image, turned], flips=True)
+    assert np.allclose(mean_of_turned, symmetry(mean, number), atol=1e-6)
+    assert mean.mean() == pytest.approx(
+        np.mean([predict(model, [symmetry(image, k)]) for k in range(8)])
+    )
+
+
+def test_a_network_that_is_not_square_is_shown_no_quarter_turns():
+    wide = build_unet((32, 64), filters=2, depth=2)
+    image = np.random.default_rng(2).integers(0, 256, (32, 64, 3), np.uint8)
+    (mean,) = predict(wide, [image], flips=True)
+    (upside_down,) = predict(wide, [image[::-1]], flips=True)
+    assert mean.shape == (32, 64, 1)
+    assert np.allclose(upside_down, mean[::-1], atol=1e-6)
 
 
 def test_many_samples_keep_their_order_names_and_truth(model, tmp_path):

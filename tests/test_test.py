@@ -43,24 +43,26 @@ def predict_in(place, *arguments):
     return run_script(TEST, *arguments, "--model", "m.keras", cwd=place)
 
 
-def test_masks_are_the_thresholded_network_at_the_images_size(place):
-    result = predict_in(place, "photos", "--out", "photos_out")
+@pytest.mark.parametrize("words", [(), ("--flips",)], ids=["once", "flips"])
+def test_masks_are_the_thresholded_network_at_the_images_size(place, words):
+    out = "_".join(["photos_out", *words])
+    result = predict_in(place, "photos", "--out", out, *words)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     model = load(place / "m.keras")
     for name in ("wide", "small"):
         image = read_image(place / "photos" / f"{name}.png")
         mask = cv2.imread(
-            str(place / "photos_out" / f"{name}.png"), cv2.IMREAD_UNCHANGED
+            str(place / out / f"{name}.png"), cv2.IMREAD_UNCHANGED
         )
-        (probability,) = predict(model, [image])
+        (probability,) = predict(model, [image], flips=bool(words))
         expected = np.where(probability[..., 0] >= 0.5, 255, 0)
         assert mask.shape == image.shape[:2]
         assert (mask != expected).mean() < 0.001
-        overlay = read_image(place / "photos_out" / f"{name}_overlay.png")
+        overlay = read_image(place / out / f"{name}_overlay.png")
         assert overlay.shape == image.shape
-    assert (place / "photos_out" / "contact_sheet.png").exists()
-    assert not (place / "photos_out" / "scores.json").exists()
+    assert (place / out / "contact_sheet.png").exists()
+    assert not (place / out / "scores.json").exists()
 
 
 def test_scores_are_those_of_the_written_masks(place):

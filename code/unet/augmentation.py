@@ -136,11 +136,15 @@ def symmetry(array, number):
     Args:
         array: H x W or H x W x channels.
         number: 0 to 7. The quarter turns, 0 turning nothing, and then each
-            of them flipped. Even ones keep the shape. 1 and 3 undo each
-            other, all others undo themselves.
+            of them flipped. Even ones keep the shape.
     """
     turned = np.rot90(array, number % 4)
     return turned[:, ::-1] if number >= 4 else turned
+
+
+def inverse(number):
+    """The symmetry that undoes another one: itself, but for quarter turns."""
+    return {1: 3, 3: 1}.get(number, number)
 
 
 def _turn(image, ids, rng):

@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from unet.augmentation import inverse, symmetry
 from unet.contrast import enhance
 from unet.images import read_image, resize_image
 from unet.masks import read_class_ids
@@ -14,7 +15,7 @@ from unet.masks import read_class_ids
 BATCH = 16
 
 
-def predict(model, images, contrast="none"):
+def predict(model, images, contrast="none", flips=False):
     """Probabilities of images of any size.
 
     Each image is resized to the network's input as a whole, and its
@@ -25,6 +26,7 @@ def predict(model, images, contrast="none"):
         model: of ``unet.model``.
         images: list of uint8, H x W x 3.
         contrast: how the model's images are enhanced, as its contract says.
+        flips: see ``probabilities_of``.
 
     Returns:
         List of float32, H x W x 1 (or x classes), 0 to 1.
@@ -32,11 +34,35 @@ def predict(model, images, contrast="none"):
     size = model.input_shape[1:3]
     resized = [resize_image(image, size) for image in images]
     batch = np.stack([enhance(image, contrast) for image in resized])
-    probabilities = model.predict_on_batch(batch)
+    probabilities = probabilities_of(model, batch, flips)
     return [
         _resize_back(probability, image.shape[:2])
         for probability, image in zip(probabilities, images, strict=True)
     ]
+
+
+def probabilities_of(model, batch, flips=False):
+    """What the network says of images of its own size.
+
+    Args:
+        model: of ``unet.model``.
+        batch: uint8, n x H x W x 3.
+        flips: show it each image in all flips and quarter turns (only flips
+            and the half turn if it is not square), and take the mean.
+
+    Returns:
+        float32, n x H x W x 1 (or x classes).
+    """
+    if not flips:
+        return model.predict_on_batch(batch)
+    square = batch.shape[1] == batch.shape[2]
+    numbers = range(0, 8, 1 if square else 2)
+    total = 0
+    for number in numbers:
+        turned = [symmetry(image, number) for image in batch]
+        found = model.predict_on_batch(np.stack(turned))
+        total += np.stack([symmetry(one, inverse(number)) for one in found])
+    return total / len(numbers)
 
 
 def _resize_back(probability, shape):
@@ -64,7 +90,9 @@ class Prediction:
     probability: np.ndarray
 
 
-def predict_samples(model, samples, classes, threshold, contrast="none"):
+def predict_samples(
+    model, samples, classes, threshold, contrast="none", flips=False
+):
     """Predict samples at their own size, in batches.
 
     Args:
@@ -72,7 +100,7 @@ def predict_samples(model, samples, classes, threshold, contrast="none"):
         samples: list of ``unet.folders.Sample``, labelled or not.
         classes: foreground class names, as the model knows them.
         threshold: see ``to_ids``.
-        contrast: see ``predict``.
+        contrast, flips: see ``predict``.
 
     Yields:
         A ``Prediction`` a sample.
@@ -92,7 +120,7 @@ def predict_samples(model, samples, classes, threshold, contrast="none"):
                 for following in parts[number + 1 : number + 2]
             ]
             images = [image for image, _ in pairs]
-            results = predict(model, images, contrast)
+            results = predict(model, images, contrast, flips)
             for sample, (image, truth), probability in zip(
                 part, pairs, results, strict=True
             ):
