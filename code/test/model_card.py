@@ -1,0 +1,172 @@
+"""A model's own contract to a page that people can read."""
+
+from pathlib import Path
+
+from unet import cli, options
+from unet.contract import read_contract
+from unet.folders import refuse_existing, write_text
+
+# Of the options of a training, those that name no choice.
+_SILENT = ("seed", "images", "freeze", "recipe", "size")
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is MODEL.md beside the model (or OUT): what the model "
+        "finds, what it learned from and how, its scores and its limits, as "
+        "its file says them.",
+        [
+            "python code/test/model_card.py --out model.md",
+            "python code/test/model_card.py --model my.keras",
+        ],
+    )
+    add = parser.add_argument
+    add("--model", type=Path, default=cli.MODEL, help="a trained model")
+    add("--out", type=Path, help="the page; MODEL.md beside the model")
+    add("--overwrite", action="store_true", help="replace the page")
+    return parser.parse_args()
+
+
+def card(contract, name):
+    """The page.
+
+    Args:
+        contract: of ``unet.contract.read_contract``.
+        name: the model's file name.
+
+    Returns:
+        Markdown, str.
+    """
+    notes = contract.get("notes", {})
+    lines = [
+        f"# {notes.get('title', 'U-Net')}: {name}",
+        "",
+        *what(contract),
+        "",
+        "## Trained on",
+        "",
+        *trained(contract, notes),
+        "",
+        "## Scores",
+        "",
+        *scores(contract),
+    ]
+    for title in ("limits", "attribution"):
+        if title in notes:
+            lines += ["", f"## {title.capitalize()}", ""]
+            lines += [f"* {line}" for line in notes[title]]
+    return "\n".join(lines) + "\n"
+
+
+def what(contract):
+    """What it takes and gives."""
+    height, width = contract["size"]
+    threshold = f"{contract['threshold']:g}"
+    if contract.get("best_threshold") is not None:
+        threshold += (
+            f" (best on its validation images: {contract['best_threshold']:g})"
+        )
+    return [
+        f"* Finds: {', '.join(contract['classes'])}",
+        f"* Input: RGB, {width} x {height} pixels; `test.py` resizes images of "
+        "any size to it as a whole",
+        f"* Its training images were reduced to {contract['scale']:g} of their "
+        "own side",
+        f"* Threshold: {threshold}",
+    ]
+
+
+def trained(contract, notes):
+    """Data and recipe."""
+    data = contract["data"]
+    versions = [f"{k} {v}" for k, v in contract["versions"].items()]
+    differs = {
+        name: value
+        for name, value in contract["training"].items()
+        if name not in _SILENT
+        and name in options.ARTICLE
+        and value != options.ARTICLE[name]
+    }
+    told = [f"{k.replace('_', '-')} {_text(v)}" for k, v in differs.items()]
+    return [
+        *([f"* {_sentence(notes['trained_on'])}"] if notes else []),
+        f"* {data['images']} images, digest `{data['digest']}`",
+        f"* Unlike the article's recipe: {', '.join(told) or 'nothing'}",
+        f"* Seed {contract['training']['seed']}; {', '.join(versions)}",
+    ]
+
+
+def scores(contract):
+    """Test scores, and those of other places and scales."""
+    lines = []
+    if contract["scores"]:
+        lines = table([("test folders of its training", 1, contract["scores"])])
+    others = contract.get("evaluations", [])
+    if others:
+        rows = [(one["where"], one["scale"], one["scores"]) for one in others]
+        lines += [
+            "",
+            "At other places and scales. At scale 2 objects are twice as "
+            "large in the network's input as in the images resized to it, at "
+            "0.5 half as large.",
+            "",
+            *table(rows),
+        ]
+    return lines or ["None: there were no test images."]
+
+
+def table(rows):
+    """Markdown of scores.
+
+    Args:
+        rows: list of (where, scale, summary of ``unet.scoring``).
+    """
+    lines = [
+        "| on | images | scale | class | IoU | 95 % | precision | recall "
+        "| mean IoU with background |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for where, scale, summary in rows:
+        for name, one in summary["classes"].items():
+            low, high = one["iou_interval"]
+            interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+            cells = [
+                where,
+                summary["images"],
+                f"{scale:g}",
+                name,
+                _score(one["iou"]),
+                interval,
+                _score(one["precision"]),
+                _score(one["recall"]),
+                _score(summary["mean_iou"]),
+            ]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    return lines
+
+
+def _score(value):
+    return "" if value is None else f"{value:.3f}"
+
+
+def _sentence(text):
+    return text[:1].upper() + text[1:]
+
+
+def _text(value):
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return {True: "on", False: "off"}.get(value, value)
+
+
+def main():
+    args = read_arguments()
+    contract = read_contract(args.model)
+    out = args.out or args.model.with_name("MODEL.md")
+    refuse_existing([out], args.overwrite)
+    write_text(out, card(contract, args.model.name))
+    print(f"card -> {cli.short_path(out)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

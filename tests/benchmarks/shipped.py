@@ -1,0 +1,196 @@
+"""Make the model that comes with the project, and say what it can do.
+
+It learns from the aoi* and banepa training tiles alone, whose licences allow
+it: each tile as a whole and its four quarters, so that roofs are seen at two
+resolutions. It is then scored on their test tiles and on all barnarp tiles, a
+place, a country and a camera that it has never seen, and on both reduced and
+enlarged. The scores and the attribution go into the model's contract, and
+model_card.py writes MODEL.md from it. The same command gives the same weights.
+
+    python tests/benchmarks/shipped.py ../shared/data/buildings
+"""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from unet import cli, scoring
+from unet.contract import read_contract
+from unet.folders import find_samples
+from unet.images import read_image, read_mask, write_png
+from unet.masks import read_class_ids
+from unet.model import load, save
+from unet.prediction import to_ids
+
+CODE = Path(__file__).resolve().parents[2] / "code"
+CLASSES = ["building"]
+UNSEEN = "barnarp"
+RECIPE = ["--augment", "wide", "--epochs", "60", "--batch-size", "8",
+          "--schedule", "cosine", "--patience", "60"]  # fmt: skip
+SCALES = (0.5, 0.71, 1.0, 1.41, 2.0)
+NOTES = {
+    "title": "Buildings from above",
+    "trained_on": "the training tiles (256 x 256 pixels, 0.13 to 0.2 m a "
+    "pixel, drone imagery) of Zanzibar, Kampala, Banepa in Nepal and the "
+    "Philippines, each as a whole and in quarters",
+    "attribution": [
+        "Imagery of Zanzibar, Kampala, Nepal and the Philippines: "
+        "OpenAerialMap contributors, CC BY 4.0, by way of HOT's "
+        "fAIr-utilities; Banepa by way of HOT's fAIr-models, CC BY 4.0.",
+        "Building outlines: OpenStreetMap contributors, ODbL.",
+    ],
+    "limits": [
+        "It knows roofs seen from straight above at 0.1 to 0.8 m a pixel of "
+        "the network's input (an image is resized to it as a whole).",
+        "Roofs that touch come out as one region.",
+        "Small sheds are often unlabelled in its training data, and often "
+        "missed.",
+    ],
+}
+
+
+def script(name, *arguments):
+    """Run one of the project's scripts and show what it prints."""
+    words = [str(word) for word in arguments]
+    print("$ python", f"code/{name}", *words, flush=True)
+    subprocess.run([sys.executable, CODE / name, *words], check=True)
+
+
+def prepare(source, out):
+    """Two trees: OUT/data with train/ and test/, and OUT/unseen."""
+    index = pd.read_csv(source / "index.csv", dtype=str)
+    unseen = index["area"] == UNSEEN
+    for name, rows in {"own": index[~unseen], "unseen": index[unseen]}.items():
+        images = out / f"{name}_images"
+        images.mkdir(parents=True)
+        for tile in rows["name"]:
+            (images / f"{tile}.png").symlink_to(
+                (source / "images" / f"{tile}.png").resolve()
+            )
+        truth = "masks" if name == "unseen" else "annotations"
+        script("util/polygon_to_mask.py", images, source / truth,
+               "--out", out / name)  # fmt: skip
+    table = index[~unseen][["name", "split"]]
+    table.to_csv(out / "given.csv", index=False)
+    training = set(table["name"][table["split"] == "train"])
+    for sample in find_samples(out / "own"):
+        if sample.name in training:
+            quarter(sample, out / "quarters")
+    script("util/split.py", out / "own", out / "quarters", "--from",
+           out / "given.csv", "--others", "train", "--group", "(.+)_",
+           "--out", out / "data")  # fmt: skip
+
+
+def quarter(sample, out):
+    """Write the four quarters of a sample as samples of their own."""
+    image = read_image(sample.image)
+    half = np.array(image.shape[:2]) // 2
+    masks = [
+        read_mask(path, image.shape[:2])
+        for path in (sample.masks or {}).get(CLASSES[0], [])
+    ]
+    for number in range(4):
+        top, left = (number // 2, number % 2) * half
+        part = np.s_[top : top + half[0], left : left + half[1]]
+        name = f"{sample.name}q{number}"
+        write_png(out / name / "images" / f"{name}.png", image[part])
+        (out / name / "masks").mkdir()
+        kept = [mask[part] for mask in masks if mask[part].any()]
+        for count, mask in enumerate(kept, start=1):
+            path = out / name / "masks" / f"{name}_mask_{count}.png"
+            write_png(path, mask)
+
+
+def at_scale(model, image, factor):
+    """Probabilities of an image that the network sees larger or smaller.
+
+    Args:
+        model: the network.
+        image: uint8, H x W x 3, square.
+        factor: 1: the whole image fills the network's input. 2: it is twice
+            as large and seen in windows. 0.5: it is half as large, and the
+            input filled up with its mirror image.
+
+    Returns:
+        float32, H x W x 1.
+    """
+    side = model.input_shape[1]
+    total = round(side * factor)
+    how = cv2.INTER_AREA if total < len(image) else cv2.INTER_LINEAR
+    seen = cv2.resize(image, (total, total), interpolation=how)
+    edge = max(0, -(-(side - total) // 2))
+    seen = cv2.copyMakeBorder(
+        seen, edge, edge, edge, edge, cv2.BORDER_REFLECT_101
+    )
+    length = len(seen)
+    count = -(-length // side)
+    starts = np.linspace(0, length - side, count).round().astype(int)
+    found = np.zeros((length, length), np.float32)
+    weight = np.zeros_like(found)
+    places = [(top, left) for top in starts for left in starts]
+    windows = [seen[t : t + side, l_ : l_ + side] for t, l_ in places]
+    for (top, left), one in zip(
+        places, model.predict_on_batch(np.stack(windows)), strict=True
+    ):
+        found[top : top + side, left : left + side] += one[..., 0]
+        weight[top : top + side, left : left + side] += 1
+    found = (found / weight)[edge : edge + total, edge : edge + total]
+    back = cv2.resize(found, image.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    return back[..., None]
+
+
+def scores(model, tree, factor):
+    """Scores on a tree of samples whose images are seen at another scale."""
+    counted = scoring.Scores(CLASSES)
+    for sample in find_samples(tree):
+        image = read_image(sample.image)
+        truth = read_class_ids(sample, CLASSES, image.shape[:2])
+        found = at_scale(model, image, factor)
+        counted.add(sample.name, truth, to_ids(found, 0.5), found)
+    return counted.summary()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path, help="the buildings directory")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
+    parser.add_argument("--model", type=Path, default=cli.MODEL)
+    args, options = parser.parse_known_args()
+    if not (args.out / "data").exists():
+        prepare(args.source, args.out)
+    run = args.out / "_".join(["run", str(args.seed), *options])
+    script("train/train_unet.py", args.out / "data", "--seed", args.seed,
+           "--out", run, "--model", run / "model.keras", *RECIPE,
+           *options)  # fmt: skip
+    model = load(run / "unet.keras")
+    trees = {
+        "test tiles of the same places": args.out / "data" / "test",
+        "tiles of Barnarp in Sweden, never seen": args.out / "unseen",
+    }
+    elsewhere = [
+        {
+            "where": where,
+            "images": len(find_samples(tree)),
+            "scale": factor,
+            "scores": scores(model, tree, factor),
+        }
+        for where, tree in trees.items()
+        for factor in SCALES
+    ]
+    for one in elsewhere:
+        iou = one["scores"]["classes"]["building"]["iou"]
+        print(f"{one['where']}, scale {one['scale']}: building IoU {iou:.3f}")
+    contract = read_contract(run / "unet.keras")
+    contract |= {"notes": NOTES, "evaluations": elsewhere}
+    save(model, args.model, contract)
+    script("test/model_card.py", "--model", args.model, "--overwrite")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""model_card.py says what the model's file says."""
+
+import pytest
+
+from conftest import assert_refused, run_script
+from unet.model import build_unet, save
+from unet.options import ARTICLE
+
+CARD = "test/model_card.py"
+
+
+def summary(iou, images=7):
+    one = {"iou": iou, "iou_interval": [0.5, 0.75], "precision": 0.875,
+           "recall": None}  # fmt: skip
+    return {"images": images, "mean_iou": 0.8125, "classes": {"roof": one}}
+
+
+CONTRACT = {
+    "classes": ["roof"],
+    "size": [32, 64],
+    "scale": 0.5,
+    "threshold": 0.5,
+    "best_threshold": 0.4375,
+    "training": {**ARTICLE, "augment": "wide", "batch_norm": True, "seed": 3},
+    "data": {"images": 1234, "digest": "abcdef"},
+    "versions": {"keras": "3.15.1"},
+    "scores": summary(0.625),
+}
+MORE = {
+    "notes": {
+        "title": "Roofs",
+        "trained_on": "tiles of two places",
+        "attribution": ["Imagery: somebody, CC BY 4.0."],
+        "limits": ["Sheds are missed."],
+    },
+    "evaluations": [
+        {"where": "another place", "scale": 2.0, "scores": summary(0.25, 9)}
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cards")
+    model = build_unet((32, 64), filters=2, depth=2)
+    save(model, root / "plain.keras", CONTRACT)
+    save(model, root / "more.keras", {**CONTRACT, **MORE})
+    return root
+
+
+def test_a_card_has_what_training_knows(place):
+    result = run_script(
+        CARD, "--model", "plain.keras", "--out", "plain.md", cwd=place
+    )
+    assert result.returncode == 0, result.stderr
+    text = (place / "plain.md").read_text()
+    assert text.startswith("# U-Net: plain.keras\n")
+    assert "* Finds: roof\n" in text
+    assert "64 x 32 pixels" in text
+    assert "0.5 (best on its validation images: 0.4375)" in text
+    assert "recipe: augment wide, batch-norm on\n" in text
+    assert "Seed 3; keras 3.15.1" in text
+    assert "1234 images, digest `abcdef`" in text
+    row = "| 7 | 1 | roof | 0.625 | 0.500 to 0.750 | 0.875 |  | 0.812 |"
+    assert row in text
+    assert "Attribution" not in text
+
+
+def test_a_card_has_what_was_measured_and_noted_later(place):
+    run_script(CARD, "--model", "more.keras", cwd=place).check_returncode()
+    text = (place / "MODEL.md").read_text()
+    assert text.startswith("# Roofs: more.keras\n")
+    assert "* Tiles of two places\n" in text
+    assert "| another place | 9 | 2 | roof | 0.250 |" in text
+    assert text.index("Sheds are missed.") > text.index("## Limits")
+    assert text.endswith("## Attribution\n\n* Imagery: somebody, CC BY 4.0.\n")
+
+
+def test_a_card_is_not_replaced_unasked(place):
+    path = place / "kept.md"
+    path.write_text("mine")
+    words = (CARD, "--model", "plain.keras", "--out", "kept.md")
+    assert_refused(run_script(*words, cwd=place), "kept.md", "--overwrite")
+    assert path.read_text() == "mine"
+    run_script(*words, "--overwrite", cwd=place).check_returncode()
+    assert path.read_text() != "mine"
