@@ -50,14 +50,6 @@ def _grid(rows, columns, titles):
     return figure, axes
 
 
-def tint(image, mask, colour, strength):
-    """Mix a colour into the image where the mask is set; a new image."""
-    result = image.copy()
-    mixed = image[mask] * (1 - strength) + np.array(colour) * strength
-    result[mask] = np.rint(mixed).astype(np.uint8)
-    return result
-
-
 def colour_of(number):
     """The colour of class id ``number`` (1, 2, ...)."""
     return COLOURS[(number - 1) % len(COLOURS)]
@@ -74,12 +66,49 @@ def overlay(image, ids, strength=0.35):
     Returns:
         uint8, H x W x 3.
     """
-    width = max(1, round(max(ids.shape) / 400))
-    for number in range(1, int(ids.max()) + 1):
-        mask = ids == number
-        image = tint(image, mask, colour_of(number), strength)
-        image = tint(image, boundary(mask, width), colour_of(number), 1)
-    return image
+    shares = [ids == number for number in range(1, int(ids.max()) + 1)]
+    return overlay_shares(image, np.float32(shares), strength)
+
+
+def overlay_shares(image, shares, strength=0.35):
+    """``overlay`` of a scene that was made smaller.
+
+    Args:
+        image: uint8, H x W x 3.
+        shares: float32, classes x H x W, 0 to 1: how much of each pixel each
+            class covers.
+        strength: see ``overlay``.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    width = max(1, round(max(image.shape) / 400))
+    weights = []
+    for share in shares:
+        mask = share >= 0.5
+        inner = mask & ~boundary(mask, width)
+        weights.append(np.where(inner, strength, 1) * share)
+    colours = [colour_of(k) for k in range(1, len(weights) + 1)]
+    return mixed(image, weights, colours)
+
+
+def mixed(image, weights, colours):
+    """Colours over an image, each with its weight from 0 to 1 at each pixel.
+
+    The weights of a pixel are at most 1 together.
+
+    Args:
+        image: uint8, H x W x 3.
+        weights: sequence of float arrays, H x W.
+        colours: as many colours.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    result = image.astype(np.float32)
+    for weight, colour in zip(weights, colours, strict=True):
+        result += weight[..., None] * (np.float32(colour) - image)
+    return np.rint(result).clip(0, 255).astype(np.uint8)
 
 
 def in_colour(ids):
@@ -191,6 +220,29 @@ def contact_sheet(predictions, total):
         title=f"{len(predictions)} of {total} images",
         title_fontsize=8,
     )
+    return figure
+
+
+def place_grid(places, titles):
+    """Places of a scene, each with its outlines and its probabilities.
+
+    Args:
+        places: list of ``unet.overview.Place``.
+        titles: a text for each.
+
+    Returns:
+        A ``Figure``.
+    """
+    columns = ["prediction", "probability"] * 3
+    rows = max(1, -(-len(places) // 3))
+    figure, axes = _grid(rows, 6, columns)
+    for place, title, (left, right) in zip(
+        places, titles, axes.reshape(-1, 2), strict=False
+    ):
+        left.imshow(overlay(place.image, place.ids, strength=0))
+        left.set_title(title, fontsize=6, loc="left")
+        right.imshow(place.probability, cmap="viridis", vmin=0, vmax=1)
+        right.set_title(f"uncertainty {place.uncertainty:.2f}", fontsize=6)
     return figure
 
 
