@@ -180,9 +180,10 @@ class _Picture:
         return resize_image(image, size), np.float32(shares) / 255
 
     def overlay(self):
-        """As ``unet.pictures.overlay``, which see."""
+        """As ``unet.pictures.overlay``, but thin: objects are small here."""
         image, shares = self._reduced()
-        return pictures.overlay_shares(image, shares)
+        width = max(1, round(max(image.shape) / 1000))
+        return pictures.overlay_shares(image, shares, width)
 
     def errors(self):
         """As ``unet.pictures.errors``, of kinds 1, 2 and 3."""

@@ -27,7 +27,7 @@ COLOURS = np.array(
     np.uint8,
 )
 FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
-_PANEL = 1.7  # inches
+_PANEL, _ENLARGED = 1.7, 2.7  # inches
 
 
 def save_figure(figure, path):
@@ -37,11 +37,9 @@ def save_figure(figure, path):
         figure.savefig(temporary, dpi=120)
 
 
-def _grid(rows, columns, titles):
+def _grid(rows, columns, titles, panel=_PANEL):
     """A figure of square panels with a title over each column."""
-    figure = Figure(
-        (columns * _PANEL, rows * _PANEL + 0.4), layout="constrained"
-    )
+    figure = Figure((columns * panel, rows * panel + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -67,22 +65,23 @@ def overlay(image, ids, strength=0.35):
         uint8, H x W x 3.
     """
     shares = [ids == number for number in range(1, int(ids.max()) + 1)]
-    return overlay_shares(image, np.float32(shares), strength)
+    width = max(1, round(max(ids.shape) / 400))
+    return overlay_shares(image, np.float32(shares), width, strength)
 
 
-def overlay_shares(image, shares, strength=0.35):
+def overlay_shares(image, shares, width, strength=0.35):
     """``overlay`` of a scene that was made smaller.
 
     Args:
         image: uint8, H x W x 3.
         shares: float32, classes x H x W, 0 to 1: how much of each pixel each
             class covers.
+        width: of the outlines in pixels.
         strength: see ``overlay``.
 
     Returns:
         uint8, H x W x 3.
     """
-    width = max(1, round(max(image.shape) / 400))
     weights = []
     for share in shares:
         mask = share >= 0.5
@@ -233,16 +232,15 @@ def place_grid(places, titles):
     Returns:
         A ``Figure``.
     """
-    columns = ["prediction", "probability"] * 3
     rows = max(1, -(-len(places) // 3))
-    figure, axes = _grid(rows, 6, columns)
-    for place, title, (left, right) in zip(
-        places, titles, axes.reshape(-1, 2), strict=False
-    ):
-        left.imshow(overlay(place.image, place.ids, strength=0))
-        left.set_title(title, fontsize=6, loc="left")
-        right.imshow(place.probability, cmap="viridis", vmin=0, vmax=1)
-        right.set_title(f"uncertainty {place.uncertainty:.2f}", fontsize=6)
+    figure, axes = _grid(rows, 6, [""] * 6, _ENLARGED)
+    pairs = axes.reshape(-1, 2)
+    for place, title, pair in zip(places, titles, pairs, strict=False):
+        pair[0].imshow(overlay(place.image, place.ids, strength=0))
+        pair[1].imshow(place.probability, cmap="viridis", vmin=0, vmax=1)
+        beside = f"probability\nuncertainty {place.uncertainty:.2f}"
+        for axis, text in zip(pair, (title, beside), strict=True):
+            axis.set_title(text, fontsize=6, loc="left")
     return figure
 
 
