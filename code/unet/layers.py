@@ -24,7 +24,7 @@ ENDINGS = (".geojson", ".json", ".gpkg")
 _BAND = 64  # rows that are searched for objects at once
 # Pixels of the box around an object, 4096 x 4096. A larger object (a river,
 # the ground between all houses) is cut along a row, and goes on as another
-# one: drawing an outline takes about 20 bytes for each pixel of its box.
+# one: drawing an outline takes a dozen bytes for each pixel of its box.
 _LARGEST = 2**24
 _BATCH = 1000  # objects that are written at once
 
@@ -36,7 +36,8 @@ class Layer:
     holes kept, drawn by ``unet.polygons``. It carries an ``id`` (from 1, in
     the file's order), its ``class``, ``area_m2`` (on the ellipsoid, of the
     polygon; ``area_px`` where the scene has no CRS, and the coordinates are
-    then pixels from the top-left corner, y down) and ``probability``, the
+    then pixels from the top-left corner, y down, which programs take for
+    degrees in GeoJSON, but not in a GeoPackage) and ``probability``, the
     mean of its pixels.
 
     As a context manager it closes the file at the end, and leaves nothing
