@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from unet.images import write_png
 
@@ -108,3 +110,44 @@ def contents(root):
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
+
+
+@dataclass
+class Strip:
+    """Some rows of a predicted scene, as ``unet.scenes`` has them."""
+
+    top: int
+    image: np.ndarray
+    ids: np.ndarray
+    probability: np.ndarray
+    known: np.ndarray
+
+
+def strips(height, ids, probability=None, image=None, known=None):
+    """A scene in strips of a height; what is not given is plain.
+
+    Yields:
+        ``Strip``.
+    """
+    if probability is None:
+        probability = np.where(ids > 0, 0.75, 0.25)[..., None]
+    if image is None:
+        image = np.full((*ids.shape, 3), 90, np.uint8)
+    if known is None:
+        known = np.ones(ids.shape, bool)
+    for top in range(0, len(ids), height):
+        rows = slice(top, top + height)
+        yield Strip(
+            top,
+            image[rows],
+            ids[rows],
+            probability[rows].astype(np.float32),
+            known[rows],
+        )
+
+
+def blobs(seed, smooth=2.0, shape=(90, 110), share=0.45):
+    """A random mask: blobs with holes, islands, specks, and the border."""
+    noise = np.random.default_rng(seed).normal(size=shape)
+    field = ndimage.gaussian_filter(noise, smooth)
+    return field > np.quantile(field, 1 - share)

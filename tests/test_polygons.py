@@ -6,20 +6,13 @@ import shapely
 from scipy import ndimage
 from shapely import affinity
 
-from conftest import REAL, needs_real_data
+from conftest import REAL, blobs, needs_real_data
 from unet.annotations import read_article_text
 from unet.images import read_mask
 from unet.masks import instances, rasterise
 from unet.polygons import class_outlines, outlines
 
 SHAPE = (120, 120)
-
-
-def blobs(seed, smooth=2.0, shape=(90, 110)):
-    """A random mask: blobs with holes, islands, specks, and the border."""
-    noise = np.random.default_rng(seed).normal(size=shape)
-    field = ndimage.gaussian_filter(noise, smooth)
-    return field > np.quantile(field, 0.55)
 
 
 def iou(one, other):
@@ -235,6 +228,19 @@ def test_squaring_costs_less_than_two_percent(seed):
             iou(plain.mask(mask.shape), labels == k) - 0.02
         )
         assert square.geometry.is_valid
+
+
+def test_a_ragged_instance_is_squared_or_left_alone():
+    """Its squared outline falls into slivers at the border."""
+    rows = (
+        *(".#.###.##.", "...###.#..", ".####.##..", "#......###"),
+        *("...#.#.#.#", "#..#...###", "#..#..###.", "#..#..###."),
+        *("...##.#.##", "...###.#.."),
+    )
+    mask = np.array([list(row) for row in rows]) == "#"
+    found = outlines(mask, square=True)
+    assert len(found) == instances(mask)[1]
+    assert all(one.geometry.is_valid for one in found)
 
 
 @needs_real_data

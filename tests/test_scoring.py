@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from conftest import blobs, strips
+from unet.bands import UNKNOWN
 from unet.scoring import (
+    SceneScores,
     Scores,
     confusion,
     cross_entropy,
@@ -150,3 +153,55 @@ def test_evaluate_scores_the_labelled_and_keeps_some():
     assert len(examples) == 16
     assert examples[0].name == "0"
     assert examples[-1].name == "39"
+
+
+def scored_scene(truth, predicted, probability, height, classes, known=None):
+    scores = SceneScores(truth.shape, classes)
+    for strip in strips(height, predicted, probability, known=known):
+        rows = slice(strip.top, strip.top + len(strip.ids))
+        scores.add(strip, truth[rows])
+    scores.close()
+    return scores.summary()
+
+
+@pytest.mark.parametrize("smooth", [0.5, 1.5, 4])
+def test_a_scene_is_scored_as_if_it_were_one_image(smooth):
+    shape, classes = (150, 110), ["roof", "road"]
+    rng = np.random.default_rng(0)
+    truth = blobs(1, smooth, shape) + blobs(2, smooth, shape) * np.uint8(1)
+    predicted = np.where(blobs(3, smooth, shape, 0.1), 2, truth)
+    predicted = predicted.astype(np.uint8)
+    probability = rng.dirichlet([1, 1, 1], shape).astype(np.float32)
+    image = Scores(classes)
+    image.add("a", truth, predicted, probability)
+    whole = image.summary()
+    results = [
+        scored_scene(truth, predicted, probability, height, classes)
+        for height in (1, 7, 64, 150)
+    ]
+    assert all(one == results[0] for one in results)
+    for name in classes:
+        own = results[0]["classes"][name]
+        assert 0 < own["object_f1"] < 1
+        assert own == {key: whole["classes"][name][key] for key in own}
+    assert results[0]["mean_iou"] == whole["mean_iou"]
+    assert results[0]["cross_entropy"] == pytest.approx(whole["cross_entropy"])
+    assert table(results[0])
+
+
+def test_what_nobody_knows_in_a_scene_is_not_judged():
+    truth = np.zeros((20, 20), np.uint8)
+    predicted, known = truth.copy(), np.ones((20, 20), bool)
+    truth[2:6, 2:6] = predicted[2:6, 2:6] = 1
+    predicted[10:14, 2:6] = 1
+    truth[8:] = UNKNOWN
+    predicted[2:6, 12:16] = 1
+    known[:, 10:] = False
+    own = scored_scene(truth, predicted, None, 3, ["building"], known)
+    own = own["classes"]["building"]
+    assert own["pixels"] == {"tp": 16, "fp": 0, "fn": 0, "tn": 64}
+    assert own["objects"] == {"true": 1, "predicted": 1}
+    assert own["object_f1"] == 1
+    nothing = np.full((20, 20), UNKNOWN, np.uint8)
+    empty = scored_scene(nothing, predicted, None, 3, ["building"])
+    assert empty["mean_iou"] is empty["cross_entropy"] is None

@@ -27,7 +27,7 @@ COLOURS = np.array(
     np.uint8,
 )
 FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
-_PANEL = 1.7  # inches
+_PANEL, _ENLARGED = 1.7, 2.7  # inches
 
 
 def save_figure(figure, path):
@@ -37,25 +37,15 @@ def save_figure(figure, path):
         figure.savefig(temporary, dpi=120)
 
 
-def _grid(rows, columns, titles):
+def _grid(rows, columns, titles, panel=_PANEL):
     """A figure of square panels with a title over each column."""
-    figure = Figure(
-        (columns * _PANEL, rows * _PANEL + 0.4), layout="constrained"
-    )
+    figure = Figure((columns * panel, rows * panel + 0.4), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
     return figure, axes
-
-
-def tint(image, mask, colour, strength):
-    """Mix a colour into the image where the mask is set; a new image."""
-    result = image.copy()
-    mixed = image[mask] * (1 - strength) + np.array(colour) * strength
-    result[mask] = np.rint(mixed).astype(np.uint8)
-    return result
 
 
 def colour_of(number):
@@ -74,12 +64,50 @@ def overlay(image, ids, strength=0.35):
     Returns:
         uint8, H x W x 3.
     """
+    shares = [ids == number for number in range(1, int(ids.max()) + 1)]
     width = max(1, round(max(ids.shape) / 400))
-    for number in range(1, int(ids.max()) + 1):
-        mask = ids == number
-        image = tint(image, mask, colour_of(number), strength)
-        image = tint(image, boundary(mask, width), colour_of(number), 1)
-    return image
+    return overlay_shares(image, np.float32(shares), width, strength)
+
+
+def overlay_shares(image, shares, width, strength=0.35):
+    """``overlay`` of a scene that was made smaller.
+
+    Args:
+        image: uint8, H x W x 3.
+        shares: float32, classes x H x W, 0 to 1: how much of each pixel each
+            class covers.
+        width: of the outlines in pixels.
+        strength: see ``overlay``.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    weights = []
+    for share in shares:
+        mask = share >= 0.5
+        inner = mask & ~boundary(mask, width)
+        weights.append(np.where(inner, strength, 1) * share)
+    colours = [colour_of(k) for k in range(1, len(weights) + 1)]
+    return mixed(image, weights, colours)
+
+
+def mixed(image, weights, colours):
+    """Colours over an image, each with its weight from 0 to 1 at each pixel.
+
+    The weights of a pixel are at most 1 together.
+
+    Args:
+        image: uint8, H x W x 3.
+        weights: sequence of float arrays, H x W.
+        colours: as many colours.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    result = image.astype(np.float32)
+    for weight, colour in zip(weights, colours, strict=True):
+        result += weight[..., None] * (np.float32(colour) - image)
+    return np.rint(result).clip(0, 255).astype(np.uint8)
 
 
 def in_colour(ids):
@@ -191,6 +219,28 @@ def contact_sheet(predictions, total):
         title=f"{len(predictions)} of {total} images",
         title_fontsize=8,
     )
+    return figure
+
+
+def place_grid(places, titles):
+    """Places of a scene, each with its outlines and its probabilities.
+
+    Args:
+        places: list of ``unet.overview.Place``.
+        titles: a text for each.
+
+    Returns:
+        A ``Figure``.
+    """
+    rows = max(1, -(-len(places) // 3))
+    figure, axes = _grid(rows, 6, [""] * 6, _ENLARGED)
+    pairs = axes.reshape(-1, 2)
+    for place, title, pair in zip(places, titles, pairs, strict=False):
+        pair[0].imshow(overlay(place.image, place.ids, strength=0))
+        pair[1].imshow(place.probability, cmap="viridis", vmin=0, vmax=1)
+        beside = f"probability\nuncertainty {place.uncertainty:.2f}"
+        for axis, text in zip(pair, (title, beside), strict=True):
+            axis.set_title(text, fontsize=6, loc="left")
     return figure
 
 

@@ -79,17 +79,32 @@ def outlines(
         part = labels[window] == k
         if part.sum() < smallest:
             continue
-        top, left = window[0].start, window[1].start
-        frame = (-left, -top, mask.shape[1] - left, mask.shape[0] - top)
-        polygon = _outline(part, frame, tolerance)
-        if square:
-            polygon = _squared(polygon, part, frame, tolerance)
+        place = window[0].start, window[1].start
+        polygon = outline(part, *place, mask.shape, tolerance, square)
         score = None
         if probability is not None:
             score = float(probability[window][part].mean())
-        polygon = affinity.translate(polygon, left, top)
-        found.append(Found(_rounded(polygon), label, score))
+        found.append(Found(polygon, label, score))
     return found
+
+
+def outline(part, top, left, shape, tolerance=0.5, square=False):
+    """The outline of one instance.
+
+    Args:
+        part: bool, h x w, one connected component (8 neighbours).
+        top, left: where in the image it lies.
+        shape: (H, W) of the image.
+        tolerance, square: see ``outlines``.
+
+    Returns:
+        ``shapely.Polygon`` in pixels of the image.
+    """
+    frame = (-left, -top, shape[1] - left, shape[0] - top)
+    polygon = _outline(part, frame, tolerance)
+    if square:
+        polygon = _squared(polygon, part, frame, tolerance)
+    return _rounded(affinity.translate(polygon, left, top))
 
 
 def class_outlines(ids, classes, probability=None, **options):
@@ -266,14 +281,17 @@ def _squared(polygon, mask, frame, tolerance):
         outer, *holes = [_turned(ring, turn.conj()) for ring in rings]
         square = shapely.Polygon(outer, holes)
         if square.is_valid:
-            square = _rounded(square.intersection(shapely.box(*frame)))
+            square = square.intersection(shapely.box(*frame))
+            # Rounded point by point a sliver would be no ring any more.
+            square = shapely.set_precision(square, 10**-_DECIMALS)
         if _is_polygon(square) and _iou(square, mask) > least:
             return square
     return polygon
 
 
 def _is_polygon(geometry):
-    return geometry.geom_type == "Polygon" and geometry.is_valid
+    whole = geometry.geom_type == "Polygon" and not geometry.is_empty
+    return whole and geometry.is_valid
 
 
 def _main_direction(polygon):

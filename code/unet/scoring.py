@@ -1,7 +1,10 @@
 """Honest scores: pixels of the whole test set pooled into integer counts."""
 
+from collections import Counter
+
 import numpy as np
 
+from unet.bands import UNKNOWN, Bands, Components
 from unet.folders import spread
 from unet.masks import boundary, instances
 from unet.prediction import to_ids
@@ -9,6 +12,7 @@ from unet.prediction import to_ids
 # Predictions of exactly 0 or 1 would cost infinitely much; Keras' own limit.
 _SMALLEST = 1e-7
 _RESAMPLES = 1000
+_BAND = 64  # rows of a scene that are scored at once
 # Images kept for a contact sheet.
 EXAMPLES = 16
 
@@ -168,21 +172,11 @@ class Scores:
         edges = np.sum(self._boundaries, axis=0)
         objects = np.sum(self._objects, axis=0)
         for k, name in enumerate(self.classes, start=1):
-            tp = int(pooled[k, k])
-            fp = int(pooled[:, k].sum()) - tp
-            fn = int(pooled[k].sum()) - tp
-            tn = int(pooled.sum()) - tp - fp - fn
-            found, predicted, true = objects[k - 1].tolist()
             result["classes"][name] = {
-                "iou": _ratio(tp, tp + fp + fn),
+                **_of_pixels(pooled, k),
                 "iou_interval": intervals[k],
-                "precision": _ratio(tp, tp + fp),
-                "recall": _ratio(tp, tp + fn),
-                "f1": _ratio(2 * tp, 2 * tp + fp + fn),
                 "boundary_iou": _ratio(*edges[k - 1].tolist()),
-                "object_f1": _ratio(2 * found, predicted + true),
-                "objects": {"true": true, "predicted": predicted},
-                "pixels": {"tp": tp, "fp": fp, "fn": fn, "tn": tn},
+                **_of_objects(*objects[k - 1].tolist()),
             }
         return result
 
@@ -217,6 +211,163 @@ class Scores:
         ]
 
 
+class SceneScores:
+    """Scores one scene while it streams: what ``Scores`` has of pixels and
+    objects, counted as if it were one image.
+
+    Args:
+        shape: (H, W) of the scene.
+        classes: foreground class names in the order of their ids.
+    """
+
+    def __init__(self, shape, classes):
+        self.classes = list(classes)
+        total = len(self.classes) + 1
+        self._bands = Bands(_BAND, shape[0])
+        self._counts = np.zeros((total, total), np.int64)
+        self._entropy = 0.0
+        self._matches = [_Matches() for _ in self.classes]
+
+    def add(self, strip, truth):
+        """Add the next rows.
+
+        Args:
+            strip: a ``Strip`` of ``unet.scenes``.
+            truth: uint8, h x W, class ids; ``UNKNOWN`` is not judged, nor is
+                what the scene does not know. An object that reaches there is
+                cut off.
+        """
+        total = len(self.classes) + 1
+        for _, (ids, probability, known, true) in self._bands.add(
+            strip.ids, strip.probability, strip.known, truth
+        ):
+            judged = known & (true != UNKNOWN)
+            a, b = true[judged], ids[judged]
+            self._counts += confusion(a, b, total, total)
+            self._entropy += cross_entropy(a, probability[judged])
+            for number, matches in enumerate(self._matches, start=1):
+                matches.add((true == number) & judged, (ids == number) & judged)
+
+    def close(self):
+        """Nothing follows.
+
+        Raises:
+            ValueError: rows of the scene are missing.
+        """
+        self._bands.close()
+        for matches in self._matches:
+            matches.close()
+
+    def summary(self):
+        """All scores, after ``close``.
+
+        Returns:
+            dict as of ``Scores.summary``, without ``images``, intervals and
+            boundary IoU.
+        """
+        judged = self._counts.sum()
+        mean = np.nanmean(iou(self._counts)) if judged else np.nan
+        return {
+            "mean_iou": _number(mean),
+            "cross_entropy": _ratio(self._entropy, int(judged)),
+            "classes": {
+                name: {
+                    **_of_pixels(self._counts, k),
+                    **_of_objects(*m.counts()),
+                }
+                for k, (name, m) in enumerate(
+                    zip(self.classes, self._matches, strict=True), start=1
+                )
+            },
+        }
+
+
+class _Matches:
+    """``match_objects`` of masks that come in bands."""
+
+    def __init__(self):
+        self.matched = 0
+        self._sides = _Side(), _Side()
+        self._shared = Counter()  # pixels by (true object, predicted one)
+
+    def add(self, truth, predicted):
+        """Add a band: bool, h x W each."""
+        pairs = zip(self._sides, (truth, predicted), strict=True)
+        (a, renamed_a), (b, renamed_b) = [one.add(mask) for one, mask in pairs]
+        shared = Counter()
+        for (i, j), pixels in self._shared.items():
+            shared[renamed_a.get(i, i), renamed_b.get(j, j)] += pixels
+        both = (a > 0) & (b > 0)
+        met, pixels = np.unique(
+            np.stack([a[both], b[both]]), axis=1, return_counts=True
+        )
+        for i, j, number in zip(*met.tolist(), pixels.tolist(), strict=True):
+            shared[i, j] += number
+        self._shared = shared
+        self._settle()
+
+    def close(self):
+        """Nothing follows."""
+        for side in self._sides:
+            side.close()
+        self._settle()
+
+    def counts(self):
+        """After ``close``: matches, predicted objects, true objects."""
+        true, predicted = self._sides
+        return self.matched, predicted.whole, true.whole
+
+    def _settle(self):
+        """Count the pairs that are whole, forget those that cannot match.
+
+        Of a pair with one whole object the shared pixels stay as they are,
+        and the union can only grow.
+        """
+        true, predicted = self._sides
+        for (i, j), both in list(self._shared.items()):
+            ends = i not in true.open, j not in predicted.open
+            matching = 3 * both > true.sizes[i] + predicted.sizes[j]
+            self.matched += all(ends) and matching
+            if all(ends) or (any(ends) and not matching):
+                del self._shared[i, j]
+        true.forget({i for i, _ in self._shared})
+        predicted.forget({j for _, j in self._shared})
+
+
+class _Side:
+    """The objects of the true mask, or of the predicted one."""
+
+    def __init__(self):
+        self._components = Components()
+        self.open, self.whole = set(), 0  # numbers, and how many are whole
+        self.sizes = Counter()
+
+    def add(self, mask):
+        """Add a band, bool h x W: (its objects' numbers, h x W, renamed)."""
+        labels, numbers, renamed, finished = self._components.add(mask)
+        self.open = set(renamed.values()) | set(numbers[1:].tolist())
+        self.open -= finished
+        self.whole += len(finished)
+        for old, new in renamed.items():
+            if old != new:
+                self.sizes[new] += self.sizes.pop(old)
+        sizes = np.bincount(labels.ravel())
+        for number, size in zip(
+            numbers[1:].tolist(), sizes[1:].tolist(), strict=True
+        ):
+            self.sizes[number] += size
+        return numbers[labels], renamed
+
+    def close(self):
+        self.whole += len(self.open)
+        self.open = set()
+
+    def forget(self, met):
+        """Forget the sizes of whole objects that are in no pair of ``met``."""
+        kept = self.open | met
+        self.sizes = Counter({n: self.sizes[n] for n in kept})
+
+
 def evaluate(predictions, total, classes):
     """Score predictions as they come, and keep some to look at.
 
@@ -239,6 +390,28 @@ def evaluate(predictions, total, classes):
     return scores, examples
 
 
+def _of_pixels(counts, k):
+    """The scores of class ``k`` that a confusion matrix gives."""
+    tp = int(counts[k, k])
+    fp = int(counts[:, k].sum()) - tp
+    fn = int(counts[k].sum()) - tp
+    tn = int(counts.sum()) - tp - fp - fn
+    return {
+        "iou": _ratio(tp, tp + fp + fn),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "pixels": {"tp": tp, "fp": fp, "fn": fn, "tn": tn},
+    }
+
+
+def _of_objects(found, predicted, true):
+    return {
+        "object_f1": _ratio(2 * found, predicted + true),
+        "objects": {"true": true, "predicted": predicted},
+    }
+
+
 def _ratio(part, whole):
     return part / whole if whole else None
 
@@ -256,7 +429,7 @@ def table(summary, threshold=None, other=None):
     """
     lines = []
     for name, s in summary["classes"].items():
-        low, high = s["iou_interval"]
+        low, high = s.get("iou_interval", (None, None))
         interval = "" if low is None else f"  (95 %: {low:.3f} to {high:.3f})"
         lines.append(f"{name} IoU       {_text(s['iou'])}{interval}")
         lines += [
@@ -268,6 +441,7 @@ def table(summary, threshold=None, other=None):
                 ("boundary IoU", "boundary_iou"),
                 ("object F1", "object_f1"),
             )
+            if key in s
         ]
     lines.append(
         f"mean IoU with background  {_text(summary['mean_iou'])}   "

@@ -19,17 +19,14 @@ import numpy as np
 import rasterio
 import shapely
 from pycocotools import mask as rle
-from rasterio.warp import transform
-from shapely import affinity
 from shapely.geometry import mapping
 from shapely.geometry.polygon import orient
 
 from unet.folders import DataError, write_text
+from unet.ground import named_ground
 
 _LABELME = "5.5.0"
 _VIA = "2.0.10"
-_LONGITUDE_LATITUDE = "urn:ogc:def:crs:OGC:1.3:CRS84"
-_GROUND_DECIMALS = 3  # of a pixel, in coordinates on the ground
 
 
 @dataclass
@@ -210,13 +207,14 @@ class GeojsonWriter(Writer):
     ending = ".geojson"
 
     def _text(self, annotated):
-        crs, to_ground = _ground(annotated.image)
+        with rasterio.open(annotated.image) as raster:
+            ground = named_ground(raster.crs, raster.transform)
         features = []
         for one in annotated.instances:
             properties = {"class": one.label}
             if one.score is not None:
                 properties["score"] = round(one.score, 4)
-            geometry = to_ground(one.geometry)
+            geometry = ground.move(one.geometry)
             features.append(
                 {
                     "type": "Feature",
@@ -225,7 +223,11 @@ class GeojsonWriter(Writer):
                 }
             )
         return _json(
-            {"type": "FeatureCollection", "crs": crs, "features": features}
+            {
+                "type": "FeatureCollection",
+                "crs": ground.member,
+                "features": features,
+            }
         )
 
 
@@ -383,49 +385,6 @@ def _segmentation(one, shape):
         "area": round(one.geometry.area, 2),
         "bbox": np.round([left, top, right - left, bottom - top], 2).tolist(),
     }
-
-
-def _ground(image):
-    """How the geometry of an image is written as GeoJSON.
-
-    Returns:
-        (CRS member, function that moves a geometry from pixels to the CRS,
-        rounded to a thousandth of a pixel).
-    """
-    with rasterio.open(image) as raster:
-        crs, matrix = raster.crs, raster.transform.to_shapely()
-    if crs is None:
-        return None, _turned
-    authority = crs.to_authority()
-    # "EPSG:4326" has latitude first in some programs, this has it in none.
-    unclear = authority in (None, ("EPSG", "4326"))
-    name = _LONGITUDE_LATITUDE
-    if not unclear:
-        name = "urn:ogc:def:crs:{}::{}".format(*authority)
-
-    def move(geometry):
-        geometry = affinity.affine_transform(geometry, matrix)
-        if unclear:
-            geometry = shapely.transform(geometry, project)
-        return geometry
-
-    def project(points):
-        return np.column_stack(transform(crs, _LONGITUDE_LATITUDE, *points.T))
-
-    pixel = move(shapely.LineString([(0, 0), (1, 0)])).length
-    decimals = _GROUND_DECIMALS - int(np.floor(np.log10(pixel)))
-
-    def move_rounded(geometry):
-        at = shapely.transform(move(geometry), lambda p: p.round(decimals))
-        return _turned(at)
-
-    return {"type": "name", "properties": {"name": name}}, move_rounded
-
-
-def _turned(geometry):
-    """With outer rings anticlockwise and holes clockwise (RFC 7946)."""
-    parts = [orient(part) for part in shapely.get_parts(geometry)]
-    return parts[0] if len(parts) == 1 else shapely.MultiPolygon(parts)
 
 
 WRITERS = {

@@ -1,0 +1,157 @@
+"""unet.overview: pictures of a scene, made while it streams."""
+
+import numpy as np
+import pytest
+from rasterio.transform import from_origin
+
+from conftest import blobs, contents, strips
+from unet import overview, pictures
+from unet.bands import UNKNOWN
+from unet.images import read_image
+from unet.overview import Overview
+
+CLASSES = ("roof", "road")
+
+
+def scene(shape, seed=0):
+    """(image, ids, probability) of two classes."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (*shape, 3)).astype(np.uint8)
+    ids = blobs(seed, 3, shape) + blobs(seed + 1, 3, shape) * np.uint8(1)
+    return image, ids.astype(np.uint8), rng.dirichlet([1, 1, 1], shape)
+
+
+def draw(out, height, image, ids, probability, truth=None, **options):
+    known = options.pop("known", None)
+    view = Overview(out, "a", ids.shape, CLASSES, **options)
+    for strip in strips(height, ids, probability, image, known):
+        rows = slice(strip.top, strip.top + len(strip.ids))
+        view.add(strip, None if truth is None else truth[rows])
+    view.close()
+    return view
+
+
+def test_a_small_scene_is_drawn_like_an_image(tmp_path):
+    image, ids, probability = scene((150, 130))
+    truth = scene((150, 130), 7)[1]
+    view = draw(tmp_path, 50, image, ids, probability, truth, window=32)
+    drawn = read_image(tmp_path / "a_overlay.png")
+    assert np.array_equal(drawn, pictures.overlay(image, ids))
+    errors = read_image(tmp_path / "a_errors.png")
+    assert np.array_equal(errors, pictures.errors(image, truth, ids))
+    assert sorted(tmp_path.iterdir()) == sorted(view.files(truth=True))
+
+
+def test_pictures_do_not_depend_on_the_strips(tmp_path, monkeypatch):
+    monkeypatch.setattr(overview, "_LARGEST", 40)
+    image, ids, probability = scene((150, 130))
+    truth = scene((150, 130), 7)[1]
+    results = []
+    for height in (1, 7, 64, 150):
+        out = tmp_path / str(height)
+        draw(out, height, image, ids, probability, truth, window=32)
+        results.append(contents(out))
+    assert len(results[0]) == 3
+    assert all(one == results[0] for one in results)
+
+
+@pytest.mark.parametrize("shape", [(2100, 300), (130, 4100), (2001, 2001)])
+def test_pictures_have_at_most_2000_pixels(tmp_path, shape):
+    ids = np.zeros(shape, np.uint8)
+    ids[: shape[0] // 2] = 1
+    image = np.full((*shape, 3), 100, np.uint8)
+    probability = np.full((*shape, 3), 1 / 3)
+    draw(tmp_path, 999, image, ids, probability)
+    drawn = read_image(tmp_path / "a_overlay.png")
+    scale = 2000 / max(shape)
+    for side, own in zip(shape, drawn.shape, strict=False):
+        assert abs(own - side * scale) <= 1
+    # The lower half is the image, the upper one is tinted.
+    assert (drawn[len(drawn) * 3 // 4 :] == 100).all()
+    assert (drawn[: len(drawn) // 4] != 100).any(axis=-1).all()
+
+
+def test_what_is_smaller_than_a_pixel_still_shows(tmp_path, monkeypatch):
+    monkeypatch.setattr(overview, "_LARGEST", 50)
+    ids = np.zeros((200, 200), np.uint8)
+    ids[81, 41] = 1  # a sixteenth of a pixel
+    image = np.zeros((200, 200, 3), np.uint8)
+    draw(tmp_path, 33, image, ids, np.full((200, 200, 3), 1 / 3))
+    drawn = read_image(tmp_path / "a_overlay.png")
+    expected = np.rint(pictures.colour_of(1) * np.float32(16 / 255))
+    assert np.array_equal(drawn[20, 10], expected)
+    drawn[20, 10] = 0
+    assert not drawn.any()
+
+
+def test_uncertain_places_come_in_order_and_apart(tmp_path):
+    shape = (640, 960)
+    probability = np.full((*shape, 1), 0.05)
+    probability[70:90, 70:90] = 0.5  # 20 x 20 pixels of window (1, 1)
+    probability[200:240, 400:440] = 0.5  # the most, in window (3, 6)
+    probability[200:240, 460:490] = 0.5  # in window (3, 7), beside it
+    probability[620:640, 930:960] = 0.5  # in the corner, window (9, 14)
+    ids = np.zeros(shape, np.uint8)
+    view = draw(
+        tmp_path,
+        77,
+        np.zeros((*shape, 3), np.uint8),
+        ids,
+        probability,
+        window=64,
+        crs="EPSG:4326",
+        transform=from_origin(85, 28, 1e-5, 1e-5),
+    )
+    found = [(place.row, place.column) for place in view.places[:3]]
+    assert found == [(192, 384), (576, 896), (64, 64)]
+    sure, unsure = 2 * 0.05 * 0.95, 0.5
+    share = 1600 / 4096
+    assert view.places[0].uncertainty == pytest.approx(
+        share * unsure + (1 - share) * sure
+    )
+    assert view.places[0].image.shape == (64, 64, 3)
+    rows, columns = np.array([(p.row, p.column) for p in view.places]).T // 64
+    apart = np.maximum(
+        abs(rows[:, None] - rows), abs(columns[:, None] - columns)
+    )
+    np.fill_diagonal(apart, 99)
+    assert apart.min() > 1
+    assert view.titles()[0] == "row 192, column 384\n27.997760, 85.004160"
+
+
+def test_what_nobody_knows_is_neither_drawn_nor_uncertain(tmp_path):
+    image, ids, probability = scene((128, 128))
+    ids[:] = 1
+    known = np.zeros((128, 128), bool)
+    known[:64, 64:] = True
+    truth = np.ones((128, 128), np.uint8)
+    truth[:32] = UNKNOWN
+    view = draw(
+        tmp_path, 20, image, ids, probability, truth, known=known, window=32
+    )
+    assert all(p.row < 64 and p.column >= 64 for p in view.places)
+    drawn = read_image(tmp_path / "a_overlay.png")
+    assert np.array_equal(drawn[~known], image[~known])
+    errors = read_image(tmp_path / "a_errors.png")
+    judged = known & (truth != UNKNOWN)
+    assert (errors[judged] == pictures.FOUND).all()
+    assert np.array_equal(errors[~judged], image[~judged] // 3)
+
+
+def test_a_sure_scene_has_no_uncertain_place(tmp_path):
+    ids = np.ones((50, 50), np.uint8)
+    image = np.zeros((50, 50, 3), np.uint8)
+    probability = np.ones((50, 50, 1))
+    view = draw(tmp_path, 50, image, ids, probability, window=16)
+    assert view.places == []
+    assert (tmp_path / "a_uncertain.png").exists()
+
+
+def test_a_scene_without_its_end_is_refused(tmp_path):
+    image, ids, probability = scene((50, 50))
+    view = Overview(tmp_path, "a", (60, 50), CLASSES)
+    for strip in strips(50, ids, probability, image):
+        view.add(strip)
+    with pytest.raises(ValueError, match="50 of the 60 rows"):
+        view.close()
+    assert not list(tmp_path.iterdir())
