@@ -52,6 +52,10 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RASTER = (*_TIFF, b"\0\0\0\x0cjP  \r\n\x87\n", b"EHFA_HEADER_TAG")
 # OpenCV's own bound for one image.
 MOST_PIXELS = 2**30
+# Formats whose masks are PNG, whatever a sidecar says of their place.
+PHOTOS = frozenset(
+    ["PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "AVIF", "PPM", "PNM"]
+)
 # Rows of background that a mask's file repeats without compressing them anew.
 _EMPTY_ROWS = 64
 
@@ -316,6 +320,17 @@ def _refuse_truncated(data, path):
         ) from None
 
 
+def refuse_truncated_jpeg(path):
+    """Raise DataError for a JPEG that ends too early, without decoding it."""
+    with Path(path).open("rb") as file:
+        file.seek(max(0, Path(path).stat().st_size - 64))
+        if _JPEG_END not in file.read():
+            raise DataError(
+                f"{path}: the file is truncated or damaged (its end is "
+                "missing). Copy or export it again."
+            )
+
+
 def _decode_raster(data, path, most, bands=None):
     """Decode TIFF and the like: Pillow knows 8-bit TIFF, GDAL all others.
 
@@ -402,6 +417,11 @@ class Stored:
     is_float: bool
     alpha: bool
     orientation: int
+
+    @property
+    def is_photo(self):
+        """Whether the format is one of photos, and not of rasters."""
+        return self.format in PHOTOS
 
 
 def stored_as(source):

@@ -16,21 +16,22 @@ from rasterio.errors import NodataShadowWarning, RasterioIOError
 from rasterio.windows import Window
 
 from unet.folders import DataError, replacing
-from unet.ground import Ground
+from unet.georeference import Georeference
 from unet.images import (
     PNG_START,
     picture_bands,
     png_chunk,
     png_head,
     read_image,
+    refuse_truncated_jpeg,
     stored_as,
     to_uint8,
 )
 
 # Rows that are read, predicted and written in one go: of a tile of a GeoTIFF.
 ROWS = 256
-# Formats of photos: their masks are PNG, whatever a sidecar says of them.
-_PHOTOS = {"PNG", "JPEG", "BMP", "GIF", "WEBP", "AVIF", "PPM", "PNM"}
+# Of the pixels of a mask without data: what is neither class nor background.
+MASK_NODATA = 127
 warnings.simplefilter("ignore", NodataShadowWarning)
 
 
@@ -40,8 +41,7 @@ class Scene:
     Attributes:
         path: the file.
         shape: (H, W).
-        ground: ``unet.ground.Ground``, or None.
-        is_raster: whether its results are GeoTIFF, and not PNG.
+        place: ``unet.georeference.Georeference``, or None.
         masked: whether some of its pixels may hold no data.
     """
 
@@ -57,8 +57,8 @@ class Scene:
             DataError: the file is missing, damaged or no picture.
         """
         self.path = Path(path)
-        self.ground = None
-        self.is_raster = self.masked = False
+        self.place = None
+        self.masked = False
         self._local = threading.local()
         self._open = []
         self._whole = self._limits = self._colours = None
@@ -73,10 +73,11 @@ class Scene:
             self.shape = self._whole.shape[:2]
             return
         self.shape = raster.shape
+        if raster.driver == "JPEG":
+            refuse_truncated_jpeg(path)  # GDAL would fill it with grey
         self._bands = picture_bands(raster, path, bands)
         if raster.crs is not None and not raster.transform.is_identity:
-            self.ground = Ground(raster.crs, raster.transform)
-            self.is_raster = raster.driver not in _PHOTOS
+            self.place = Georeference(raster.crs, raster.transform)
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
         self.masked = any(everywhere not in one for one in flags)
@@ -92,14 +93,16 @@ class Scene:
     def of_array(cls, image):
         """A scene of an image in memory: uint8, H x W x 3."""
         self = cls.__new__(cls)
-        self.path, self.ground = None, None
-        self.is_raster = self.masked = False
+        self.path = self.place = None
+        self.masked = False
         self._open, self._whole = [], image
         self.shape = image.shape[:2]
         return self
 
-    def close(self):
-        """Close all files."""
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         for raster in self._open:
             raster.close()
 
@@ -173,8 +176,8 @@ class Scene:
 
 
 @contextmanager
-def new_geotiff(path, scene, dtype, nodata, count=1, average=False, tags=None):
-    """Write a GeoTIFF from the top to the bottom: all of it, or nothing.
+def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
+    """Write a GeoTIFF of one band from the top to the bottom, or nothing.
 
     Tiled, compressed, with overviews; at the place of the scene. GDAL may
     swallow that a disk is full, so the file is read again before it gets its
@@ -185,24 +188,23 @@ def new_geotiff(path, scene, dtype, nodata, count=1, average=False, tags=None):
         scene: ``Scene``, of which it has size and place.
         dtype: of the values.
         nodata: the value of pixels without data.
-        count: number of bands.
         average: make overviews by averaging; else by choosing pixels.
-        tags: metadata, a dict of str.
+        scale: what a value is to be multiplied by, for programs that ask.
 
     Yields:
-        A function that takes the next rows: array of h x W x bands, where
-        ``ROWS`` divides h but for the last ones.
+        A function that takes the next rows: array of h x W, where ``ROWS``
+        divides h but for the last ones.
 
     Raises:
         OSError: the file could not be written whole.
     """
     height, width = scene.shape
-    place = scene.ground
+    place = scene.place
     profile = {
         "driver": "GTiff",
         "width": width,
         "height": height,
-        "count": count,
+        "count": 1,
         "dtype": dtype,
         "nodata": nodata,
         "crs": place and place.crs,
@@ -210,46 +212,46 @@ def new_geotiff(path, scene, dtype, nodata, count=1, average=False, tags=None):
         "tiled": True,
         "blockxsize": ROWS,
         "blockysize": ROWS,
-        "interleave": "pixel",
         "compress": "deflate",
+        "predictor": 3 if np.dtype(dtype).kind == "f" else 1,
         "bigtiff": "if_safer",
-        "photometric": "minisblack",
     }
-    if np.dtype(dtype).kind == "f":
-        profile["predictor"] = 3
+    factors = [2**k for k in range(1, 30) if max(scene.shape) >> k >= ROWS]
     checks = []
     with replacing(path) as temporary:
-        with rasterio.open(temporary, "w", **profile) as raster:
-            raster.update_tags(**(tags or {}))
-            top = 0
-
-            def add(rows):
-                nonlocal top
-                window = Window(0, top, width, len(rows))
-                raster.write(np.moveaxis(rows, 2, 0), window=window)
-                checks.append((window, zlib.crc32(np.ascontiguousarray(rows))))
-                top += len(rows)
-
-            try:
-                yield add
-            except RasterioIOError as error:
-                raise _not_whole(path) from error
-        how = Resampling.average if average else Resampling.nearest
-        factors = [2**k for k in range(1, 30) if max(scene.shape) >> k >= ROWS]
         try:
+            with rasterio.open(temporary, "w", **profile) as raster:
+                raster.scales = (scale,)
+
+                def add(rows):
+                    top = sum(count for count, _ in checks)
+                    window = Window(0, top, width, len(rows))
+                    raster.write(rows, 1, window=window)
+                    check = zlib.crc32(np.ascontiguousarray(rows))
+                    checks.append((len(rows), check))
+
+                yield add
             if factors:
+                how = Resampling.average if average else Resampling.nearest
                 with rasterio.open(temporary, "r+") as raster:
                     raster.build_overviews(factors, how)
-            with rasterio.open(temporary) as raster:
-                whole = raster.overviews(1) == factors
-                for window, check in checks:
-                    rows = np.moveaxis(raster.read(window=window), 0, 2)
-                    rows = np.ascontiguousarray(rows)
-                    whole = whole and zlib.crc32(rows) == check
+            whole = _is_whole(temporary, factors, checks)
         except RasterioIOError as error:
             raise _not_whole(path) from error
         if not whole:
             raise _not_whole(path)
+
+
+def _is_whole(path, factors, checks):
+    """Whether a GeoTIFF holds what was written: (rows, checksum) a piece."""
+    top = 0
+    with rasterio.open(path) as raster:
+        for count, check in checks:
+            rows = raster.read(1, window=Window(0, top, raster.width, count))
+            if zlib.crc32(rows) != check:
+                return False
+            top += count
+        return top == raster.height and raster.overviews(1) == factors
 
 
 def _not_whole(path):
@@ -286,3 +288,67 @@ def new_png(path, shape):
         yield add
         file.write(png_chunk(b"IDAT", packer.flush()))
         file.write(png_chunk(b"IEND", b""))
+
+
+@contextmanager
+def mask_file(path, scene, number):
+    """Write the mask of a class from strips: 0 and 255.
+
+    A GeoTIFF has ``MASK_NODATA`` where the scene has no data, a PNG 0.
+
+    Args:
+        path: ends in ``.tif`` or ``.png``.
+        scene: ``Scene``.
+        number: the class's id.
+
+    Yields:
+        A function that takes the next ``unet.scenes.Strip``.
+    """
+
+    def mask(strip):
+        return (strip.ids == number) * np.uint8(255)
+
+    if path.suffix == ".tif":
+        with new_geotiff(path, scene, "uint8", MASK_NODATA) as add:
+            yield lambda strip: add(
+                np.where(strip.known, mask(strip), np.uint8(MASK_NODATA))
+            )
+    else:
+        with new_png(path, scene.shape) as add:
+            yield lambda strip: add(mask(strip))
+
+
+@contextmanager
+def probability_file(path, scene, kind, channel):
+    """Write the probability of a class from strips.
+
+    Args:
+        path: ends in ``.tif`` or ``.png``.
+        scene: ``Scene``.
+        kind: ``"float"``: float32, NaN where the scene has no data.
+            ``"8bit"``: a PNG has 0 to 255 for 0 to 1. A GeoTIFF has 0 to 254
+            (its scale says so) and 255 where the scene has no data.
+        channel: of ``Strip.probability``.
+
+    Yields:
+        A function that takes the next ``unet.scenes.Strip``.
+    """
+
+    def levels(strip, most):
+        found = np.rint(strip.probability[..., channel] * most)
+        return found.clip(0, most).astype(np.uint8)
+
+    if path.suffix == ".png":
+        with new_png(path, scene.shape) as add:
+            yield lambda strip: add(levels(strip, 255) * strip.known)
+    elif kind == "8bit":
+        with new_geotiff(path, scene, "uint8", 255, True, 1 / 254) as add:
+            yield lambda strip: add(
+                np.where(strip.known, levels(strip, 254), np.uint8(255))
+            )
+    else:
+        nan = np.float32(np.nan)
+        with new_geotiff(path, scene, "float32", np.nan, True) as add:
+            yield lambda strip: add(
+                np.where(strip.known, strip.probability[..., channel], nan)
+            )

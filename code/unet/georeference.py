@@ -15,12 +15,14 @@ from unet.folders import write_text
 
 # WGS 84: half of the equator's diameter in metres, and the flattening's e^2.
 _RADIUS, _ECCENTRICITY = 6378137.0, 0.00669437999014
+# Files that say where they lie in a sidecar alone.
+_PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 # Pixels over which a step on the ground is measured.
 _STEP = 50
 
 
 @dataclass(frozen=True)
-class Ground:
+class Georeference:
     """A place on the ground.
 
     Attributes:
@@ -33,13 +35,15 @@ class Ground:
 
     def scaled(self, rows, columns):
         """The place of the same image with so many times the pixels."""
-        return Ground(
+        return Georeference(
             self.crs, self.transform * Affine.scale(1 / columns, 1 / rows)
         )
 
     def moved(self, top, left):
         """The place of a part of the image that begins at a pixel."""
-        return Ground(self.crs, self.transform * Affine.translation(left, top))
+        return Georeference(
+            self.crs, self.transform * Affine.translation(left, top)
+        )
 
     def resolution(self, shape):
         """Metres a pixel in the middle of an image.
@@ -76,16 +80,18 @@ class Ground:
         return tuple((steps / _STEP).tolist())
 
 
-def read_ground(path):
+def read_georeference(path):
     """Where an image lies, or None where its files do not say.
 
     GDAL's sidecar ``NAME.png.aux.xml`` counts as part of an image.
     """
+    if Path(path).suffix.lower() in _PLAIN and not sidecar(path).exists():
+        return None  # without opening it
     try:
         with rasterio.open(path) as raster:
             if raster.crs is None or raster.transform.is_identity:
                 return None
-            return Ground(raster.crs, raster.transform)
+            return Georeference(raster.crs, raster.transform)
     except RasterioIOError:
         return None
 
@@ -95,13 +101,13 @@ def sidecar(path):
     return Path(f"{path}.aux.xml")
 
 
-def write_ground(path, ground):
+def write_georeference(path, place):
     """Say in a sidecar where a PNG lies; nothing if nobody knows it."""
-    if ground is None:
+    if place is None:
         return
-    numbers = ", ".join(map(repr, ground.transform.to_gdal()))
+    numbers = ", ".join(map(repr, place.transform.to_gdal()))
     write_text(
         sidecar(path),
-        f"<PAMDataset>\n  <SRS>{escape(ground.crs.to_wkt())}</SRS>\n"
+        f"<PAMDataset>\n  <SRS>{escape(place.crs.to_wkt())}</SRS>\n"
         f"  <GeoTransform>{numbers}</GeoTransform>\n</PAMDataset>\n",
     )
