@@ -245,7 +245,9 @@ def main():
     predictions = written(predictions, scenery)
     if writer:
         predictions = annotated(predictions, writer, samples, args)
-    with cli.when_interrupted("The same command goes on with the scene."):
+    resumes = any(job.streamed for job in jobs.values())
+    advice = "The same command goes on with the scene." if resumes else ""
+    with cli.when_interrupted(advice):
         counted, examples = scoring.evaluate(predictions, len(samples), classes)
     scenery.finish()
     if writer:

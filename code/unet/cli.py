@@ -223,7 +223,9 @@ def progress_bar(quiet):
 def tile_bar(quiet, total, title):
     """A bar with tiles a second and the time left: of ``tqdm``."""
     hidden = True if quiet else None
-    return tqdm(total=total, desc=title, unit=" tiles", disable=hidden)
+    return tqdm(
+        total=total, desc=title, unit=" tiles", smoothing=0, disable=hidden
+    )
 
 
 def short_path(path):

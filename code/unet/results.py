@@ -1,5 +1,6 @@
 """From samples to files: which are scenes, and how those are predicted."""
 
+import glob
 import hashlib
 import shutil
 import time
@@ -230,6 +231,9 @@ class Scenery:
         bar = self.bar(job.tiling.tiles, sample.name)
 
         def watch(tiles, seconds):
+            # Finished before: it says nothing of the speed.
+            if not (seconds or bar.disable):
+                bar.initial += tiles
             bar.update(tiles)
             self.inside += seconds
 
@@ -277,7 +281,7 @@ class Scenery:
         )
 
     def finish(self):
-        """Give all results their names."""
+        """Give all results their names, and remove all else."""
         for job in self.jobs.values():
             if not job.streamed:
                 continue
@@ -286,7 +290,10 @@ class Scenery:
             for path in sorted(work.iterdir()):
                 if not path.name.startswith("."):
                     path.replace(self.args.out / path.name)
-            shutil.rmtree(work)
+            # Of other settings too.
+            pattern = f".{glob.escape(job.sample.name)}.{'[0-9a-f]' * 12}"
+            for left in self.args.out.glob(pattern):
+                shutil.rmtree(left)
 
 
 class _Whole:
