@@ -255,4 +255,4 @@ def test_a_scene_with_a_truth_is_scored(place, tmp_path):
         "test/test.py", "tree", "--model", place / "m.keras", "--out", "out",
         cwd=tmp_path,
     )  # fmt: skip
-    assert_refused(again, "a.tif", "--overwrite")
+    assert_refused(again, "exists already", "--overwrite")
