@@ -68,12 +68,21 @@ def what(contract):
         )
     return [
         f"* Finds: {', '.join(contract['classes'])}",
-        f"* Input: RGB, {width} x {height} pixels; `test.py` resizes images of "
-        "any size to it as a whole",
+        f"* Input: RGB, {width} x {height} pixels; `test.py` shows it larger "
+        "images through windows, at the scale of the training images",
         f"* Its training images were reduced to {contract['scale']:g} of their "
         "own side",
+        *ground(contract),
         f"* Threshold: {threshold}",
     ]
+
+
+def ground(contract):
+    """How much ground a pixel of its input covers, if that is known."""
+    if contract.get("resolution") is None:
+        return []
+    metres = " x ".join(f"{side:.3g}" for side in contract["resolution"])
+    return [f"* A pixel of its input covers {metres} m"]
 
 
 def trained(contract, notes):

@@ -1,6 +1,8 @@
 """Images and a trained model to masks, overlays, a contact sheet, scores."""
 
 import json
+from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from unet import cli
@@ -14,7 +16,13 @@ from unet.folders import (
     refuse_existing,
     write_text,
 )
-from unet.images import write_png
+from unet.results import (
+    Scenery,
+    find_scenes,
+    mask_files,
+    probability_files,
+    write_photo,
+)
 from unet.writers import WRITERS, Annotated
 
 
@@ -28,12 +36,17 @@ def read_arguments():
         "The result is one mask per image, OUT/NAME.png with 0 and 255 and "
         "the size of the image, OUT/NAME_overlay.png to look at, "
         "OUT/contact_sheet.png, and OUT/scores.json where the truth is known; "
-        "with --annotations also polygons to edit, in OUT/annotations.",
+        "with --annotations also polygons to edit, in OUT/annotations. An "
+        "image larger than the network's input is seen at the scale of the "
+        "training images, through overlapping windows. The mask of a "
+        "georeferenced raster is a GeoTIFF, OUT/NAME.tif. What was "
+        "interrupted goes on when it is started again.",
         [
             "python code/test/test.py",
             "python code/test/test.py code/test/test_128 --out predictions/few",
             "python code/test/test.py my/photos photo.jpg --model my.keras",
             "python code/test/test.py --annotations labelme --square",
+            "python code/test/test.py my/scene.tif --probability 8bit",
         ],
     )
     add = parser.add_argument
@@ -58,6 +71,26 @@ def read_arguments():
         help="the mean over all flips and quarter turns of each image: a "
         "little better, eight times slower",
     )
+    add(
+        "--probability",
+        choices=("8bit", "float"),
+        help="also write the probabilities, OUT/NAME_probability: 8bit has 0 "
+        "to 255 in a PNG, 0 to 254 in a GeoTIFF (255: no data); float is a "
+        "TIFF of 0 to 1",
+    )
+    add(
+        "--scale",
+        type=cli.number(float, 0.001, 1000),
+        help="how many pixels of the network's input a pixel of the image is "
+        "(default: as in training, on the ground if both are georeferenced)",
+    )
+    add(
+        "--overlap",
+        type=cli.number(float, 0, 0.9),
+        default=0.5,
+        help="share of a window that the next one covers too",
+    )
+    cli.add_bands(parser)
     add(
         "--annotations",
         choices=WRITERS,
@@ -112,23 +145,22 @@ def collect(sources):
     return samples
 
 
-def mask_files(out, name, classes):
-    """Where the masks of an image go: one file a class."""
-    if len(classes) == 1:
-        return [out / f"{name}.png"]
-    return [out / f"{name}_{of}.png" for of in classes]
-
-
-def result_files(out, samples, classes, writer):
+def result_files(out, samples, jobs, classes, writer, kind):
     """Every file that a prediction writes."""
-    files = [out / "contact_sheet.png"]
+    files = []
     if writer:
         files += writer.files([sample.name for sample in samples])
     if any(sample.masks is not None for sample in samples):
         files.append(out / "scores.json")
     for sample in samples:
-        files += mask_files(out, sample.name, classes)
-        files.append(out / f"{sample.name}_overlay.png")
+        job = jobs.get(sample.name)
+        ending = job.ending if job else ".png"
+        files += mask_files(out, sample.name, classes, ending)
+        files += probability_files(out, sample.name, classes, kind, ending)
+        if job is None or job.whole:
+            files.append(out / f"{sample.name}_overlay.png")
+    if is_shown(samples, jobs):
+        files.append(out / "contact_sheet.png")
     twice = len(files) - len(set(files))
     if twice:
         raise DataError(
@@ -136,6 +168,11 @@ def result_files(out, samples, classes, writer):
             "Rename the images, or predict them into two directories."
         )
     return files
+
+
+def is_shown(samples, jobs):
+    """Whether anything is held whole, for the contact sheet."""
+    return len(samples) > sum(not job.whole for job in jobs.values())
 
 
 def check_classes(samples, classes, model):
@@ -176,11 +213,16 @@ def main():
         args.threshold = best_threshold(contract, args.model)
     contrast = contract.get("preprocessing", {}).get("contrast", "none")
     check_classes(samples, classes, args.model)
+    jobs = find_scenes(samples, contract, args)
+    # They take longest: what is interrupted should not begin with the others.
+    samples.sort(key=lambda sample: sample.name not in jobs)
     writer = None
     if args.annotations:
         place = args.out / "annotations"
         writer = WRITERS[args.annotations](place, classes)
-    files = result_files(args.out, samples, classes, writer)
+    files = result_files(
+        args.out, samples, jobs, classes, writer, args.probability
+    )
     refuse_existing(files, args.overwrite)
 
     # Keras takes seconds to import: bad input is told before.
@@ -189,25 +231,35 @@ def main():
     from unet.prediction import predict_samples
 
     model = load(args.model)
-    progress = cli.progress_bar(args.quiet)
-    predictions = progress(
-        predict_samples(
-            model, samples, classes, args.threshold, contrast, args.flips
-        ),
-        len(samples),
-        "Predicting",
+    scenery = Scenery(
+        model, contract, jobs, args, partial(cli.tile_bar, args.quiet)
     )
-    predictions = written(predictions, args.out, classes)
+    photos = [sample for sample in samples if sample.name not in jobs]
+    predictions = predict_samples(
+        model, photos, classes, args.threshold, contrast, args.flips, args.bands
+    )
+    if photos:
+        progress = cli.progress_bar(args.quiet)
+        predictions = progress(predictions, len(photos), "Predicting")
+    predictions = chain(scenery.predictions(), predictions)
+    predictions = written(predictions, scenery)
     if writer:
         predictions = annotated(predictions, writer, samples, args)
-    counted, examples = scoring.evaluate(predictions, len(samples), classes)
+    resumes = any(job.streamed for job in jobs.values())
+    advice = "The same command goes on with the scene." if resumes else ""
+    with cli.when_interrupted(advice):
+        counted, examples = scoring.evaluate(predictions, len(samples), classes)
+    scenery.finish()
     if writer:
         writer.close()
-    sheet = pictures.contact_sheet(examples, len(samples))
-    pictures.save_figure(sheet, args.out / "contact_sheet.png")
     print(f"{len(samples)} masks -> {cli.short_path(args.out)}")
+    if jobs:
+        print(f"  {scenery.report()}")
     if writer:
         print(f"  polygons: {cli.short_path(writer.out)}")
+    if examples:
+        sheet = pictures.contact_sheet(examples, len(samples))
+        pictures.save_figure(sheet, args.out / "contact_sheet.png")
     if counted.names:
         summary = counted.summary()
         result = {
@@ -220,18 +272,21 @@ def main():
         text = json.dumps(result, indent=2) + "\n"
         write_text(args.out / "scores.json", text)
         print("\n".join(scoring.table(summary)))
-    cli.show(args.out / "contact_sheet.png")
+    if examples:
+        cli.show(args.out / "contact_sheet.png")
 
 
-def written(predictions, out, classes):
+def written(predictions, scenery):
     """Write the masks and the overlay of each prediction, and pass it on."""
     from unet.pictures import write_overlay
 
+    args, classes = scenery.args, scenery.contract["classes"]
     for one in predictions:
-        files = mask_files(out, one.name, classes)
-        for number, path in enumerate(files, start=1):
-            write_png(path, one.ids == number)
-        write_overlay(out / f"{one.name}_overlay.png", one.image, one.ids)
+        job = scenery.jobs.get(one.name)
+        place = scenery.place(job) if job else args.out
+        if not (job and job.streamed):
+            write_photo(one, place, classes, args.probability)
+        write_overlay(place / f"{one.name}_overlay.png", one.image, one.ids)
         yield one
 
 

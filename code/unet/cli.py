@@ -131,12 +131,7 @@ def add_rules(parser, formats):
         help="of grey complete masks: share of white from which on a pixel is "
         "the object",
     )
-    add(
-        "--bands",
-        type=_bands,
-        metavar="R,G,B",
-        help="of images with more than three bands: which to take, from 1",
-    )
+    add_bands(group)
     limits = parser.add_argument_group("bounds beyond which input is refused")
     for option, name, what in (
         ("--max-file", "mebibytes", "MiB of an annotation file"),
@@ -152,6 +147,16 @@ def add_rules(parser, formats):
             default=getattr(Limits, name),
             help=what,
         )
+
+
+def add_bands(parser):
+    """Add ``--bands``: see ``unet.images.read_image``."""
+    parser.add_argument(
+        "--bands",
+        type=_bands,
+        metavar="R,G,B",
+        help="of images with more than three bands: which to take, from 1",
+    )
 
 
 def _bands(text):
@@ -213,6 +218,14 @@ def progress_bar(quiet):
         return tqdm(iterable, total=total, desc=title, disable=hidden)
 
     return progress
+
+
+def tile_bar(quiet, total, title):
+    """A bar with tiles a second and the time left: of ``tqdm``."""
+    hidden = True if quiet else None
+    return tqdm(
+        total=total, desc=title, unit=" tiles", smoothing=0, disable=hidden
+    )
 
 
 def short_path(path):

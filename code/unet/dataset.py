@@ -13,11 +13,12 @@ import numpy as np
 
 from unet.contrast import enhance
 from unet.folders import DataError
+from unet.georeference import read_georeference
 from unet.images import read_image, resize_image
 from unet.masks import read_class_ids, resize_ids
 
 # Raise it when the same files give other arrays than before.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass
@@ -31,6 +32,9 @@ class Dataset:
         shapes: N original (height, width).
         classes: foreground class names; class k has the id k + 1.
         contrast: how the images were enhanced, see ``unet.contrast``.
+        resolutions: N (from row to row, from column to column) of the
+            originals, metres a pixel; None of those without a place on the
+            ground.
         digest: of X, Y and the names: the same data give the same digest.
     """
 
@@ -40,6 +44,7 @@ class Dataset:
     shapes: list[tuple[int, int]]
     classes: list[str]
     contrast: str
+    resolutions: list[tuple[float, float] | None]
     digest: str
 
     @property
@@ -47,6 +52,29 @@ class Dataset:
         """Median side of an array row over the side of its original."""
         sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
         return float(np.median(sides))
+
+    @property
+    def scales(self):
+        """The same of rows and of columns: list of two floats."""
+        sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
+        return np.median(sides, axis=0).tolist()
+
+    @property
+    def resolution(self):
+        """Median metres a pixel of an array's rows and of its columns.
+
+        None if fewer than half of the images have a place on the ground.
+        """
+        known = [
+            np.multiply(resolution, shape) / self.X.shape[1:3]
+            for resolution, shape in zip(
+                self.resolutions, self.shapes, strict=True
+            )
+            if resolution
+        ]
+        if 2 * len(known) < len(self.names):
+            return None
+        return np.median(known, axis=0).tolist()
 
     def has_object(self):
         """Which rows show more than background: bool array."""
@@ -153,12 +181,15 @@ def _build(folder, samples, size, classes, progress, contrast):
         ids = read_class_ids(sample, classes, image.shape[:2])
         X[index] = enhance(resize_image(image, size), contrast)
         Y[index] = resize_ids(ids, size)
-        return image.shape[:2]
+        shape = image.shape[:2]
+        place = read_georeference(sample.image)
+        return shape, place and place.resolution(shape)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        shapes = list(
+        found = list(
             progress(pool.map(read, range(count)), count, "Reading images")
         )
+    shapes, resolutions = zip(*found, strict=True)
     X.flush()
     Y.flush()
     names = [sample.name for sample in samples]
@@ -170,6 +201,7 @@ def _build(folder, samples, size, classes, progress, contrast):
         "shapes": shapes,
         "classes": classes,
         "contrast": contrast,
+        "resolutions": resolutions,
         "digest": content.hexdigest()[:16],
         "files": _states(folder),
     }

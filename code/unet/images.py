@@ -26,11 +26,13 @@ from unet.folders import DataError, replacing
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
 # Pillow warns of what we refuse, or read all the same.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+for _name in ("PIL", "rasterio"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 # Pillow's guard against hostile uploads; these are the user's own files.
 Image.MAX_IMAGE_PIXELS = None
 
-_PNG, _PNG_END = b"\x89PNG", b"IEND\xaeB`\x82"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG, _PNG_END = PNG_START[:4], b"IEND\xaeB`\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
 # Two images are nearly the same if few of the 64 bits of their perceptual
@@ -50,6 +52,10 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _RASTER = (*_TIFF, b"\0\0\0\x0cjP  \r\n\x87\n", b"EHFA_HEADER_TAG")
 # OpenCV's own bound for one image.
 MOST_PIXELS = 2**30
+# Formats whose masks are PNG, whatever a sidecar says of their place.
+PHOTOS = frozenset(
+    ["PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "AVIF", "PPM", "PNM"]
+)
 # Rows of background that a mask's file repeats without compressing them anew.
 _EMPTY_ROWS = 64
 
@@ -126,7 +132,7 @@ def _check_bands(bands, count, path):
         )
 
 
-def to_uint8(image, path="image"):
+def to_uint8(image, path="image", limits=None):
     """Scale an image of any depth to 0..255, clipping nothing.
 
     8 bits stay as they are. Floats from 0 to 1 are multiplied by 255.
@@ -137,6 +143,8 @@ def to_uint8(image, path="image"):
     Args:
         image: array of any real dtype.
         path: named in the error.
+        limits: where the image is a part of another one, the smallest and
+            the largest value of the whole.
 
     Returns:
         uint8 array of the same shape.
@@ -146,7 +154,7 @@ def to_uint8(image, path="image"):
     """
     if image.dtype == np.uint8:
         return image
-    low, high = float(image.min()), float(image.max())
+    low, high = limits or (float(image.min()), float(image.max()))
     if not np.isfinite([low, high]).all():
         raise DataError(
             f"{path}: expected finite pixel values, found NaN or infinity. "
@@ -312,6 +320,17 @@ def _refuse_truncated(data, path):
         ) from None
 
 
+def refuse_truncated_jpeg(path):
+    """Raise DataError for a JPEG that ends too early, without decoding it."""
+    with Path(path).open("rb") as file:
+        file.seek(max(0, Path(path).stat().st_size - 64))
+        if _JPEG_END not in file.read():
+            raise DataError(
+                f"{path}: the file is truncated or damaged (its end is "
+                "missing). Copy or export it again."
+            )
+
+
 def _decode_raster(data, path, most, bands=None):
     """Decode TIFF and the like: Pillow knows 8-bit TIFF, GDAL all others.
 
@@ -345,19 +364,8 @@ def _read_bands(data, path, most, bands=None):
     try:
         with rasterio.MemoryFile(data) as file, file.open() as raster:
             _check_pixels(raster.width, raster.height, path, most)
-            count = raster.count
-            if bands is None:
-                count -= ColorInterp.alpha in raster.colorinterp
-                if count not in (1, 3):
-                    raise DataError(
-                        f"{path}: expected 1 or 3 bands and perhaps alpha, "
-                        f"found {count}. Choose three that look like a photo "
-                        "with polygon_to_mask.py --bands 3,2,1, or export "
-                        "them."
-                    )
-            wanted = bands or range(1, count + 1)
-            _check_bands(wanted, count, path)
-            return np.moveaxis(raster.read(list(wanted)), 0, 2)
+            wanted = picture_bands(raster, path, bands)
+            return np.moveaxis(raster.read(wanted), 0, 2)
     except (RasterioIOError, ValueError) as error:
         if isinstance(error, DataError):
             raise
@@ -365,6 +373,27 @@ def _read_bands(data, path, most, bands=None):
             f"{path}: the file is truncated or damaged "
             f"({' '.join(str(error).split())}). Copy or export it again."
         ) from None
+
+
+def picture_bands(raster, path, bands=None):
+    """The bands of an open raster that are a picture: a list of 1 or 3.
+
+    Raises:
+        DataError: it lacks one of ``bands``, or nobody can know which are
+            the picture.
+    """
+    count = raster.count
+    if bands is None:
+        count -= ColorInterp.alpha in raster.colorinterp
+        if count not in (1, 3):
+            raise DataError(
+                f"{path}: expected 1 or 3 bands and perhaps alpha, found "
+                f"{count}. Choose three that look like a photo with --bands "
+                "3,2,1 (of polygon_to_mask.py and test.py), or export them."
+            )
+    wanted = list(bands or range(1, count + 1))
+    _check_bands(wanted, count, path)
+    return wanted
 
 
 @dataclass(frozen=True)
@@ -388,6 +417,11 @@ class Stored:
     is_float: bool
     alpha: bool
     orientation: int
+
+    @property
+    def is_photo(self):
+        """Whether the format is one of photos, and not of rasters."""
+        return self.format in PHOTOS
 
 
 def stored_as(source):
@@ -510,15 +544,22 @@ def write_mask(path, pixels, top, left, shape):
     stream = b"".join(
         (b"\x78\x01", above, _deflated(rows), below, b"\x03\0")
     ) + check.to_bytes(4, "big")
-    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", head), (b"IDAT", stream), (b"IEND", b""))
     with replacing(path) as temporary:
         temporary.write_bytes(
-            b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*one) for one in chunks)
+            PNG_START
+            + png_head(shape)
+            + png_chunk(b"IDAT", stream)
+            + png_chunk(b"IEND", b"")
         )
 
 
-def _chunk(name, data):
+def png_head(shape):
+    """The first chunk of a grey PNG of 8 bits and (H, W)."""
+    head = struct.pack(">IIBBBBB", shape[1], shape[0], 8, 0, 0, 0, 0)
+    return png_chunk(b"IHDR", head)
+
+
+def png_chunk(name, data):
     """A PNG chunk: length, name, data, checksum."""
     check = zlib.crc32(name + data)
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)

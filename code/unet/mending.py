@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from unet.check import spellings
 from unet.defects import KINDS, Finding
 from unet.folders import DEFAULT_CLASS, class_folder
+from unet.georeference import (
+    read_georeference,
+    sidecar,
+    write_georeference,
+)
 from unet.images import write_mask, write_png
 from unet.looks import overlapping, pieces_of, small_parts
 from unet.masks import without_overlap
@@ -103,10 +108,15 @@ def _write_image(look, findings, folder):
     (folder / "images").mkdir(parents=True)
     changed = {one.kind for one in findings} & {"exif", "cmyk"}
     if look.traits or changed or item.picture or item.rules.bands:
-        write_png(folder / "images" / f"{item.name}.png", item.read())
+        path = folder / "images" / f"{item.name}.png"
+        write_png(path, item.read())
+        if not item.picture and "exif" not in changed:
+            write_georeference(path, read_georeference(item.image))
     else:
-        name = item.name + item.image.suffix
-        shutil.copyfile(item.image, folder / "images" / name)
+        path = folder / "images" / (item.name + item.image.suffix)
+        shutil.copyfile(item.image, path)
+        if sidecar(item.image).exists():
+            shutil.copyfile(sidecar(item.image), sidecar(path))
 
 
 def _mended_masks(look, united, specks):

@@ -89,9 +89,29 @@ class Prediction:
     ids: np.ndarray
     probability: np.ndarray
 
+    def smaller(self, most=1000):
+        """The same to look at: at most so many pixels a side."""
+        step = -(-max(self.ids.shape) // most)
+        if step == 1:
+            return self
+        parts = (self.image, self.truth, self.ids, self.probability)
+        return Prediction(
+            self.name,
+            *(
+                None if part is None else part[::step, ::step].copy()
+                for part in parts
+            ),
+        )
+
 
 def predict_samples(
-    model, samples, classes, threshold, contrast="none", flips=False
+    model,
+    samples,
+    classes,
+    threshold,
+    contrast="none",
+    flips=False,
+    bands=None,
 ):
     """Predict samples at their own size, in batches.
 
@@ -101,6 +121,7 @@ def predict_samples(
         classes: foreground class names, as the model knows them.
         threshold: see ``to_ids``.
         contrast, flips: see ``predict``.
+        bands: see ``unet.images.read_image``.
 
     Yields:
         A ``Prediction`` a sample.
@@ -109,7 +130,7 @@ def predict_samples(
         DataError: an image or a mask cannot be read.
     """
     parts = [samples[i : i + BATCH] for i in range(0, len(samples), BATCH)]
-    read = partial(_read, classes)
+    read = partial(_read, classes, bands)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         reading = [pool.map(read, part) for part in parts[:1]]
         for number, part in enumerate(parts):
@@ -128,9 +149,9 @@ def predict_samples(
                 yield Prediction(sample.name, image, truth, ids, probability)
 
 
-def _read(classes, sample):
+def _read(classes, bands, sample):
     """An image and its class ids, or None where nobody knows them."""
-    image = read_image(sample.image)
+    image = read_image(sample.image, bands)
     if sample.masks is None:
         return image, None
     return image, read_class_ids(sample, classes, image.shape[:2])

@@ -378,7 +378,7 @@ def evaluate(predictions, total, classes):
 
     Returns:
         (``Scores`` of those with a known truth, at most ``EXAMPLES``
-        predictions spread evenly over all).
+        predictions spread evenly over all, large ones made smaller).
     """
     scores, examples = Scores(classes), []
     shown = set(spread(range(total), EXAMPLES))
@@ -386,7 +386,7 @@ def evaluate(predictions, total, classes):
         if one.truth is not None:
             scores.add(one.name, one.truth, one.ids, one.probability)
         if index in shown:
-            examples.append(one)
+            examples.append(one.smaller())
     return scores, examples
 
 

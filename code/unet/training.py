@@ -381,6 +381,8 @@ def contract(train, args, mean, variance):
             "variance": variance,
         },
         "scale": train.scale,
+        "scales": train.scales,
+        "resolution": train.resolution,
         "threshold": 0.5,
         "best_threshold": None,
         "training": {

@@ -24,6 +24,7 @@ from unet.folders import (
     write_text,
 )
 from unet.formats import FORMATS, pair_the_only_ones, read_annotations
+from unet.georeference import read_georeference, write_georeference
 from unet.images import image_from, read_bytes, write_mask, write_png
 from unet.masks import without_overlap
 
@@ -139,7 +140,10 @@ def convert(tree, images, annotations, classes, args, name):
     if annotation and annotation.error:
         raise DataError(annotation.error)
     image = read_picture(images.get(name, []), annotation, args)
-    write_png(tree / name / "images" / f"{name}.png", image)
+    path = tree / name / "images" / f"{name}.png"
+    write_png(path, image)
+    # A PNG loses where it lies: without it nobody knows its ground scale.
+    write_georeference(path, place_of(images.get(name, []), annotation))
     if annotation is None:
         return None, Counter()
     annotation.check_size(image.shape[:2])
@@ -170,6 +174,11 @@ def read_picture(paths, annotation, args):
     else:
         source, data = annotation.source, annotation.picture()
     return image_from(data, source, args.bands, args.pixels)
+
+
+def place_of(paths, annotation):
+    """Where an image lies, or None."""
+    return read_georeference(image_of(paths, annotation)) if paths else None
 
 
 def parts_of(instance):

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 
 from unet import cli
 from unet.folders import (
@@ -16,6 +17,7 @@ from unet.folders import (
     new_tree,
     write_text,
 )
+from unet.georeference import read_georeference, write_georeference
 from unet.images import read_image, resize_image, write_png
 from unet.masks import read_class_ids, resize_ids
 
@@ -88,7 +90,14 @@ def convert(tree, classes, side, keep_aspect, sample):
     size, edges = fit(image.shape[:2], side, keep_aspect)
     new = pad(resize_image(image, size), edges)
     folder = tree / sample.name
-    write_png(folder / "images" / f"{sample.name}.png", new)
+    path = folder / "images" / f"{sample.name}.png"
+    write_png(path, new)
+    place = read_georeference(sample.image)
+    if place:
+        factors = np.divide(size, image.shape[:2])
+        (above, _), (left, _) = edges
+        place = place.scaled(*factors).moved(-above, -left)
+        write_georeference(path, place)
     if sample.masks is None:
         return
     ids = read_class_ids(sample, classes, image.shape[:2])

@@ -1,0 +1,311 @@
+"""From samples to files: which are scenes, and how those are predicted."""
+
+import glob
+import hashlib
+import shutil
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from unet.folders import Sample
+from unet.georeference import read_georeference
+from unet.images import read_image, stored_as
+from unet.masks import read_class_ids
+from unet.prediction import Prediction
+from unet.rasters import Scene, mask_file, probability_file
+from unet.scenes import Strip, Tiling, scales, strips
+
+# Pixels up to which a predicted image is also held whole, for its overlay.
+_MOST_WHOLE = 2**25
+
+
+@dataclass
+class Job:
+    """A scene that is to be predicted.
+
+    Attributes:
+        sample: ``unet.folders.Sample``.
+        tiling: ``unet.scenes.Tiling``.
+        streamed: whether its files are written from strips, as GeoTIFF or
+            because it is too large to be held whole.
+        whole: whether it is held whole nevertheless: it is small enough, or
+            its truth is known or its polygons are wanted, which need that.
+        ending: of its masks, ``.tif`` or ``.png``.
+    """
+
+    sample: Sample
+    tiling: Tiling
+    streamed: bool
+    whole: bool
+    ending: str
+
+
+def find_scenes(samples, contract, args):
+    """Which samples are scenes, and not photos that the network sees whole.
+
+    Scenes are images larger than the network's input at its ground scale,
+    and georeferenced rasters.
+
+    Args:
+        samples: list of ``unet.folders.Sample``.
+        contract: of the model.
+        args: with ``scale``, ``overlap`` and ``annotations``.
+
+    Returns:
+        dict from a sample's name to its ``Job``.
+    """
+    jobs = {}
+    for sample in samples:
+        kept = stored_as(sample.image)
+        if kept is None:
+            continue  # reading it as a photo says what is wrong
+        shape = kept.shape if kept.orientation < 5 else kept.shape[::-1]
+        place = read_georeference(sample.image)
+        is_raster = place is not None and not kept.is_photo
+        job = _job(sample, shape, place, is_raster, contract, args)
+        if job.streamed or not job.tiling.fits:
+            jobs[sample.name] = job
+    return jobs
+
+
+def _job(sample, shape, place, is_raster, contract, args):
+    resolution = place and place.resolution(shape)
+    factors = scales(contract, resolution, args.scale)
+    tiling = Tiling(shape, factors, contract["size"], args.overlap)
+    large = np.prod(shape, dtype=float) > _MOST_WHOLE
+    wanted = sample.masks is not None or args.annotations is not None
+    return Job(
+        sample,
+        tiling,
+        is_raster or (large and not tiling.fits),
+        wanted or not large,
+        ".tif" if is_raster else ".png",
+    )
+
+
+def mask_files(out, name, classes, ending=".png"):
+    """Where the masks of an image go: one file a class."""
+    if len(classes) == 1:
+        return [out / f"{name}{ending}"]
+    return [out / f"{name}_{of}{ending}" for of in classes]
+
+
+def probability_files(out, name, classes, kind, ending=".png"):
+    """Where its probabilities go, if ``kind`` asks for any: likewise."""
+    if kind is None:
+        return []
+    ending = ".tif" if kind == "float" else ending
+    files = mask_files(out, name, classes, ending)
+    return [path.with_stem(f"{path.stem}_probability") for path in files]
+
+
+def files_of_strips(stack, place, name, scene, classes, kind, ending):
+    """Begin the files of masks and probabilities that strips fill.
+
+    Args:
+        stack: ``contextlib.ExitStack``, in which they are finished.
+        place: directory.
+        name: of the image.
+        scene: ``unet.rasters.Scene``.
+        classes: foreground class names.
+        kind: of the probabilities: ``"8bit"``, ``"float"``, None for none.
+        ending: of the masks.
+
+    Returns:
+        List of functions that take a ``unet.scenes.Strip``.
+    """
+    paths = mask_files(place, name, classes, ending)
+    files = [
+        mask_file(path, scene, number)
+        for number, path in enumerate(paths, start=1)
+    ]
+    paths = probability_files(place, name, classes, kind, ending)
+    first = 0 if len(classes) == 1 else 1
+    files += [
+        probability_file(path, scene, kind, channel)
+        for channel, path in enumerate(paths, start=first)
+    ]
+    return [stack.enter_context(file) for file in files]
+
+
+def write_photo(one, out, classes, kind):
+    """Write masks and probabilities of a prediction that is held whole.
+
+    Args:
+        one: ``unet.prediction.Prediction``.
+        out, classes, kind: see ``files_of_strips``.
+    """
+    known = np.ones(one.ids.shape, bool)
+    strip = Strip(0, one.image, one.ids, one.probability, known)
+    scene = Scene.of_array(one.image)
+    with ExitStack() as stack:
+        for add in files_of_strips(
+            stack, out, one.name, scene, classes, kind, ".png"
+        ):
+            add(strip)
+
+
+class Scenery:
+    """Predicts scenes, and keeps what is finished until all of them are.
+
+    What an interrupted prediction has finished lies in hidden directories
+    beside the results, named after scenes and settings; another one with the
+    same settings goes on there. The results get their names at the end.
+
+    Args:
+        model: of ``unet.model``.
+        contract: of the model.
+        jobs: dict of ``Job`` by name.
+        args: the options of test.py.
+        bar: function ``(total, title)`` that makes a ``tqdm`` bar.
+
+    Attributes:
+        seconds: of the predictions, all in all.
+        inside: of these, in the network.
+        pixels: predicted, of the scenes' own.
+    """
+
+    def __init__(self, model, contract, jobs, args, bar):
+        self.model, self.contract, self.jobs = model, contract, jobs
+        self.args, self.bar = args, bar
+        self.seconds = self.inside = 0.0
+        self.pixels = 0
+        self._digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
+
+    def work(self, job):
+        """The directory of what is finished of a scene."""
+        state = job.sample.image.stat()
+        settings = (
+            *(self._digest, state.st_size, state.st_mtime_ns),
+            *(job.tiling.shape, self.args.overlap, self.args.flips),
+            self.args.bands,
+        )
+        digest = hashlib.sha256(repr(settings).encode()).hexdigest()[:12]
+        return self.args.out / f".{job.sample.name}.{digest}"
+
+    def place(self, job):
+        """Where the files of a scene are written first."""
+        return self.work(job) if job.streamed else self.args.out
+
+    def predictions(self, consumers=lambda job, scene: []):
+        """Predict all scenes.
+
+        Args:
+            consumers: function that makes, for a ``Job`` and its ``Scene``,
+                context managers with ``add(strip)``; they are closed when
+                the scene is whole.
+
+        Yields:
+            ``unet.prediction.Prediction`` of those that are held whole.
+
+        Raises:
+            DataError: a scene is damaged, or its truth.
+        """
+        for job in self.jobs.values():
+            one = self._predicted(job, consumers)
+            if one is not None:
+                yield one
+
+    def _predicted(self, job, consumers):
+        if not job.streamed:
+            image = read_image(job.sample.image, self.args.bands)
+            return self._through(job, Scene.of_array(image), None, consumers)
+        work = self.work(job)
+        work.mkdir(parents=True, exist_ok=True)
+        try:
+            with Scene(job.sample.image, self.args.bands) as scene:
+                return self._through(job, scene, work, consumers)
+        except ValueError:  # DataError: nothing to go on with
+            shutil.rmtree(work)
+            raise
+
+    def _through(self, job, scene, work, consumers):
+        """Predict one scene into its files."""
+        sample, args, classes = job.sample, self.args, self.contract["classes"]
+        begun = time.monotonic()
+        whole = None
+        if job.whole:
+            whole = _Whole(scene.shape, self.model.output_shape[-1])
+        bar = self.bar(job.tiling.tiles, sample.name)
+
+        def watch(tiles, seconds):
+            # Finished before: it says nothing of the speed.
+            if not (seconds or bar.disable):
+                bar.initial += tiles
+            bar.update(tiles)
+            self.inside += seconds
+
+        with bar, ExitStack() as stack:
+            adding = [
+                stack.enter_context(one).add for one in consumers(job, scene)
+            ]
+            if work:
+                adding += files_of_strips(
+                    stack, work, sample.name, scene, classes,
+                    args.probability, job.ending,
+                )  # fmt: skip
+            if whole:
+                adding.append(whole.add)
+            for strip in strips(
+                self.model,
+                scene,
+                job.tiling,
+                args.threshold,
+                self.contract.get("preprocessing", {}).get("contrast", "none"),
+                args.flips,
+                work and work / "probabilities",
+                watch,
+            ):
+                for add in adding:
+                    add(strip)
+        self.seconds += time.monotonic() - begun
+        self.pixels += int(np.prod(scene.shape))
+        if not whole:
+            return None
+        truth = None
+        if sample.masks is not None:
+            truth = read_class_ids(sample, classes, scene.shape)
+        return Prediction(
+            sample.name, whole.image, truth, whole.ids, whole.probability
+        )
+
+    def report(self):
+        """How fast it was, in words."""
+        speed = self.pixels / self.seconds
+        return (
+            f"{self.pixels / 1e6:.1f} million pixels of scenes, "
+            f"{speed / 1e6:.2f} million a second; "
+            f"{self.inside / self.seconds:.0%} of the time in the network"
+        )
+
+    def finish(self):
+        """Give all results their names, and remove all else."""
+        for job in self.jobs.values():
+            if not job.streamed:
+                continue
+            work = self.work(job)
+            (work / "probabilities").unlink(missing_ok=True)
+            for path in sorted(work.iterdir()):
+                if not path.name.startswith("."):
+                    path.replace(self.args.out / path.name)
+            # Of other settings too.
+            pattern = f".{glob.escape(job.sample.name)}.{'[0-9a-f]' * 12}"
+            for left in self.args.out.glob(pattern):
+                shutil.rmtree(left)
+
+
+class _Whole:
+    """The strips of a scene as whole arrays."""
+
+    def __init__(self, shape, channels):
+        self.image = np.empty((*shape, 3), np.uint8)
+        self.ids = np.empty(shape, np.uint8)
+        self.probability = np.empty((*shape, channels), np.float32)
+
+    def add(self, strip):
+        rows = slice(strip.top, strip.top + len(strip.ids))
+        self.image[rows] = strip.image
+        self.ids[rows] = strip.ids
+        self.probability[rows] = strip.probability
