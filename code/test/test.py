@@ -17,6 +17,7 @@ from unet.folders import (
     write_text,
 )
 from unet.results import (
+    Extras,
     Scenery,
     find_scenes,
     mask_files,
@@ -46,7 +47,7 @@ def read_arguments():
             "python code/test/test.py code/test/test_128 --out predictions/few",
             "python code/test/test.py my/photos photo.jpg --model my.keras",
             "python code/test/test.py --annotations labelme --square",
-            "python code/test/test.py my/scene.tif --probability 8bit",
+            "python code/test/test.py my/scene.tif --layer gpkg --square",
         ],
     )
     add = parser.add_argument
@@ -97,6 +98,24 @@ def read_arguments():
         help="write the masks as polygons for this tool too",
     )
     add(
+        "--layer",
+        choices=("geojson", "gpkg"),
+        help="write the objects of a scene as a map layer too, OUT/NAME.gpkg, "
+        "with area and probability",
+    )
+    add(
+        "--longitude-latitude",
+        action="store_true",
+        help="of the layer, instead of the scene's own reference system",
+    )
+    add(
+        "--truth",
+        type=Path,
+        metavar="FILE",
+        help="of one scene, a mask or polygons: for its scores, and a picture "
+        "of the errors",
+    )
+    add(
         "--tolerance",
         metavar="PIXELS",
         type=cli.number(float, 0, 100),
@@ -145,19 +164,22 @@ def collect(sources):
     return samples
 
 
-def result_files(out, samples, jobs, classes, writer, kind):
+def result_files(out, samples, jobs, classes, writer, kind, extras):
     """Every file that a prediction writes."""
     files = []
     if writer:
         files += writer.files([sample.name for sample in samples])
-    if any(sample.masks is not None for sample in samples):
+    has_truth = any(sample.masks is not None for sample in samples)
+    if has_truth or extras.args.truth:
         files.append(out / "scores.json")
     for sample in samples:
         job = jobs.get(sample.name)
+        if job:
+            files += extras.files(job, out)
         ending = job.ending if job else ".png"
         files += mask_files(out, sample.name, classes, ending)
         files += probability_files(out, sample.name, classes, kind, ending)
-        if job is None or job.whole:
+        if job is None or not extras.is_drawn(job):
             files.append(out / f"{sample.name}_overlay.png")
     if is_shown(samples, jobs):
         files.append(out / "contact_sheet.png")
@@ -220,8 +242,9 @@ def main():
     if args.annotations:
         place = args.out / "annotations"
         writer = WRITERS[args.annotations](place, classes)
+    extras = Extras(jobs, samples, classes, args)
     files = result_files(
-        args.out, samples, jobs, classes, writer, args.probability
+        args.out, samples, jobs, classes, writer, args.probability, extras
     )
     refuse_existing(files, args.overwrite)
 
@@ -232,7 +255,7 @@ def main():
 
     model = load(args.model)
     scenery = Scenery(
-        model, contract, jobs, args, partial(cli.tile_bar, args.quiet)
+        model, contract, jobs, args, extras, partial(cli.tile_bar, args.quiet)
     )
     photos = [sample for sample in samples if sample.name not in jobs]
     predictions = predict_samples(
@@ -253,21 +276,21 @@ def main():
     if writer:
         writer.close()
     print(f"{len(samples)} masks -> {cli.short_path(args.out)}")
-    if jobs:
-        print(f"  {scenery.report()}")
+    for line in [scenery.report(), *extras.notes] if jobs else []:
+        print(f"  {line}")
     if writer:
         print(f"  polygons: {cli.short_path(writer.out)}")
     if examples:
         sheet = pictures.contact_sheet(examples, len(samples))
         pictures.save_figure(sheet, args.out / "contact_sheet.png")
-    if counted.names:
-        summary = counted.summary()
+    summary = counted.summary() if counted.names else extras.summary
+    if summary:
         result = {
             "model": args.model.name,
             "threshold": args.threshold,
             "flips": args.flips,
             **summary,
-            "per_image": counted.per_image(),
+            "per_image": counted.per_image() if counted.names else None,
         }
         text = json.dumps(result, indent=2) + "\n"
         write_text(args.out / "scores.json", text)
@@ -286,7 +309,9 @@ def written(predictions, scenery):
         place = scenery.place(job) if job else args.out
         if not (job and job.streamed):
             write_photo(one, place, classes, args.probability)
-        write_overlay(place / f"{one.name}_overlay.png", one.image, one.ids)
+        if not (job and scenery.extras.is_drawn(job)):
+            path = place / f"{one.name}_overlay.png"
+            write_overlay(path, one.image, one.ids)
         yield one
 
 

@@ -4,21 +4,25 @@ import glob
 import hashlib
 import shutil
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from unet.folders import Sample
+from unet.folders import DataError, Sample
 from unet.georeference import read_georeference
 from unet.images import read_image, stored_as
+from unet.layers import Layer
 from unet.masks import read_class_ids
 from unet.prediction import Prediction
 from unet.rasters import Scene, mask_file, probability_file
 from unet.scenes import Strip, Tiling, scales, strips
+from unet.truth import open_truth
 
-# Pixels up to which a predicted image is also held whole, for its overlay.
+# Pixels up to which an image that is no raster is predicted in memory.
 _MOST_WHOLE = 2**25
+# Of a side up to which a scene's overlay has its own size.
+_PICTURE = 2000
 
 
 @dataclass
@@ -30,14 +34,16 @@ class Job:
         tiling: ``unet.scenes.Tiling``.
         streamed: whether its files are written from strips, as GeoTIFF or
             because it is too large to be held whole.
-        whole: whether it is held whole nevertheless: it is small enough, or
-            its truth is known or its polygons are wanted, which need that.
+        pictured: whether its pictures are made from strips too.
+        whole: whether it is held whole nevertheless: for its pictures, or
+            because masks beside it are its truth or annotations are wanted.
         ending: of its masks, ``.tif`` or ``.png``.
     """
 
     sample: Sample
     tiling: Tiling
     streamed: bool
+    pictured: bool
     whole: bool
     ending: str
 
@@ -76,11 +82,13 @@ def _job(sample, shape, place, is_raster, contract, args):
     tiling = Tiling(shape, factors, contract["size"], args.overlap)
     large = np.prod(shape, dtype=float) > _MOST_WHOLE
     wanted = sample.masks is not None or args.annotations is not None
+    pictured = is_raster or (max(shape) > _PICTURE and not tiling.fits)
     return Job(
         sample,
         tiling,
         is_raster or (large and not tiling.fits),
-        wanted or not large,
+        pictured,
+        wanted or not pictured,
         ".tif" if is_raster else ".png",
     )
 
@@ -147,6 +155,125 @@ def write_photo(one, out, classes, kind):
             add(strip)
 
 
+class Extras:
+    """What a scene is turned into besides masks, while it streams.
+
+    Pictures of its prediction; polygons, if ``args.layer`` names a kind of
+    file; scores and a picture of the errors, if there is ``args.truth``.
+
+    Args:
+        jobs: dict of ``Job`` by name.
+        samples: list of all ``unet.folders.Sample``.
+        classes: foreground class names.
+        args: with ``layer``, ``longitude_latitude``, ``truth`` and what
+            ``unet.layers`` asks of outlines.
+
+    Attributes:
+        summary: of the scene with a truth, when it is predicted.
+        notes: lines about the files.
+
+    Raises:
+        DataError: options that these images have no place for.
+    """
+
+    def __init__(self, jobs, samples, classes, args):
+        self.jobs, self.classes, self.args = jobs, classes, args
+        self.summary, self.notes = None, []
+        for name in ("layer", "truth"):
+            wanted = getattr(args, name)
+            photo = [one for one in samples if one.name not in jobs]
+            if wanted and photo:
+                raise DataError(
+                    f"{photo[0].image}: expected a scene for --{name}, found "
+                    "an image that the network sees at once. Predict it "
+                    "without, for instance with --annotations geojson."
+                )
+        self._truth = None
+        if args.truth:
+            if len(samples) > 1 or samples[0].masks is not None:
+                raise DataError(
+                    f"{args.truth}: expected one scene without masks of its "
+                    f"own for --truth, found {len(samples)} image(s). Predict "
+                    "one at a time."
+                )
+            self._truth = open_truth(args.truth, samples[0].image, classes)
+
+    def files(self, job, place):
+        """Every file that is made of a scene."""
+        files = [self._layer_path(job, place)] if self.args.layer else []
+        if self.is_drawn(job):
+            kinds = ["overlay", "uncertain", *["errors"] * bool(self._truth)]
+            files += [place / f"{job.sample.name}_{kind}.png" for kind in kinds]
+        return files
+
+    def is_drawn(self, job):
+        """Whether a scene's pictures are made here."""
+        return job.pictured or self._truth is not None
+
+    def _layer_path(self, job, place):
+        return place / f"{job.sample.name}.{self.args.layer}"
+
+    def consumers(self, job, scene, place):
+        """Context managers with ``add(strip)`` for a scene.
+
+        Args:
+            job: ``Job``.
+            scene: ``unet.rasters.Scene``.
+            place: directory to write to.
+        """
+        where = (None, None)
+        if scene.place is not None:
+            where = scene.place.crs, scene.place.transform
+        made = []
+        if self.is_drawn(job):
+            made.append(self._drawing(job, scene, place, where))
+        if self.args.layer:
+            made.append(self._layer(job, scene, place, where))
+        return made
+
+    @contextmanager
+    def _layer(self, job, scene, place, where):
+        args = self.args
+        path = self._layer_path(job, place)
+        with Layer(
+            path,
+            scene.shape,
+            self.classes,
+            *where,
+            args.longitude_latitude,
+            args.tolerance,
+            args.smallest,
+            args.square,
+        ) as layer:
+            yield layer.add
+        self.notes.append(f"{path.name}: {layer.count} polygons")
+
+    @contextmanager
+    def _drawing(self, job, scene, place, where):
+        """Pictures, and scores, of one scene."""
+        from unet.overview import Overview  # Keras is slow to import
+        from unet.scoring import SceneScores
+
+        name, shape, truth = job.sample.name, scene.shape, self._truth
+        window = round(job.tiling.size[1] * shape[1] / job.tiling.shape[1])
+        window = max(1, min(window, *shape))
+        view = Overview(place, name, shape, self.classes, *where, window)
+        scores = SceneScores(shape, self.classes) if truth else None
+
+        def add(strip):
+            rows = truth and truth.rows(strip.top, len(strip.ids))
+            view.add(strip, rows)
+            if scores:
+                scores.add(strip, rows)
+
+        yield add
+        view.close()
+        if scores:
+            scores.close()
+            self.summary = scores.summary()
+            truth.close()
+
+
 class Scenery:
     """Predicts scenes, and keeps what is finished until all of them are.
 
@@ -159,6 +286,7 @@ class Scenery:
         contract: of the model.
         jobs: dict of ``Job`` by name.
         args: the options of test.py.
+        extras: ``Extras``.
         bar: function ``(total, title)`` that makes a ``tqdm`` bar.
 
     Attributes:
@@ -167,9 +295,9 @@ class Scenery:
         pixels: predicted, of the scenes' own.
     """
 
-    def __init__(self, model, contract, jobs, args, bar):
+    def __init__(self, model, contract, jobs, args, extras, bar):
         self.model, self.contract, self.jobs = model, contract, jobs
-        self.args, self.bar = args, bar
+        self.args, self.extras, self.bar = args, extras, bar
         self.seconds = self.inside = 0.0
         self.pixels = 0
         self._digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
@@ -189,13 +317,8 @@ class Scenery:
         """Where the files of a scene are written first."""
         return self.work(job) if job.streamed else self.args.out
 
-    def predictions(self, consumers=lambda job, scene: []):
+    def predictions(self):
         """Predict all scenes.
-
-        Args:
-            consumers: function that makes, for a ``Job`` and its ``Scene``,
-                context managers with ``add(strip)``; they are closed when
-                the scene is whole.
 
         Yields:
             ``unet.prediction.Prediction`` of those that are held whole.
@@ -204,24 +327,24 @@ class Scenery:
             DataError: a scene is damaged, or its truth.
         """
         for job in self.jobs.values():
-            one = self._predicted(job, consumers)
+            one = self._predicted(job)
             if one is not None:
                 yield one
 
-    def _predicted(self, job, consumers):
+    def _predicted(self, job):
         if not job.streamed:
             image = read_image(job.sample.image, self.args.bands)
-            return self._through(job, Scene.of_array(image), None, consumers)
+            return self._through(job, Scene.of_array(image), None)
         work = self.work(job)
         work.mkdir(parents=True, exist_ok=True)
         try:
             with Scene(job.sample.image, self.args.bands) as scene:
-                return self._through(job, scene, work, consumers)
+                return self._through(job, scene, work)
         except ValueError:  # DataError: nothing to go on with
             shutil.rmtree(work)
             raise
 
-    def _through(self, job, scene, work, consumers):
+    def _through(self, job, scene, work):
         """Predict one scene into its files."""
         sample, args, classes = job.sample, self.args, self.contract["classes"]
         begun = time.monotonic()
@@ -238,8 +361,10 @@ class Scenery:
             self.inside += seconds
 
         with bar, ExitStack() as stack:
+            place = self.place(job)
             adding = [
-                stack.enter_context(one).add for one in consumers(job, scene)
+                stack.enter_context(one)
+                for one in self.extras.consumers(job, scene, place)
             ]
             if work:
                 adding += files_of_strips(
