@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.features import rasterize
 from rasterio.warp import transform_bounds
 
 from conftest import CODE, assert_refused, contents, run_script
@@ -23,7 +24,7 @@ from unet.contract import read_contract
 from unet.folders import DataError, Sample
 from unet.images import read_image, read_mask, write_png
 from unet.model import build_unet, load, save
-from unet.results import Scenery, find_scenes
+from unet.results import Extras, Scenery, find_scenes
 
 UTM = {
     "crs": "EPSG:32645",
@@ -50,13 +51,16 @@ def begin(place, path, out, model="m", **options):
     args = Namespace(
         model=place / f"{model}.keras", out=out, threshold=0.5, scale=None,
         overlap=0.5, flips=False, bands=None, probability=None,
-        annotations=None,
+        annotations=None, layer=None, longitude_latitude=False, truth=None,
+        tolerance=0.5, smallest=0, square=False,
     )  # fmt: skip
     vars(args).update(options)
     contract = read_contract(args.model)
-    jobs = find_scenes([Sample(path.stem, path, None)], contract, args)
+    samples = [Sample(path.stem, path, None)]
+    jobs = find_scenes(samples, contract, args)
+    extras = Extras(jobs, samples, contract["classes"], args)
     bar = partial(cli.tile_bar, True)
-    return Scenery(load(args.model), contract, jobs, args, bar)
+    return Scenery(load(args.model), contract, jobs, args, extras, bar)
 
 
 def predict(*arguments, **options):
@@ -97,7 +101,7 @@ def test_a_geotiff_gives_a_geotiff_at_its_place(place, tmp_path):
     with rasterio.open(tmp_path / "out" / "a_probability.tif") as raster:
         assert raster.scales[0] == pytest.approx(1 / 254)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "a.tif", "a_probability.tif",
+        "a.tif", "a_overlay.png", "a_probability.tif", "a_uncertain.png",
     ]  # fmt: skip
 
 
@@ -224,7 +228,8 @@ def test_a_killed_prediction_goes_on_to_the_same_bytes(place, tmp_path):
         subprocess.run([*words, "--out", str(place_of)], check=True)
     assert contents(out) == contents(tmp_path / "other")
     assert set(contents(out)) == {
-        "a.tif", "a_probability.tif", "a_overlay.png", "contact_sheet.png",
+        "a.tif", "a_probability.tif", "a_overlay.png", "a_uncertain.png",
+        "contact_sheet.png",
     }  # fmt: skip
 
 
@@ -256,3 +261,58 @@ def test_a_scene_with_a_truth_is_scored(place, tmp_path):
         cwd=tmp_path,
     )  # fmt: skip
     assert_refused(again, "exists already", "--overwrite")
+
+
+def test_a_scene_becomes_a_map_layer_and_is_scored_by_a_truth(place, tmp_path):
+    path = write_scene(tmp_path / "a.tif", noise(300, 340), **UTM)
+    truth = np.zeros((300, 340, 1), np.uint8)
+    truth[40:200, 60:250] = 255
+    write_scene(tmp_path / "truth.tif", truth, **UTM)
+    result = run_script(
+        "test/test.py", path, "--model", place / "m.keras", "--out", "out",
+        "--layer", "geojson", "--tolerance", 0, "--truth", "truth.tif",
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    mask = read(tmp_path / "out" / "a.tif")[0] == 255
+    assert 0 < mask.mean() < 1
+    layer = json.loads((tmp_path / "out" / "a.geojson").read_text())
+    assert f"a.geojson: {len(layer['features'])} polygons" in result.stdout
+    assert "32645" in layer["crs"]["properties"]["name"]
+    drawn = rasterize(
+        [(one["geometry"], 1) for one in layer["features"]],
+        mask.shape,
+        transform=UTM["transform"],
+    )
+    assert np.array_equal(drawn == 1, mask)
+    scores = json.loads((tmp_path / "out" / "scores.json").read_text())
+    one = scores["classes"]["building"]
+    true = truth[..., 0] == 255
+    assert one["iou"] == pytest.approx(
+        (mask & true).sum() / (mask | true).sum()
+    )
+    assert f"{one['iou']:.4f}" in result.stdout
+    for kind in ("overlay", "uncertain", "errors"):
+        assert read_image(tmp_path / "out" / f"a_{kind}.png").any()
+
+
+def test_what_is_for_scenes_is_refused_for_photos(place, tmp_path):
+    write_png(tmp_path / "photos" / "a.png", noise(40, 40))
+    write_scene(tmp_path / "photos" / "b.tif", noise(90, 90), **UTM)
+    write_scene(tmp_path / "photos" / "c.tif", noise(90, 90), **UTM)
+    common = ("--model", place / "m.keras", "--out", "out")
+    result = run_script(
+        "test/test.py", "photos", "--layer", "gpkg", *common, cwd=tmp_path
+    )
+    assert_refused(result, "a.png", "expected a scene for --layer")
+    result = run_script(
+        "test/test.py", "photos/b.tif", "photos/c.tif", "--truth", "t.png",
+        *common, cwd=tmp_path,
+    )  # fmt: skip
+    assert_refused(result, "t.png", "one scene", "2 image(s)")
+    result = run_script(
+        "test/test.py", "photos/b.tif", "--truth", "absent.png", *common,
+        cwd=tmp_path,
+    )  # fmt: skip
+    assert_refused(result, "absent.png")
+    assert not (tmp_path / "out").exists()

@@ -106,7 +106,7 @@ def test_strips_together_are_the_scene_at_once(model, shape, factor, overlap):
     assert probability.dtype == np.float32
     # 32 and 64 bits round a few colours to different values.
     difference = np.abs(probability - expected)
-    assert difference.mean() < 1e-5
+    assert difference.mean() < 1e-4
     assert difference.max() < 0.005
     assert np.array_equal(ids, probability[..., 0] >= 0.4)
     assert known.all()

@@ -19,7 +19,7 @@ from unet.rasters import Scene, mask_file, probability_file
 from unet.scenes import Strip, Tiling, scales, strips
 from unet.truth import open_truth
 
-# Pixels up to which an image that is no raster is predicted in memory.
+# Pixels up to which a predicted image is also held whole, to be shown.
 _MOST_WHOLE = 2**25
 # Of a side up to which a scene's overlay has its own size.
 _PICTURE = 2000
@@ -35,8 +35,8 @@ class Job:
         streamed: whether its files are written from strips, as GeoTIFF or
             because it is too large to be held whole.
         pictured: whether its pictures are made from strips too.
-        whole: whether it is held whole nevertheless: for its pictures, or
-            because masks beside it are its truth or annotations are wanted.
+        whole: whether it is held whole nevertheless: it is small enough, or
+            masks beside it are its truth, or annotations are wanted.
         ending: of its masks, ``.tif`` or ``.png``.
     """
 
@@ -88,7 +88,7 @@ def _job(sample, shape, place, is_raster, contract, args):
         tiling,
         is_raster or (large and not tiling.fits),
         pictured,
-        wanted or not pictured,
+        wanted or not large,
         ".tif" if is_raster else ".png",
     )
 
