@@ -174,7 +174,7 @@ def test_large_photos_are_streamed_to_png(place, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_fills_leaves_no_result_and_the_rest_is_resumed(
-    place, tmp_path
+    place, tmp_path, capfd
 ):
     path = write_scene(tmp_path / "a.tif", noise(600, 300), **UTM)
     out = tmp_path / "out"
@@ -191,6 +191,7 @@ def test_a_disk_that_fills_leaves_no_result_and_the_rest_is_resumed(
         (work,) = out.iterdir()
         assert work.name.startswith(".a.")
         assert not list(work.glob("*.tif"))
+    assert "TIFF" not in capfd.readouterr().err.upper()
     predict(place, path, out, probability="float")
     predict(place, path, tmp_path / "other", probability="float")
     assert contents(out) == contents(tmp_path / "other")

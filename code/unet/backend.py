@@ -7,33 +7,13 @@ import fails, or at once if the user has chosen a log level of 0 or 1.
 """
 
 import os
-import sys
-import tempfile
-from contextlib import contextmanager
+from contextlib import nullcontext
 
+from unet.quiet import held_back_stderr
 
-@contextmanager
-def _held_back_stderr():
-    """Hold back what native code writes to standard error."""
-    if os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1"):
-        yield
-        return
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+_TALKATIVE = os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1")
 
-
-with _held_back_stderr():
+with nullcontext() if _TALKATIVE else held_back_stderr():
     import keras
 
     # Looking for devices is what makes TensorFlow complain of a missing GPU.

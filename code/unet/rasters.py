@@ -27,6 +27,7 @@ from unet.images import (
     stored_as,
     to_uint8,
 )
+from unet.quiet import held_back_stderr
 
 # Rows that are read, predicted and written in one go: of a tile of a GeoTIFF.
 ROWS = 256
@@ -220,26 +221,36 @@ def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
     checks = []
     with replacing(path) as temporary:
         try:
-            with rasterio.open(temporary, "w", **profile) as raster:
-                raster.scales = (scale,)
+            raster = rasterio.open(temporary, "w", **profile)
+            raster.scales = (scale,)
 
-                def add(rows):
-                    top = sum(count for count, _ in checks)
-                    window = Window(0, top, width, len(rows))
+            def add(rows):
+                top = sum(count for count, _ in checks)
+                window = Window(0, top, width, len(rows))
+                with _silent():
                     raster.write(rows, 1, window=window)
-                    check = zlib.crc32(np.ascontiguousarray(rows))
-                    checks.append((len(rows), check))
+                check = zlib.crc32(np.ascontiguousarray(rows))
+                checks.append((len(rows), check))
 
+            try:
                 yield add
+            finally:
+                with _silent():
+                    raster.close()
             if factors:
                 how = Resampling.average if average else Resampling.nearest
-                with rasterio.open(temporary, "r+") as raster:
+                with _silent(), rasterio.open(temporary, "r+") as raster:
                     raster.build_overviews(factors, how)
             whole = _is_whole(temporary, factors, checks)
         except RasterioIOError as error:
             raise _not_whole(path) from error
         if not whole:
             raise _not_whole(path)
+
+
+def _silent():
+    """Without libtiff's own lines about a full disk: we tell of it."""
+    return held_back_stderr(shown=False)
 
 
 def _is_whole(path, factors, checks):
