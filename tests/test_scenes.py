@@ -212,6 +212,18 @@ def test_what_has_no_data_is_not_predicted_and_disturbs_nobody(model, tmp_path):
     assert probability[200:, 100:].min() > 0
 
 
+def test_what_is_no_number_is_no_data(tmp_path):
+    image = noise(90, 80).astype(np.float32) / 255
+    image[10:30, 20:50, 1] = np.nan
+    image[0, 0] = np.inf
+    scene = Scene(write_scene(tmp_path / "a.tif", image))
+    assert scene.masked
+    found, known = scene.read(0, 90)
+    assert np.array_equal(known, np.isfinite(image).all(axis=2))
+    expected = np.rint(image * 255)[known]
+    assert np.array_equal(found[known], expected)
+
+
 @pytest.mark.parametrize("kind", ["grey", "16 bit", "float", "alpha"])
 def test_bands_and_depths_are_read_as_images_are(tmp_path, kind):
     from unet.images import read_image

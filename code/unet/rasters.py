@@ -82,6 +82,7 @@ class Scene:
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
         self.masked = any(everywhere not in one for one in flags)
+        self.masked |= np.dtype(raster.dtypes[0]).kind == "f"  # NaN
         if raster.colorinterp[0].name == "palette":
             table = raster.colormap(1)
             self._colours = np.zeros((256, 3), np.uint8)
@@ -149,6 +150,8 @@ class Scene:
             known = np.ones(values.shape[1:], bool)
             if self.masked:
                 known = raster.dataset_mask(window=window) > 0
+            if values.dtype.kind == "f":
+                known &= np.isfinite(values).all(axis=0)
         except RasterioIOError as error:
             reason = " ".join(str(error).split())
             raise DataError(
@@ -166,11 +169,8 @@ class Scene:
             if values.size:
                 low = min(low, float(values.min()))
                 high = max(high, float(values.max()))
-                if not np.isfinite([low, high]).all():
-                    break  # to_uint8 says what is wrong
         if low > high:
             return 0.0, 0.0
-        to_uint8(np.array([low, high]), self.path)
         if low >= 0 and high <= 1 and values.dtype.kind == "f":
             return 0.0, 1.0
         return low, high
