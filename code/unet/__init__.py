@@ -15,4 +15,4 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # What OpenCV says of a damaged file we say in one line that names it.
 os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 # GDAL's own default is a twentieth of the machine's memory.
-os.environ.setdefault("GDAL_CACHEMAX", "128")
+os.environ.setdefault("GDAL_CACHEMAX", "64")

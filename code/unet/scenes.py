@@ -23,7 +23,7 @@ from unet.rasters import ROWS
 
 # Pixels that the network sees at once, and windows of which bands of narrow
 # scenes are made: both keep it busy, and neither changes a result.
-_BATCH_PIXELS = 32 * 128 * 128
+_BATCH_PIXELS = 16 * 128 * 128
 _WINDOWS = 32
 # Bands that are on their way to the network or back.
 _AHEAD = 3
