@@ -1,6 +1,7 @@
 """Data that the tests make themselves, and scripts run as processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -42,6 +43,15 @@ def run_script(script, *arguments, cwd, env=None, timeout=600):
         timeout=timeout,
         check=False,
     )
+
+
+def interruptible():
+    """Let Ctrl-C end a child process, as ``preexec_fn`` of ``Popen``.
+
+    Whatever a shell starts in the background ignores it, and so would all
+    that the tests start there.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def assert_refused(result, *words):

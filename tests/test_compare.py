@@ -10,7 +10,14 @@ import time
 import pandas as pd
 import pytest
 
-from conftest import CODE, assert_refused, contents, make_tree, run_script
+from conftest import (
+    CODE,
+    assert_refused,
+    contents,
+    interruptible,
+    make_tree,
+    run_script,
+)
 
 COMPARE = "train/compare.py"
 SMALL = ["--size", 32, "--filters", 2, "--depth", 2, "--batch-size", 8,
@@ -99,6 +106,7 @@ def test_one_more_value_is_added_although_interrupted(compared, data, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=interruptible,
     )
     while process.poll() is None:
         if list(tmp_path.rglob("state.weights.h5")):

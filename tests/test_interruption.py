@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from conftest import CODE, make_tree, run_script
+from conftest import CODE, interruptible, make_tree, run_script
 from test_train_unet import SMALL, TRAIN
 from unet.backend import keras
 
@@ -22,6 +22,7 @@ def start(data, cwd):
         env=os.environ,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=interruptible,
     )
 
 
