@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from scipy import ndimage
 
 from unet.images import write_png
+from unet.scenes import Strip
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "code"
@@ -120,17 +120,6 @@ def contents(root):
         for path in sorted(root.rglob("*"))
         if path.is_file()
     }
-
-
-@dataclass
-class Strip:
-    """Some rows of a predicted scene, as ``unet.scenes`` has them."""
-
-    top: int
-    image: np.ndarray
-    ids: np.ndarray
-    probability: np.ndarray
-    known: np.ndarray
 
 
 def strips(height, ids, probability=None, image=None, known=None):

@@ -5,6 +5,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 import numpy as np
+import pyproj
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
@@ -13,8 +14,6 @@ from rasterio.warp import transform as project
 
 from unet.folders import write_text
 
-# WGS 84: half of the equator's diameter in metres, and the flattening's e^2.
-_RADIUS, _ECCENTRICITY = 6378137.0, 0.00669437999014
 # Files that say where they lie in a sidecar alone.
 _PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 # Pixels over which a step on the ground is measured.
@@ -62,19 +61,14 @@ class Georeference:
         points = [(column, row), (column, row + _STEP), (column + _STEP, row)]
         x, y = zip(*(self.transform * point for point in points), strict=True)
         try:
-            longitude, latitude = np.radians(
-                project(self.crs, "OGC:CRS84", x, y)
-            )
+            longitude, latitude = project(self.crs, "OGC:CRS84", x, y)
         except CRSError:
             return None
-        sine = np.sin(latitude[0])
-        root = np.sqrt(1 - _ECCENTRICITY * sine**2)
-        east = _RADIUS / root * np.cos(latitude[0])
-        north = _RADIUS * (1 - _ECCENTRICITY) / root**3
-        steps = np.hypot(
-            (longitude[1:] - longitude[0]) * east,
-            (latitude[1:] - latitude[0]) * north,
+        globe = pyproj.Geod(ellps="WGS84")
+        *_, steps = globe.inv(
+            [longitude[0]] * 2, [latitude[0]] * 2, longitude[1:], latitude[1:]
         )
+        steps = np.array(steps)
         if not (np.isfinite(steps).all() and steps.all()):
             return None
         return tuple((steps / _STEP).tolist())

@@ -177,7 +177,7 @@ class Extras:
     """
 
     def __init__(self, jobs, samples, classes, args):
-        self.jobs, self.classes, self.args = jobs, classes, args
+        self.classes, self.args = classes, args
         self.summary, self.notes = None, []
         for name in ("layer", "truth"):
             wanted = getattr(args, name)
