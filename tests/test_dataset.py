@@ -53,6 +53,10 @@ def test_classes_have_their_ids_and_shares(tmp_path):
     shares = data.class_shares()
     assert shares.sum() == pytest.approx(1)
     assert shares[2] == pytest.approx((data.Y == 2).mean())
+    traits = data.traits()
+    assert traits.shape == (2, 5)
+    assert traits[1, 1] == pytest.approx((data.Y[1] == 2).mean())
+    assert traits[1, 4] == pytest.approx(data.X[1, ..., 2].mean() / 255)
 
 
 def test_second_load_reads_no_file_and_is_equal(tmp_path):

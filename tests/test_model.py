@@ -74,7 +74,7 @@ def test_batch_norm_follows_every_activation():
     model = build_unet(batch_norm=True, **TINY)
     norms = kinds(model, layers.BatchNormalization)
     assert len(norms) == 18
-    assert {layer.momentum for layer in norms} == {0.9}
+    assert {layer.momentum for layer in norms} == {0.98}
     for layer in norms:
         before = layer.input._keras_history.operation
         assert before.activation is keras.activations.elu

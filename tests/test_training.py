@@ -35,7 +35,9 @@ def test_channel_statistics_are_those_of_numpy():
 
 def test_validation_takes_whole_groups():
     groups = ["a"] * 8 + ["b"] * 2 + ["c"] * 10
-    fit, validation = training.split_validation(groups, 0.1, np.ones(20, bool))
+    fit, validation = training.split_validation(
+        groups, 0.1, np.ones(20, bool), np.zeros((20, 1))
+    )
     assert sorted([*fit, *validation]) == list(range(20))
     assert {groups[i] for i in validation} == {"b"}
 
@@ -44,21 +46,39 @@ def test_both_sides_get_something_to_find():
     names = [str(k) for k in range(40)]
     has_object = np.zeros(40, bool)
     has_object[[7, 23]] = True
-    fit, validation = training.split_validation(names, 0.1, has_object)
+    fit, validation = training.split_validation(
+        names, 0.1, has_object, np.zeros((40, 1))
+    )
     assert len(validation) == 4
     assert has_object[fit].sum() == has_object[validation].sum() == 1
+
+
+def test_validation_is_like_the_whole():
+    """A quarter is dense and dark, in few groups: chance would miss it."""
+    groups = [f"town_{k // 8}" for k in range(16)]
+    groups += [f"land_{k // 2}" for k in range(48)]
+    traits = np.repeat([[0.6, 0.2], [0.1, 0.7]], [16, 48], axis=0)
+    fit, validation = training.split_validation(
+        groups, 0.5, np.ones(64, bool), traits
+    )
+    assert (validation < 16).sum() == (fit < 16).sum() == 8
+    assert not {groups[i] for i in fit} & {groups[i] for i in validation}
 
 
 @pytest.mark.parametrize("objects", [0, 1])
 def test_nothing_to_find_is_refused(objects):
     has_object = np.arange(5) < objects
     with pytest.raises(DataError, match=rf"found {objects} with objects"):
-        training.split_validation(list("abcde"), 0.2, has_object)
+        training.split_validation(
+            list("abcde"), 0.2, has_object, np.zeros((5, 1))
+        )
 
 
 def test_validation_of_one_group_is_refused():
     with pytest.raises(DataError, match=r"validation 0.1.*1 group"):
-        training.split_validation(["a"] * 5, 0.1, np.ones(5, bool))
+        training.split_validation(
+            ["a"] * 5, 0.1, np.ones(5, bool), np.zeros((5, 1))
+        )
 
 
 def test_fewer_images_are_among_more():

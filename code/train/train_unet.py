@@ -151,7 +151,7 @@ keras.utils.set_random_seed(args.seed)
 rule = args.group or cli.recorded_groups(args.data)
 groups = group_names(train.names, rule)
 fit_rows, validation_rows = training.split_validation(
-    groups, args.validation, train.has_object()
+    groups, args.validation, train.has_object(), train.traits()
 )
 fit_rows = training.some_of(fit_rows, args.images, args.seed)
 print(

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from unet.contrast import enhance
@@ -79,6 +80,17 @@ class Dataset:
     def has_object(self):
         """Which rows show more than background: bool array."""
         return np.array([bool(y.any()) for y in self.Y])
+
+    def traits(self):
+        """What each image is like: share of each class, and mean colour.
+
+        Returns:
+            float array, N x (classes + 3); shares and colours from 0 to 1.
+        """
+        ids = range(1, len(self.classes) + 1)
+        shares = [[np.mean(y == number) for number in ids] for y in self.Y]
+        colours = [np.divide(cv2.mean(x)[:3], 255) for x in self.X]
+        return np.hstack([shares, colours])
 
     def class_shares(self):
         """Share of all pixels per class id, float array that sums to 1."""

@@ -156,7 +156,9 @@ def main():
     progress = cli.progress_bar(quiet=False)
     data = dataset.load(samples, (SIZE, SIZE), CLASSES, progress)
     groups = group_names(data.names, cli.recorded_groups(args.data))
-    rows = training.split_validation(groups, 0.1, data.has_object())
+    rows = training.split_validation(
+        groups, 0.1, data.has_object(), data.traits()
+    )
 
     start = time.monotonic()
     ours = train_ours(args, options, args.out / f"ours_{args.seed}")
