@@ -31,6 +31,15 @@ def test_defaults_differ_from_the_article_where_we_say_so():
     assert different == {"normalisation", "weights", "group"}
 
 
+def test_the_best_recipe_changes_defaults_and_can_be_changed():
+    found = vars(read("--recipe", "best"))
+    default = vars(read())
+    assert found.items() >= options.BEST.items()
+    for name in default.keys() - options.BEST.keys() - {"recipe"}:
+        assert found[name] == default[name]
+    assert not read("--recipe", "best", "--no-batch-norm").batch_norm
+
+
 @pytest.fixture
 def model(tmp_path):
     """A model of before there was a choice of padding."""

@@ -486,8 +486,11 @@ if not args.dry_run:
 # python code/train/train_unet.py --start-from my.keras --freeze encoder
 # ```
 #
-# **What the article did**, from the input to the last weight.
+# **What the article did**, from the input to the last weight; and what scored
+# highest on 900 real tiles, with batch normalisation, ReLU, a residual encoder
+# and strong augmentation.
 #
 # ```
 # python code/train/train_unet.py --recipe article
+# python code/train/train_unet.py --recipe best
 # ```
