@@ -28,6 +28,16 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("UNET_CACHE", str(tmp_path / "cache"))
 
 
+def small_network(classes=2):
+    """An untrained network that finds every class somewhere in noise."""
+    # Not imported above: most tests need no TensorFlow.
+    from unet.backend import keras
+    from unet.model import build_unet
+
+    keras.utils.set_random_seed(4)
+    return build_unet((32, 32), classes, filters=2, depth=2)
+
+
 def run_script(script, *arguments, cwd, env=None, timeout=600):
     """Run a script of code/ as a user does.
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from conftest import make_tree
+from conftest import make_tree, small_network
 from unet.augmentation import symmetry
 from unet.folders import Sample, find_samples
 from unet.images import read_image, write_png
@@ -13,7 +13,7 @@ from unet.prediction import predict, predict_samples, to_ids
 
 @pytest.fixture(scope="module")
 def model():
-    return build_unet((32, 32), filters=2, depth=2)
+    return small_network()
 
 
 def test_threshold_belongs_to_the_object():

@@ -17,13 +17,19 @@ from affine import Affine
 from rasterio.features import rasterize
 from rasterio.warp import transform_bounds
 
-from conftest import CODE, assert_refused, contents, run_script
+from conftest import (
+    CODE,
+    assert_refused,
+    contents,
+    run_script,
+    small_network,
+)
 from test_scenes import noise, write_scene
 from unet import cli
 from unet.contract import read_contract
 from unet.folders import DataError, Sample
 from unet.images import read_image, read_mask, write_png
-from unet.model import build_unet, load, save
+from unet.model import load, save
 from unet.results import Extras, Scenery, find_scenes
 
 UTM = {
@@ -37,7 +43,7 @@ def place(tmp_path_factory):
     """A directory with models of one class and of two, at half scale."""
     root = tmp_path_factory.mktemp("place")
     for name, classes in {"m": ["building"], "two": ["road", "roof"]}.items():
-        model = build_unet((32, 32), len(classes) + 1, filters=2, depth=2)
+        model = small_network(len(classes) + 1)
         contract = {
             "classes": classes, "size": [32, 32], "scale": 0.5,
             "resolution": [1.0, 1.0],

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from conftest import small_network
 from unet.folders import DataError
 from unet.images import resize_image
-from unet.model import build_unet
 from unet.prediction import predict
 from unet.rasters import Scene
 from unet.scenes import Tiling, resampling, scales, strips
@@ -14,7 +14,7 @@ from unet.scenes import Tiling, resampling, scales, strips
 
 @pytest.fixture(scope="module")
 def model():
-    return build_unet((32, 32), filters=2, depth=2)
+    return small_network()
 
 
 def noise(height, width, seed=0):
@@ -154,7 +154,7 @@ def test_every_pixel_lies_in_as_many_windows():
 def test_an_interrupted_scene_goes_on_to_the_same_bytes(
     tmp_path, rows, classes
 ):
-    model = build_unet((32, 32), classes, filters=2, depth=2)
+    model = small_network(classes)
     scene = Scene.of_array(noise(700, 120))
     tiling = Tiling((700, 120), (0.5, 0.5), (32, 32))
     whole = joined(strips(model, scene, tiling, 0.5, work=tmp_path / "a"))

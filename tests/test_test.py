@@ -8,18 +8,18 @@ import cv2
 import numpy as np
 import pytest
 
-from conftest import assert_refused, make_tree, run_script
+from conftest import assert_refused, make_tree, run_script, small_network
 from unet.folders import find_samples
 from unet.images import read_image, read_mask, write_png
 from unet.masks import instances
-from unet.model import build_unet, load, save
+from unet.model import load, save
 from unet.prediction import predict
 
 TEST = "test/test.py"
 
 
 def make_model(path, classes=("building",)):
-    model = build_unet((32, 32), len(classes) + 1, filters=2, depth=2)
+    model = small_network(len(classes) + 1)
     save(model, path, {"classes": list(classes), "size": [32, 32]})
     return path
 
