@@ -25,7 +25,7 @@ def test_help_teaches(script, tmp_path):
     assert result.returncode == 0
     assert "The result is" in result.stdout
     # Lines are broken where the length of a default path wants it.
-    assert "(default:" in result.stdout
+    assert "(default: " in " ".join(result.stdout.split())
     examples = re.findall(r"^  (python code/\S+)", result.stdout, re.M)
     assert len(examples) >= 2
     for example in examples:

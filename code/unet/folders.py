@@ -8,6 +8,7 @@ unlabelled; an empty ``masks/`` means "looked at, nothing there".
 import os
 import re
 import shutil
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -377,15 +378,13 @@ def take_groups(groups, share, seed):
     Returns:
         bool array, one per sample: taken or not.
     """
-    groups = np.asarray(groups)
+    sizes = Counter(groups)
     wanted = share * len(groups)
-    taken = np.zeros(len(groups), bool)
+    taken, count = set(), 0
     for group in shuffled_groups(groups, seed):
-        member = groups == group
-        short = wanted - taken.sum()
-        if member.sum() < 2 * short:
-            taken |= member
-    if wanted > 0 and not taken.any():
-        names, counts = np.unique(groups, return_counts=True)
-        taken = groups == names[counts.argmin()]
-    return taken
+        if sizes[group] < 2 * (wanted - count):
+            taken.add(group)
+            count += sizes[group]
+    if wanted > 0 and not taken:
+        taken = {min(sorted(sizes), key=sizes.get)}
+    return np.array([group in taken for group in groups])

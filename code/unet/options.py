@@ -273,8 +273,8 @@ def add_training(group):
         "--recipe",
         choices=RECIPES,
         help="article: the article's training as it was; best: what scored "
-        "highest on real tiles with as many weights; other options change "
-        "either",
+        "highest on real tiles with nearly as many weights; other options "
+        "change either",
     )
 
 
