@@ -28,7 +28,7 @@ def test_notebook_shows_a_real_run():
     ]
     pictures = [o for o in outputs if "image/jpeg" in o.get("data", {})]
     text = "".join(o.get("text", "") for o in outputs)
-    assert len(pictures) == 5
+    assert len(pictures) == 6
     assert "1,941,105 weights" in text
     assert "building IoU" in text
     assert not [o for o in outputs if o.output_type == "error"]

@@ -28,7 +28,17 @@ def test_the_articles_recipe_is_whole_and_can_be_changed():
 def test_defaults_differ_from_the_article_where_we_say_so():
     given = vars(read())
     different = {k for k, v in options.ARTICLE.items() if given[k] != v}
-    assert different == {"normalisation", "weights", "group"}
+    assert different == {
+        "normalisation",
+        "weights",
+        "group",
+        "augment",
+        "dropout_kind",
+        "batch_size",
+        "learning_rate",
+        "schedule",
+        "patience",
+    }
 
 
 def test_the_best_recipe_changes_defaults_and_can_be_changed():

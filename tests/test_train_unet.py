@@ -41,6 +41,7 @@ def trained(data, tmp_path_factory):
 def test_a_run_leaves_everything_it_promises(trained):
     cwd, _ = trained
     assert sorted(path.name for path in (cwd / "run").iterdir()) == [
+        "augmented.png",
         "curves.png",
         "features.png",
         "log.csv",
@@ -229,7 +230,7 @@ def test_options_are_recorded_and_their_pictures_drawn(tried):
     assert summary["weights"] == 30_567
     assert (tried / "run" / "augmented.png").exists()
     log = pd.read_csv(tried / "run" / "log.csv")
-    assert log["learning_rate"].tolist() == [0.0005, 0.001]
+    assert log["learning_rate"].tolist() == [0.0002, 0.0004]
     assert (log["seconds"] > 0).all()
 
 

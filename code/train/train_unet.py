@@ -160,9 +160,10 @@ print(
 )
 
 # %% [markdown]
-# With `--augment` no image is shown twice: each time it is turned, moved or in
-# other light, and its mask with it. Look at the versions before you train on
-# them: would you still draw the same outlines?
+# From above no direction is special: each time an image is shown it is flipped
+# or turned by quarters, and its mask with it (`--augment` does more, or
+# nothing). Look at the versions before you train on them: would you still draw
+# the same outlines?
 
 # %%
 from unet.augmentation import Augmentation
@@ -189,7 +190,8 @@ if args.augment != "none":
 #   (number of inputs), signals neither fade nor explode on their way through
 #   23 layers.
 # * **Dropout.** In training it silences a random share of the values, so that
-#   no neuron can rely on one other. In prediction it does nothing. The network
+#   no neuron can rely on one other; the share falls to nothing towards the last
+#   epoch. In prediction it does nothing. The network
 #   must therefore give the same answer with noise and without. With pixels
 #   that are only divided by 255 it does not: all inputs are positive, ELU
 #   after ELU carries the offset along, and without the noise the outputs sink
@@ -232,8 +234,9 @@ print(
 #
 # **Binary cross-entropy** asks for honest probabilities: being wrong costs
 # more the surer the network was. **Adam** adapts the step of every single
-# weight, and keeps a running mean of the weights besides: single steps are
-# noisy, their mean is calm. The mean is what is validated and saved. Two kinds
+# weight; the steps get smaller along a cosine, epoch by epoch. It keeps a
+# running mean of the weights besides: single steps are noisy, their mean is
+# calm. The mean is what is validated and saved. Two kinds
 # of IoU are watched: of the buildings, and the mean of buildings and
 # background. The latter is always higher, because the background is large and
 # easy.
@@ -419,17 +422,19 @@ if not args.dry_run:
 # ## Things to try
 #
 # Each is one option of this file in a shell; here set it on `args` before the
-# first step, for instance `args.augment = "flips"`, and run all cells again.
+# first step, for instance `args.augment = "all"`, and run all cells again.
 # Change one thing at a time, and give every try two or three seeds: runs that
 # differ in nothing else differ too.
 #
 # **What the network sees.** Twice the resolution, with four times the work; the
-# contrast of each image raised; the images turned, moved and in other light.
+# contrast of each image raised; the images moved and in other light as well, or
+# as they are.
 #
 # ```
 # python code/train/train_unet.py --size 256
 # python code/train/train_unet.py --contrast clahe
-# python code/train/train_unet.py --augment flips
+# python code/train/train_unet.py --augment all
+# python code/train/train_unet.py --augment none
 # ```
 #
 # **What the network is.** Blocks that add their input to their output; batch
@@ -444,13 +449,13 @@ if not args.dry_run:
 # python code/train/train_unet.py --filters 32
 # ```
 #
-# **What is silenced.** Nothing; whole maps; less with every epoch; or rates of
+# **What is silenced.** Nothing; whole maps; as much in every epoch; or rates of
 # your own, level by level.
 #
 # ```
 # python code/train/train_unet.py --dropout-kind none
 # python code/train/train_unet.py --dropout-kind spatial
-# python code/train/train_unet.py --dropout-kind fading
+# python code/train/train_unet.py --dropout-kind standard
 # python code/train/train_unet.py --dropout 0.05 0.05 0.1 0.1 0.15
 # ```
 #
@@ -464,16 +469,16 @@ if not args.dry_run:
 # python code/train/train_unet.py --class-weights balanced
 # ```
 #
-# **How it learns.** Steps that shrink along a cosine after a warm-up, or when
-# nothing improves; kernels that shrink a little with each step; fewer images a
-# step; the last weights instead of their mean; 16 bits where the machine is
-# good at them.
+# **How it learns.** After a warm-up; with steps that shrink when nothing
+# improves; with kernels that shrink a little with each step; from more images a
+# step; with the last weights instead of their mean; in 16 bits where the
+# machine is good at them.
 #
 # ```
-# python code/train/train_unet.py --schedule cosine --warm-up 2
+# python code/train/train_unet.py --warm-up 2
 # python code/train/train_unet.py --schedule plateau
 # python code/train/train_unet.py --weight-decay 0.01
-# python code/train/train_unet.py --batch-size 4
+# python code/train/train_unet.py --batch-size 16 --learning-rate 0.001
 # python code/train/train_unet.py --weights last
 # python code/train/train_unet.py --mixed-precision
 # ```
@@ -488,7 +493,7 @@ if not args.dry_run:
 #
 # **What the article did**, from the input to the last weight; and what scored
 # highest on 900 real tiles, with batch normalisation, ReLU, a residual encoder
-# and strong augmentation.
+# and images that are moved as well.
 #
 # ```
 # python code/train/train_unet.py --recipe article
