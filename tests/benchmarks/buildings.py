@@ -1,27 +1,27 @@
-"""Train and score on 900 real tiles, prepared by the project's own scripts.
+"""Compare trainings on 900 real tiles, prepared by the project's own scripts.
 
-720 tiles train and 180 test, on other ground. Printed are the scores of every
-seed, their mean and spread, and the building IoU of each area.
+720 tiles train and 180 test, on other ground. Options are those of
+compare.py; the building IoU of each area is printed besides.
 
-    python tests/benchmarks/buildings.py ../shared/data/buildings --seeds 0
+    python tests/benchmarks/buildings.py ../shared/data/buildings --seeds 3
 """
 
 import argparse
-import json
 import subprocess
 import sys
-import time
+from itertools import groupby
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
+from unet.contract import read_contract
 from unet.folders import find_samples
-from unet.images import read_image, read_mask
-from unet.masks import read_class_ids
+from unet.model import load
+from unet.prediction import predict_samples
 from unet.scoring import confusion, iou
 
 CODE = Path(__file__).resolve().parents[2] / "code"
+CLASSES = ["building"]
 
 
 def script(name, *arguments):
@@ -40,62 +40,41 @@ def prepare(source, out):
            "--group", "(.+)_", "--out", out / "data")  # fmt: skip
 
 
-def by_area(tree, predictions, areas):
-    """Confusion counts of each area: dict from name to 2 x 2 array."""
+def by_area(run, samples, areas):
+    """Building IoU of a run's model on the tiles of each area, a Series."""
+    model = load(run / "unet.keras")
+    contrast = read_contract(run / "unet.keras")["preprocessing"]["contrast"]
+    found = predict_samples(model, samples, CLASSES, 0.5, contrast)
     counts = {}
-    for sample in find_samples(tree):
-        shape = read_image(sample.image).shape[:2]
-        truth = read_class_ids(sample, ["building"], shape)
-        mask = read_mask(predictions / f"{sample.name}.png", shape)
-        area = areas[sample.name]
-        one = confusion(truth, mask.astype(np.uint8), 2, 2)
-        counts[area] = counts.get(area, 0) + one
-    return counts
+    for one in found:
+        matrix = confusion(one.truth, one.ids, 2, 2)
+        area = areas[one.name]
+        counts[area] = counts.get(area, 0) + matrix
+    return pd.Series({area: iou(one)[1] for area, one in counts.items()})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the buildings directory")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--out", type=Path, default=Path("runs/buildings"))
+    parser.add_argument("--seeds", default="1", help="how many")
     args, options = parser.parse_known_args()
     index = pd.read_csv(args.source / "index.csv", dtype=str)
-    areas = dict(zip(index["name"], index["area"], strict=True))
+    areas = index.set_index("name")["area"]
     if not (args.out / "data").exists():
         prepare(args.source, args.out)
-    rows, tables = [], []
-    for seed in args.seeds:
-        words = [word.strip("-") for word in options]
-        run = args.out / "_".join(["seed", str(seed), *words])
-        start = time.monotonic()
-        script("train/train_unet.py", args.out / "data", "--seed", str(seed),
-               "--out", run, "--model", run / "model.keras",
-               *options)  # fmt: skip
-        minutes = (time.monotonic() - start) / 60
-        test = args.out / "data" / "test"
-        script("test/test.py", test, "--model", run / "model.keras",
-               "--out", run / "masks")  # fmt: skip
-        scores = json.loads((run / "masks" / "scores.json").read_text())
-        rows.append(
-            {
-                "seed": seed,
-                "building IoU": scores["classes"]["building"]["iou"],
-                "mean IoU": scores["mean_iou"],
-                "cross-entropy": scores["cross_entropy"],
-                "minutes": minutes,
-            }
-        )
-        counts = by_area(test, run / "masks", areas)
-        tables.append({area: iou(one)[1] for area, one in counts.items()})
-    table = pd.DataFrame(rows).set_index("seed")
-    print(table.round(4).to_string())
-    if len(table) > 1:
-        print(table.agg(["mean", "std"]).round(4).to_string())
+    script("train/compare.py", args.out / "data", "--seeds", args.seeds,
+           "--out", args.out, *options)  # fmt: skip
+
+    samples = find_samples(args.out / "data" / "test")
+    tiles = areas[[sample.name for sample in samples]].value_counts()
+    table = {"test tiles": tiles}
+    runs = sorted((args.out / "runs").glob("*_seed_*"))
+    for variant, some in groupby(runs, lambda run: run.name.split("_seed_")[0]):
+        scores = [by_area(run, samples, areas) for run in some]
+        table[variant] = pd.concat(scores, axis=1).mean(axis=1).round(3)
     print("building IoU by area, mean over seeds:")
-    sizes = pd.Series(areas)[index["name"][index["split"] == "test"]]
-    means = pd.DataFrame(tables).mean()
-    for area, tiles in sizes.value_counts().sort_index().items():
-        print(f"  {area:<10}{tiles:4d} tiles  {means[area]:.3f}")
+    print(pd.DataFrame(table).to_string())
 
 
 if __name__ == "__main__":
