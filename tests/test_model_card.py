@@ -1,8 +1,12 @@
 """model_card.py says what the model's file says."""
 
+import json
+
 import pytest
 
 from conftest import assert_refused, run_script
+from unet import cli
+from unet.contract import read_contract
 from unet.model import build_unet, save
 from unet.options import ARTICLE
 
@@ -27,6 +31,7 @@ CONTRACT = {
     "scores": summary(0.625),
 }
 MORE = {
+    "resolution": [0.3, 0.25],
     "notes": {
         "title": "Roofs",
         "trained_on": "tiles of two places",
@@ -57,6 +62,7 @@ def test_a_card_has_what_training_knows(place):
     assert text.startswith("# U-Net: plain.keras\n")
     assert "* Finds: roof\n" in text
     assert "64 x 32 pixels" in text
+    assert "at 0.5 of their own size" in text
     assert "0.5 (best on its validation images: 0.4375)" in text
     assert "recipe: augment wide, batch-norm on\n" in text
     assert "Seed 3; keras 3.15.1" in text
@@ -71,6 +77,7 @@ def test_a_card_has_what_was_measured_and_noted_later(place):
     text = (place / "MODEL.md").read_text()
     assert text.startswith("# Roofs: more.keras\n")
     assert "* Tiles of two places\n" in text
+    assert "at 0.3 x 0.25 m a pixel" in text
     assert "| another place | 9 | 2 | roof | 0.250 |" in text
     assert text.index("Sheds are missed.") > text.index("## Limits")
     assert text.endswith("## Attribution\n\n* Imagery: somebody, CC BY 4.0.\n")
@@ -84,3 +91,28 @@ def test_a_card_is_not_replaced_unasked(place):
     assert path.read_text() == "mine"
     run_script(*words, "--overwrite", cwd=place).check_returncode()
     assert path.read_text() != "mine"
+
+
+@pytest.fixture
+def shipped():
+    """The contract of the model that comes with the project."""
+    contract = read_contract(cli.MODEL)
+    if "notes" not in contract:
+        pytest.skip("code/test/unet.keras is a training of your own")
+    return contract
+
+
+def test_the_shipped_model_says_whose_images_it_learned_from(shipped):
+    page = cli.MODEL.with_name("MODEL.md").read_text()
+    for owner in ("OpenAerialMap contributors, CC BY 4.0", "OpenStreetMap"):
+        assert owner in page
+    places = {one["where"]: one for one in shipped["evaluations"]}
+    for where, one in places.items():
+        assert f"| {where} | {one['images']} |" in page
+
+
+def test_the_shipped_model_finds_roofs_at_first_call(shipped, tmp_path):
+    result = run_script("test/test.py", "--out", "found", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((tmp_path / "found" / "scores.json").read_text())
+    assert scores["classes"]["building"]["iou"] > 0.5

@@ -69,20 +69,19 @@ def what(contract):
     return [
         f"* Finds: {', '.join(contract['classes'])}",
         f"* Input: RGB, {width} x {height} pixels; `test.py` shows it larger "
-        "images through windows, at the scale of the training images",
-        f"* Its training images were reduced to {contract['scale']:g} of their "
-        "own side",
+        f"images through windows, at {contract['scale']:.3g} of their own size "
+        "(`--scale` overrides)",
         *ground(contract),
         f"* Threshold: {threshold}",
     ]
 
 
 def ground(contract):
-    """How much ground a pixel of its input covers, if that is known."""
+    """At which ground resolution it sees georeferenced images, if any."""
     if contract.get("resolution") is None:
         return []
     metres = " x ".join(f"{side:.3g}" for side in contract["resolution"])
-    return [f"* A pixel of its input covers {metres} m"]
+    return [f"* Georeferenced images: at {metres} m a pixel"]
 
 
 def trained(contract, notes):
