@@ -111,6 +111,17 @@ def test_contact_sheet_names_images_and_what_colours_mean():
     assert "2 of 9 images" in texts
 
 
+def test_contact_sheet_of_unknown_truth_has_room_for_more_images():
+    predictions = [prediction(number, False) for number in range(4)]
+    predictions[0].name = "a_very_long_name_of_an_image_from_a_tool"
+    figure = pictures.contact_sheet(predictions, 4)
+    assert len(figure.axes) == 8
+    assert all(axis.images for axis in figure.axes)
+    texts = [text.get_text() for text in figure.findobj(match=_is_text)]
+    assert "a_very_long_name_of_an_im..." in texts
+    assert "missed" not in texts
+
+
 def test_augmented_grid_outlines_pairs_with_objects_and_their_versions():
     X = np.stack([GREY, GREY + 40, GREY + 80])
     Y = np.stack([square(0, 0, 0), square(0, 0, 9), square(5, 9, 20)])

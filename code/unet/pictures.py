@@ -28,6 +28,8 @@ COLOURS = np.array(
 )
 FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
 _PANEL, _ENLARGED = 1.7, 2.7  # inches
+# Panels a line of a contact sheet, and the letters that fit above one.
+_COLUMNS, _NAME = 8, 28
 
 
 def save_figure(figure, path):
@@ -186,7 +188,7 @@ def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
 
 
 def contact_sheet(predictions, total):
-    """image | truth if known | prediction | errors, two images a line.
+    """image | prediction, and with them truth | errors if any truth is known.
 
     Args:
         predictions: list of ``unet.prediction.Prediction``.
@@ -195,24 +197,31 @@ def contact_sheet(predictions, total):
     Returns:
         A ``Figure``.
     """
-    titles = ["", "truth", "prediction", "errors"] * 2
-    figure, axes = _grid((len(predictions) + 1) // 2, 8, titles)
-    for one, row in zip(predictions, axes.reshape(-1, 4), strict=False):
+    known = any(one.truth is not None for one in predictions)
+    titles = ["", "prediction"]
+    if known:
+        titles = ["", "truth", "prediction", "errors"]
+    a_line = _COLUMNS // len(titles)
+    lines = -(-len(predictions) // a_line)
+    figure, axes = _grid(lines, _COLUMNS, titles * a_line)
+    for one, row in zip(
+        predictions, axes.reshape(-1, len(titles)), strict=False
+    ):
         row[0].imshow(one.image)
-        row[0].set_title(one.name, fontsize=6, loc="left")
-        row[2].imshow(in_colour(one.ids))
-        if one.truth is None:
-            row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
-        else:
+        row[0].set_title(_short(one.name), fontsize=6, loc="left")
+        row[titles.index("prediction")].imshow(in_colour(one.ids))
+        if one.truth is not None:
             row[1].imshow(in_colour(one.truth))
             row[3].imshow(errors(one.image, one.truth, one.ids))
+        elif known:
+            row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
     meanings = {"found": FOUND, "invented": INVENTED, "missed": MISSED}
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
         for label, colour in meanings.items()
     ]
     figure.legend(
-        handles=handles,
+        handles=handles if known else [],
         loc="outside lower center",
         ncols=3,
         fontsize=8,
@@ -220,6 +229,11 @@ def contact_sheet(predictions, total):
         title_fontsize=8,
     )
     return figure
+
+
+def _short(name):
+    """A name that is no wider than a panel."""
+    return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
 
 
 def place_grid(places, titles):
