@@ -38,11 +38,10 @@ DENSE = "banepa"
 SCENES, SCENES_SEED = 400, 1
 # Rows of tiles share roofs, scenes of the sample do not.
 GROUP = r"(Folder_\d+|.+(?=_))"
-# Metres a pixel of the tiles as wholes (0.26 to 0.4), where it scores best.
-RESOLUTION = 0.3
-# Of images from elsewhere nobody knows: so those of 0.1 to 0.4 m a pixel come
-# within a factor of two of that.
-SCALE = 0.7
+# Metres a pixel at which it sees georeferenced images, and how much it reduces
+# others: by as much as the training tiles of 0.13 m would be, so that a scene
+# gives the same with and without its place on the ground.
+RESOLUTION, SCALE = 0.22, 0.6
 SCALES = (0.5, 0.71, 1.0, 1.41, 2.0)
 NOTES = {
     "title": "Buildings from above",
@@ -58,9 +57,9 @@ NOTES = {
     ],
     "limits": [
         "It knows roofs seen from straight above, 0.15 to 0.6 m to a pixel of "
-        "its input. Georeferenced images are brought there; of others it "
-        "expects 0.2 m. Show it finer ones with --scale 0.3, coarser ones "
-        "with --scale 1.",
+        "its input. Georeferenced images are brought there; others are "
+        "reduced to 0.6 of their size, which suits 0.1 to 0.35 m a pixel. "
+        "Show it coarser ones with --scale 1, finer ones with --scale 0.3.",
         "Where it has never been it takes paved yards, lawns and sandpits for "
         "roofs, and misses dark ones.",
         "Roofs that touch come out as one region.",
