@@ -289,6 +289,18 @@ def test_score_plot_has_every_run(tmp_path):
     assert (tmp_path / "scores.png").stat().st_size > 1000
 
 
+def test_plots_wrap_long_names():
+    name = "augment=geometry, learning-rate=0.0003, dropout-kind=none"
+    runs = runs_of({(DEFAULT, 0): 0.6, (name, 0): 0.7})
+    (axis,) = comparison.score_plot(runs).axes
+    shown = axis.get_yticklabels()[1].get_text()
+    assert shown.replace("\n", " ") == name
+    assert max(map(len, shown.split("\n"))) <= 34
+    assert "learning-rate" in shown
+    (axis,) = comparison.curve_plot(runs).axes
+    assert axis.get_legend().get_texts()[1].get_text() == shown
+
+
 def test_curve_plot_has_a_panel_for_each_option(tmp_path):
     figure = comparison.curve_plot(runs_of(IOUS))
     shown = [axis for axis in figure.axes if axis.axison]

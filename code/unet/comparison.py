@@ -3,6 +3,7 @@
 import itertools
 import re
 import shlex
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -259,6 +260,11 @@ def text(table):
     )
 
 
+def _wrapped(name):
+    """A variant's name in lines that fit beside a plot and into it."""
+    return textwrap.fill(name, 34, break_on_hyphens=False)
+
+
 def score_plot(runs):
     """IoU of every run, by variant; the band is what seeds alone do.
 
@@ -266,7 +272,9 @@ def score_plot(runs):
         A ``Figure``.
     """
     names = list(dict.fromkeys(runs["variant"]))
-    figure = Figure((8, 1 + 0.3 * len(names)), layout="constrained")
+    labels = [_wrapped(name) for name in names]
+    lines = sum(1 + label.count("\n") for label in labels)
+    figure = Figure((8, 1 + 0.3 * lines), layout="constrained")
     axis = figure.subplots()
     default = runs.loc[runs["variant"] == DEFAULT, "iou"]
     axis.axvline(default.mean(), color="grey", linewidth=0.8)
@@ -277,12 +285,13 @@ def score_plot(runs):
         axis.plot(ends, [height] * 2, color="tab:blue", alpha=0.35)
         axis.plot(some["iou"], [height] * len(some), ".", color="tab:blue")
         axis.plot(some["iou"].mean(), height, "|", color="black", markersize=12)
-    axis.set_yticks(range(len(names)), names)
+    axis.set_yticks(range(len(names)), labels)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(axis="x", alpha=0.3)
-    axis.set_xlabel(
+    figure.supxlabel(
         "IoU on the test images at 0.5 (dots: seeds; line: 95 % over images;\n"
-        "grey: what seeds alone do to the default)"
+        "grey: what seeds alone do to the default)",
+        fontsize="medium",
     )
     return figure
 
@@ -307,7 +316,8 @@ def curve_plot(runs):
     for axis, (option, members) in zip(axes.flat, panels.items(), strict=False):
         for name in [DEFAULT, *members]:
             colour = {"color": "grey"} if name == DEFAULT else {}
-            axis.plot(*mean_curve(runs, name), label=name, **colour)
+            label = _wrapped(name)
+            axis.plot(*mean_curve(runs, name), label=label, **colour)
         axis.set_title(option, fontsize=9)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
