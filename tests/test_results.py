@@ -231,8 +231,13 @@ def test_a_killed_prediction_goes_on_to_the_same_bytes(place, tmp_path):
         time.sleep(0.01)
     assert process.wait() == -signal.SIGKILL
     assert [one.name[:3] for one in out.iterdir()] == [".a."]
-    for place_of in (out, tmp_path / "other"):
-        subprocess.run([*words, "--out", str(place_of)], check=True)
+    for place_of, speed in ((out, False), (tmp_path / "other", True)):
+        done = subprocess.run(
+            [*words, "--out", str(place_of)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        assert ("in an earlier call" in done.stdout) is not speed
+        assert ("in the network" in done.stdout) is speed
     assert contents(out) == contents(tmp_path / "other")
     assert set(contents(out)) == {
         "a.tif", "a_probability.tif", "a_overlay.png", "a_uncertain.png",

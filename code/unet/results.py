@@ -293,13 +293,14 @@ class Scenery:
         seconds: of the predictions, all in all.
         inside: of these, in the network.
         pixels: predicted, of the scenes' own.
+        resumed: whether some of it was finished before.
     """
 
     def __init__(self, model, contract, jobs, args, extras, bar):
         self.model, self.contract, self.jobs = model, contract, jobs
         self.args, self.extras, self.bar = args, extras, bar
         self.seconds = self.inside = 0.0
-        self.pixels = 0
+        self.pixels, self.resumed = 0, False
         self._digest = hashlib.sha256(args.model.read_bytes()).hexdigest()
 
     def work(self, job):
@@ -355,8 +356,10 @@ class Scenery:
 
         def watch(tiles, seconds):
             # Finished before: it says nothing of the speed.
-            if not (seconds or bar.disable):
-                bar.initial += tiles
+            if not seconds:
+                self.resumed = True
+                if not bar.disable:
+                    bar.initial += tiles
             bar.update(tiles)
             self.inside += seconds
 
@@ -398,6 +401,11 @@ class Scenery:
 
     def report(self):
         """How fast it was, in words."""
+        if self.resumed:
+            return (
+                f"{self.pixels / 1e6:.1f} million pixels of scenes, some of "
+                "them in an earlier call"
+            )
         speed = self.pixels / self.seconds
         return (
             f"{self.pixels / 1e6:.1f} million pixels of scenes, "
