@@ -410,6 +410,7 @@ WORDS = {
     "batch_size": ["3"],
     "learning_rate": ["1e-05"],
     "warm_up": ["2"],
+    "clip_norm": ["2.5"],
     "weight_decay": ["0.004"],
     "class_weights": ["0.5", "2"],
     "mixed_precision": [],

@@ -294,6 +294,21 @@ def test_weight_decay_leaves_offsets_alone():
     assert np.array_equal(layer.bias, bias)
 
 
+def test_a_gradient_is_shortened_as_a_whole_and_keeps_its_direction():
+    def steps(clip_norm):
+        """The length of a step is Adam's own; its memory has the gradient."""
+        weights = [keras.Variable([0.0, 0.0]), keras.Variable([0.0])]
+        gradients = [keras.ops.array([3.0, 0.0]), keras.ops.array([4.0])]
+        optimizer = training.optimizer(0.1, clip_norm=clip_norm)
+        optimizer.apply(gradients, weights)
+        memory = [w for w in optimizer.variables if "momentum" in w.path]
+        return np.concatenate([np.array(one) for one in memory]) / 0.1
+
+    assert np.allclose(steps(0), [3, 0, 4])
+    assert np.allclose(steps(10), [3, 0, 4])
+    assert np.allclose(steps(1), [0.6, 0, 0.8])
+
+
 def test_augmented_batches_follow_from_seed_epoch_and_index():
     X, Y = arrays()
 

@@ -234,12 +234,13 @@ print(
 #
 # **Binary cross-entropy** asks for honest probabilities: being wrong costs
 # more the surer the network was. **Adam** adapts the step of every single
-# weight; the steps get smaller along a cosine, epoch by epoch. It keeps a
-# running mean of the weights besides: single steps are noisy, their mean is
-# calm. The mean is what is validated and saved. Two kinds
-# of IoU are watched: of the buildings, and the mean of buildings and
-# background. The latter is always higher, because the background is large and
-# easy.
+# weight; the steps get smaller along a cosine, epoch by epoch. Gradients that
+# are much longer than the others are shortened, so that a few strange images
+# cannot throw the network back. Adam keeps a running mean of the weights
+# besides: single steps are noisy, their mean is calm. The mean is what is
+# validated and saved. Two kinds of IoU are watched: of the buildings, and the
+# mean of buildings and background. The latter is always higher, because the
+# background is large and easy.
 
 # %%
 from unet import losses
@@ -251,6 +252,7 @@ model.compile(
     optimizer=training.optimizer(
         args.learning_rate,
         args.weights,
+        args.clip_norm,
         args.weight_decay,
         args.mixed_precision,
     ),
@@ -470,13 +472,14 @@ if not args.dry_run:
 # ```
 #
 # **How it learns.** After a warm-up; with steps that shrink when nothing
-# improves; with kernels that shrink a little with each step; from more images a
-# step; with the last weights instead of their mean; in 16 bits where the
-# machine is good at them.
+# improves; with gradients of any length; with kernels that shrink a little with
+# each step; from more images a step; with the last weights instead of their
+# mean; in 16 bits where the machine is good at them.
 #
 # ```
 # python code/train/train_unet.py --warm-up 2
 # python code/train/train_unet.py --schedule plateau
+# python code/train/train_unet.py --clip-norm 0
 # python code/train/train_unet.py --weight-decay 0.01
 # python code/train/train_unet.py --batch-size 16 --learning-rate 0.001
 # python code/train/train_unet.py --weights last

@@ -32,6 +32,7 @@ ARTICLE = {
     "learning_rate": 0.001,
     "schedule": "constant",
     "warm_up": 0,
+    "clip_norm": 0.0,
     "weight_decay": 0.0,
     "weights": "last",
     "mixed_precision": False,
@@ -45,6 +46,7 @@ BEST = {
     "batch_norm": True,
     "encoder": "residual",
     "loss": "bce+dice",
+    "clip_norm": 0.0,  # with batch normalisation it changes nothing
     "learning_rate": 0.001,
     "patience": 30,
 }
@@ -219,6 +221,14 @@ def add_training(group):
         metavar="EPOCHS",
         default=0,
         help="in which the learning rate rises",
+    )
+    add(
+        "--clip-norm",
+        type=cli.number(float, 0),
+        metavar="NORM",
+        default=1.0,
+        help="gradients longer than this are shortened to it, so that a few "
+        "strange images cannot throw the network back; 0: never",
     )
     add(
         "--weight-decay",
