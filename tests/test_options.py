@@ -36,6 +36,7 @@ def test_defaults_differ_from_the_article_where_we_say_so():
         "dropout_kind",
         "batch_size",
         "learning_rate",
+        "clip_norm",
         "schedule",
         "patience",
     }

@@ -495,7 +495,7 @@ if not args.dry_run:
 # ```
 #
 # **What the article did**, from the input to the last weight; and what scored
-# highest on 900 real tiles, with batch normalisation, ReLU, a residual encoder
+# highest on 900 real tiles, with batch normalisation, Swish, a residual encoder
 # and images that are moved as well.
 #
 # ```

@@ -42,11 +42,10 @@ ARTICLE = {
 BEST = {
     "augment": "geometry",
     "dropout_kind": "none",
-    "activation": "relu",
+    "activation": "swish",
     "batch_norm": True,
     "encoder": "residual",
     "loss": "bce+dice",
-    "clip_norm": 0.0,  # with batch normalisation it changes nothing
     "learning_rate": 0.001,
     "patience": 30,
 }
