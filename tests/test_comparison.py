@@ -5,6 +5,7 @@ import argparse
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from conftest import make_tree
 from unet import comparison, options
@@ -308,6 +309,15 @@ def test_curve_plot_has_a_panel_for_each_option(tmp_path):
     labels = [text.get_text() for text in shown[0].get_legend().get_texts()]
     assert labels == [DEFAULT, "loss=focal", "loss=bce+dice"]
     save_figure(figure, tmp_path / "curves.png")
+
+
+def test_curves_of_many_values_can_be_told_apart():
+    names = [DEFAULT, *(f"loss={number}" for number in range(15))]
+    (axis,) = comparison.curve_plot(runs_of({(n, 0): 0.6 for n in names})).axes
+    looks = [(to_rgb(v.get_color()), v.get_linestyle()) for v in axis.lines]
+    assert len(set(looks)) == len(names)
+    grey = [colour for colour, _ in looks if len(set(colour)) == 1]
+    assert grey == [to_rgb("grey")]
 
 
 def test_curve_plot_of_the_default_alone():

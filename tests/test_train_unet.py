@@ -118,6 +118,16 @@ def test_dry_run_does_everything_once_and_leaves_the_model_alone(
     assert not (tmp_path / "my.keras").exists()
 
 
+def test_gradients_are_clipped_as_asked(data, tmp_path):
+    # So short that Adam's epsilon is longer: the step leads nowhere.
+    losses = []
+    for number, length in enumerate((0, 1e-12)):
+        run = tmp_path / str(number)
+        train(data, tmp_path, "--dry-run", "--clip-norm", length, "--out", run)
+        losses.append(pd.read_csv(run / "log.csv")["val_loss"].item())
+    assert losses[0] != losses[1]
+
+
 def test_several_classes_train_a_softmax(tmp_path):
     make_tree(tmp_path / "train", 6, classes=["road", "roof"])
     make_tree(tmp_path / "test", 2, seed=2, classes=["road", "roof"])

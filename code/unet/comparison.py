@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps, cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -16,6 +17,10 @@ from unet.folders import DataError
 DEFAULT = "default"
 # The article's numbers of images: its example, and its own data set.
 _ARTICLE = (128, 720)
+# Grey is the default's; a second round of the colours is dashed.
+_LINES = cycler(linestyle=["-", "--"]) * cycler(
+    color=[c for c in colormaps["tab10"].colors if len(set(c)) > 1]
+)
 _SWITCHES = {"on": "--{}", "off": "--no-{}"}
 
 
@@ -314,10 +319,10 @@ def curve_plot(runs):
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
     for axis, (option, members) in zip(axes.flat, panels.items(), strict=False):
-        for name in [DEFAULT, *members]:
-            colour = {"color": "grey"} if name == DEFAULT else {}
-            label = _wrapped(name)
-            axis.plot(*mean_curve(runs, name), label=label, **colour)
+        axis.plot(*mean_curve(runs, DEFAULT), label=DEFAULT, color="grey")
+        axis.set_prop_cycle(_LINES)
+        for name in members:
+            axis.plot(*mean_curve(runs, name), label=_wrapped(name))
         axis.set_title(option, fontsize=9)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
