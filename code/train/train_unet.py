@@ -495,8 +495,8 @@ if not args.dry_run:
 # ```
 #
 # **What the article did**, from the input to the last weight; and what scored
-# highest on 900 real tiles, with batch normalisation, Swish, a residual encoder
-# and images that are moved as well.
+# highest on 900 real tiles, with an input of 192 pixels, batch normalisation,
+# Swish, a residual encoder and images that are moved as well.
 #
 # ```
 # python code/train/train_unet.py --recipe article
