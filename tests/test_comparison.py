@@ -302,6 +302,24 @@ def test_plots_wrap_long_names():
     assert axis.get_legend().get_texts()[1].get_text() == shown
 
 
+def test_long_names_of_a_long_list_cover_nothing():
+    long = "loss=bce+dice, learning-rate=0.0003, dropout-kind=none, depth=3"
+    names = [DEFAULT, *(f"{long}, filters={number}" for number in range(8))]
+    runs = runs_of({(name, 0): 0.6 for name in names})
+    figure = comparison.score_plot(runs)
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
+    tops, bottoms = [b.y1 for b in boxes], [b.y0 for b in boxes]
+    assert all(np.array(tops[1:]) < bottoms[:-1])  # the default is above
+    figure = comparison.curve_plot(runs)
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    legend = axis.get_legend().get_window_extent()
+    assert not legend.overlaps(axis.get_window_extent())
+    assert figure.bbox.y0 <= legend.y0
+
+
 def test_curve_plot_has_a_panel_for_each_option(tmp_path):
     figure = comparison.curve_plot(runs_of(IOUS))
     shown = [axis for axis in figure.axes if axis.axison]

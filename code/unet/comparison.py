@@ -21,6 +21,7 @@ _ARTICLE = (128, 720)
 _LINES = cycler(linestyle=["-", "--"]) * cycler(
     color=[c for c in colormaps["tab10"].colors if len(set(c)) > 1]
 )
+_LEGEND = 6  # lines of a legend that fit into a panel
 _SWITCHES = {"on": "--{}", "off": "--no-{}"}
 
 
@@ -278,20 +279,21 @@ def score_plot(runs):
     """
     names = list(dict.fromkeys(runs["variant"]))
     labels = [_wrapped(name) for name in names]
-    lines = sum(1 + label.count("\n") for label in labels)
-    figure = Figure((8, 1 + 0.3 * lines), layout="constrained")
+    lines = np.array([1 + label.count("\n") for label in labels])
+    heights = np.cumsum(lines) - lines / 2  # room for the lines of each name
+    figure = Figure((8, 1 + 0.3 * lines.sum()), layout="constrained")
     axis = figure.subplots()
     default = runs.loc[runs["variant"] == DEFAULT, "iou"]
     axis.axvline(default.mean(), color="grey", linewidth=0.8)
     axis.axvspan(default.min(), default.max(), color="grey", alpha=0.15)
-    for height, name in enumerate(names):
+    for height, name in zip(heights, names, strict=True):
         some = runs[runs["variant"] == name]
         ends = some["iou_low"].mean(), some["iou_high"].mean()
         axis.plot(ends, [height] * 2, color="tab:blue", alpha=0.35)
         axis.plot(some["iou"], [height] * len(some), ".", color="tab:blue")
         axis.plot(some["iou"].mean(), height, "|", color="black", markersize=12)
-    axis.set_yticks(range(len(names)), labels)
-    axis.set_ylim(len(names) - 0.5, -0.5)
+    axis.set_yticks(heights, labels)
+    axis.set_ylim(lines.sum(), 0)
     axis.grid(axis="x", alpha=0.3)
     figure.supxlabel(
         "IoU on the test images at 0.5 (dots: seeds; line: 95 % over images;\n"
@@ -314,11 +316,23 @@ def curve_plot(runs):
     panels = panels or {DEFAULT: []}
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure((4.2 * columns, 3 * rows), layout="constrained")
+    legends = [
+        sum(1 + _wrapped(name).count("\n") for name in [DEFAULT, *members])
+        for members in panels.values()
+    ]
+    # A long legend lies below its panel, whose row is higher for it.
+    below = [lines if lines > _LEGEND else 0 for lines in legends]
+    longest = [
+        max(below[i : i + columns]) for i in range(0, len(below), columns)
+    ]
+    size = (4.2 * columns, 3 * rows + 0.17 * sum(longest))
+    figure = Figure(size, layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
     for axis in axes.flat[len(panels) :]:
         axis.set_axis_off()
-    for axis, (option, members) in zip(axes.flat, panels.items(), strict=False):
+    for axis, (option, members), lines in zip(
+        axes.flat, panels.items(), below, strict=False
+    ):
         axis.plot(*mean_curve(runs, DEFAULT), label=DEFAULT, color="grey")
         axis.set_prop_cycle(_LINES)
         for name in members:
@@ -327,7 +341,9 @@ def curve_plot(runs):
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7)
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
+        place |= {"borderaxespad": 5}  # below the axis' own text
+        axis.legend(fontsize=7, **place if lines else {})
     for axis in axes[:, 0]:
         axis.set_ylabel("validation IoU")
     return figure

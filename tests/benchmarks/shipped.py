@@ -33,7 +33,8 @@ CLASSES = ["building"]
 UNSEEN = "barnarp"
 # The best recipe as it was when the weights were made.
 RECIPE = ["--recipe", "best", "--size", "128", "--activation", "relu",
-          "--clip-norm", "0", "--augment", "wide", "--mixed-precision"]  # fmt: skip
+          "--clip-norm", "0", "--augment", "wide",
+          "--mixed-precision"]  # fmt: skip
 # Half of its ground is roof. In quarters, too, it would be half of the images.
 DENSE = "banepa"
 # Drawn scenes, other than the sample's, for the lawns and roads between roofs.
