@@ -95,13 +95,35 @@ def test_focal_loss_forgets_what_is_easy():
     assert one("focal", [1, 3]) == pytest.approx(weighted, rel=1e-4)
 
 
+def tversky(truth, p, invented, missed):
+    found = (truth * p).sum()
+    costs = (
+        invented * ((1 - truth) * p).sum() + missed * (truth * (1 - p)).sum()
+    )
+    return 1 - found / (found + costs)
+
+
 def test_tversky_minds_what_is_missed():
     truth = TRUTH[..., 0]
-    tp = (truth * P).sum()
-    invented, missed = ((1 - truth) * P).sum(), (truth * (1 - P)).sum()
-    expected = 1 - tp / (tp + 0.3 * invented + 0.7 * missed)
-    assert one("tversky") == pytest.approx(expected, rel=1e-5)
-    assert 0 < two("tversky") < 1
+    expected = tversky(truth, P, 0.3, 0.7), tversky(1 - truth, 1 - P, 0.7, 0.3)
+    assert one("tversky") == pytest.approx(np.mean(expected), rel=1e-5)
+    costs = [(0.7, 0.3), (0.3, 0.7), (0.3, 0.7)]
+    expected = [
+        tversky(IDS[..., 0] == k, Q[..., k], *costs[k]) for k in range(3)
+    ]
+    assert two("tversky") == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bce+dice", "tversky"])
+def test_overlap_is_not_made_small_by_objects_everywhere(name):
+    """Where all pixels have reached 1 no gradient would lead back."""
+    truth = np.zeros((1, 10, 10, 1), np.uint8)
+    truth[:, :2] = 1
+    everywhere, undecided = (
+        value(name, ONE, truth, np.full(truth.shape, p, np.float32))
+        for p in (0.999, 0.5)
+    )
+    assert everywhere > undecided + 0.1
 
 
 def test_balanced_classes_count_alike_and_the_mean_pixel_one():

@@ -37,8 +37,8 @@ def loss(name, classes, weights=None):
 
     Args:
         name: one of ``LOSSES``. ``bce`` is the binary cross-entropy, or the
-            categorical one for several classes; Dice and Tversky are then
-            the mean over all classes with the background.
+            categorical one for several classes; Dice is then the mean over
+            all classes with the background, which Tversky always is.
         classes: foreground class names.
         weights: what a pixel of each class counts in the cross-entropy or
             the focal loss, the background first; None: all the same.
@@ -85,13 +85,21 @@ def loss(name, classes, weights=None):
         return of_pixels(function, truth, probability, gamma=_GAMMA, **options)
 
     def tversky(truth, probability):
-        # Keras 3.15 has one, in which the two costs are swapped.
-        truth = ops.cast(one_hot(truth), probability.dtype)
+        # Keras 3.15 has one, in which the two costs are swapped. With the
+        # class alone, all pixels rise together until they are 1 and no
+        # gradient is left; the background holds them back.
+        truth = ops.one_hot(_ids(truth), total, dtype=probability.dtype)
+        if total == 2:
+            probability = ops.concatenate([1 - probability, probability], -1)
         found = ops.sum(truth * probability, _BATCH)
         invented = ops.sum((1 - truth) * probability, _BATCH)
         missed = ops.sum(truth * (1 - probability), _BATCH)
-        all_of_it = found + _INVENTED * invented + _MISSED * missed
-        return 1 - ops.mean(found / (all_of_it + keras.config.epsilon()))
+        # What the background invents is an object that is missed.
+        background = ops.arange(total) == 0
+        invented *= ops.where(background, _MISSED, _INVENTED)
+        missed *= ops.where(background, _INVENTED, _MISSED)
+        whole = found + invented + missed + keras.config.epsilon()
+        return 1 - ops.mean(found / whole)
 
     functions = (entropy, entropy_and_dice, focal, tversky)
     return dict(zip(LOSSES, functions, strict=True))[name]
