@@ -25,7 +25,13 @@ CONTRACT = {
     "scale": 0.5,
     "threshold": 0.5,
     "best_threshold": 0.4375,
-    "training": {**ARTICLE, "augment": "wide", "batch_norm": True, "seed": 3},
+    "training": {
+        **ARTICLE,
+        "augment": "wide",
+        "batch_norm": True,
+        "clip_norm": 1.0,
+        "seed": 3,
+    },
     "data": {"images": 1234, "digest": "abcdef"},
     "versions": {"keras": "3.15.1"},
     "scores": summary(0.625),
@@ -64,7 +70,7 @@ def test_a_card_has_what_training_knows(place):
     assert "64 x 32 pixels" in text
     assert "at 0.5 of their own size" in text
     assert "0.5 (best on its validation images: 0.4375)" in text
-    assert "recipe: augment wide, batch-norm on\n" in text
+    assert "recipe: augment wide, batch-norm on, clip-norm 1\n" in text
     assert "Seed 3; keras 3.15.1" in text
     assert "1234 images, digest `abcdef`" in text
     row = "| 7 | 1 | roof | 0.625 | 0.500 to 0.750 | 0.875 |  | 0.812 |"

@@ -164,7 +164,9 @@ def _sentence(text):
 def _text(value):
     if isinstance(value, list):
         return " ".join(map(str, value))
-    return {True: "on", False: "off"}.get(value, value)
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return f"{value:g}" if isinstance(value, float) else value
 
 
 def main():
