@@ -31,9 +31,8 @@ from unet.prediction import to_ids
 CODE = Path(__file__).resolve().parents[2] / "code"
 CLASSES = ["building"]
 UNSEEN = "barnarp"
-# The best recipe as it was when the weights were made.
-RECIPE = ["--recipe", "best", "--size", "128", "--activation", "relu",
-          "--clip-norm", "0", "--augment", "wide",
+# RESOLUTION and SCALE below are those of 128 pixels.
+RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
           "--mixed-precision"]  # fmt: skip
 # Half of its ground is roof. In quarters, too, it would be half of the images.
 DENSE = "banepa"
