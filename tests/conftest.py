@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from unet.images import write_png
-from unet.scenes import Strip
+from unet.imagery.png import write_png
+from unet.prediction.scenes import Strip
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "code"
@@ -31,8 +31,8 @@ def own_cache(tmp_path, monkeypatch):
 def small_network(classes=2):
     """An untrained network that finds every class somewhere in noise."""
     # Not imported above: most tests need no TensorFlow.
-    from unet.backend import keras
-    from unet.model import build_unet
+    from unet.network.backend import keras
+    from unet.network.model import build_unet
 
     keras.utils.set_random_seed(4)
     return build_unet((32, 32), classes, filters=2, depth=2)

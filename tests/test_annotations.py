@@ -7,17 +7,15 @@ import numpy as np
 import pytest
 import shapely
 
-from unet.annotations import (
-    Annotation,
-    Instance,
-    find_images,
-    image_name,
-    image_of,
+from unet.annotations.annotation import Annotation, image_name
+from unet.annotations.article import (
     parse_article_text,
     read_article_text,
     split_rings,
 )
-from unet.folders import DataError
+from unet.annotations.pairing import find_images, image_of
+from unet.files.errors import DataError
+from unet.geometry.instances import Instance
 
 # The article's own sample holds two rings of these areas and a stray point.
 BIG = [[10, 10], [50, 10], [50, 40], [44, 40], [44, 41], [10, 41]]  # 1234 px²

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from unet.augmentation import LEVELS, Augmentation, inverse, symmetry
+from unet.imagery.turns import inverse, symmetry
+from unet.training.augmentation import LEVELS, Augmentation
 
 MOVES = ("flips", "geometry", "all", "wide")
 

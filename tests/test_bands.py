@@ -1,11 +1,11 @@
-"""unet.bands: rows that come in pieces, and objects across them."""
+"""unet.geometry.components: rows in pieces, and objects across them."""
 
 import numpy as np
 import pytest
 
 from conftest import blobs
-from unet.bands import Bands, Components
-from unet.masks import instances
+from unet.geometry.components import Bands, Components
+from unet.geometry.masks import instances
 
 
 @pytest.mark.parametrize("height", [1, 3, 7, 25])

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from unet.calibration import Reliability
-from unet.prediction import Prediction, to_ids
-from unet.scoring import Scores, evaluate
+from unet.geometry.masks import to_ids
+from unet.prediction.photos import Prediction
+from unet.scoring.calibration import Reliability
+from unet.scoring.scores import Scores, evaluate
 
 
 def noisy(seed=0, side=40):

@@ -19,12 +19,15 @@ from conftest import (
     needs_real_data,
     run_script,
 )
-from unet.annotations import Rules
-from unet.check import check
-from unet.defects import KINDS
-from unet.folders import DataError
-from unet.images import read_image, read_mask, upright, write_png
-from unet.items import raw_items, tree_items
+from unet.annotations.annotation import Rules
+from unet.files.errors import DataError
+from unet.imagery.mask_values import read_mask
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.imagery.turns import upright
+from unet.inspection.kinds import KINDS
+from unet.inspection.listing import raw_items, tree_items
+from unet.inspection.whole_set import check
 
 SCRIPT = "util/check.py"
 HIGH, WIDE = 96, 128

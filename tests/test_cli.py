@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from conftest import CODE, ROOT, assert_refused, run_script
-from unet import cli
-from unet.folders import DataError
+from unet.files.errors import DataError
+from unet.terminal import cli
 
 SCRIPTS = sorted(
     str(path.relative_to(CODE))

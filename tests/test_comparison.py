@@ -8,11 +8,13 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from conftest import make_tree
-from unet import comparison, options
-from unet.comparison import DEFAULT, Variant
-from unet.dataset import digest_of_files
-from unet.folders import DataError, find_samples
-from unet.pictures import save_figure
+from unet.files.errors import DataError
+from unet.files.folders import find_samples
+from unet.pictures.figures import save_figure
+from unet.terminal import training_options
+from unet.training import comparison, comparison_plots
+from unet.training.comparison import DEFAULT, Variant
+from unet.training.dataset import digest_of_files
 
 
 def as_dict(varied, grid=False):
@@ -278,7 +280,7 @@ IOUS = {
 
 
 def test_score_plot_has_every_run(tmp_path):
-    figure = comparison.score_plot(runs_of(IOUS))
+    figure = comparison_plots.score_plot(runs_of(IOUS))
     (axis,) = figure.axes
     names = [label.get_text() for label in axis.get_yticklabels()]
     assert names == list(dict.fromkeys(name for name, _ in IOUS))
@@ -293,12 +295,12 @@ def test_score_plot_has_every_run(tmp_path):
 def test_plots_wrap_long_names():
     name = "augment=geometry, learning-rate=0.0003, dropout-kind=none"
     runs = runs_of({(DEFAULT, 0): 0.6, (name, 0): 0.7})
-    (axis,) = comparison.score_plot(runs).axes
+    (axis,) = comparison_plots.score_plot(runs).axes
     shown = axis.get_yticklabels()[1].get_text()
     assert shown.replace("\n", " ") == name
     assert max(map(len, shown.split("\n"))) <= 34
     assert "learning-rate" in shown
-    (axis,) = comparison.curve_plot(runs).axes
+    (axis,) = comparison_plots.curve_plot(runs).axes
     assert axis.get_legend().get_texts()[1].get_text() == shown
 
 
@@ -306,13 +308,13 @@ def test_long_names_of_a_long_list_cover_nothing():
     long = "loss=bce+dice, learning-rate=0.0003, dropout-kind=none, depth=3"
     names = [DEFAULT, *(f"{long}, filters={number}" for number in range(8))]
     runs = runs_of({(name, 0): 0.6 for name in names})
-    figure = comparison.score_plot(runs)
+    figure = comparison_plots.score_plot(runs)
     figure.draw_without_rendering()
     (axis,) = figure.axes
     boxes = [label.get_window_extent() for label in axis.get_yticklabels()]
     tops, bottoms = [b.y1 for b in boxes], [b.y0 for b in boxes]
     assert all(np.array(tops[1:]) < bottoms[:-1])  # the default is above
-    figure = comparison.curve_plot(runs)
+    figure = comparison_plots.curve_plot(runs)
     figure.draw_without_rendering()
     (axis,) = figure.axes
     legend = axis.get_legend().get_window_extent()
@@ -321,7 +323,7 @@ def test_long_names_of_a_long_list_cover_nothing():
 
 
 def test_curve_plot_has_a_panel_for_each_option(tmp_path):
-    figure = comparison.curve_plot(runs_of(IOUS))
+    figure = comparison_plots.curve_plot(runs_of(IOUS))
     shown = [axis for axis in figure.axes if axis.axison]
     assert [axis.get_title() for axis in shown] == ["loss", "depth", "images"]
     labels = [text.get_text() for text in shown[0].get_legend().get_texts()]
@@ -331,7 +333,9 @@ def test_curve_plot_has_a_panel_for_each_option(tmp_path):
 
 def test_curves_of_many_values_can_be_told_apart():
     names = [DEFAULT, *(f"loss={number}" for number in range(15))]
-    (axis,) = comparison.curve_plot(runs_of({(n, 0): 0.6 for n in names})).axes
+    (axis,) = comparison_plots.curve_plot(
+        runs_of({(n, 0): 0.6 for n in names})
+    ).axes
     looks = [(to_rgb(v.get_color()), v.get_linestyle()) for v in axis.lines]
     assert len(set(looks)) == len(names)
     grey = [colour for colour, _ in looks if len(set(colour)) == 1]
@@ -339,18 +343,18 @@ def test_curves_of_many_values_can_be_told_apart():
 
 
 def test_curve_plot_of_the_default_alone():
-    (axis,) = comparison.curve_plot(runs_of({(DEFAULT, 0): 0.6})).axes
+    (axis,) = comparison_plots.curve_plot(runs_of({(DEFAULT, 0): 0.6})).axes
     assert len(axis.lines) == 1
 
 
 def test_mean_curve_goes_as_far_as_the_longest():
-    epochs, values = comparison.mean_curve(runs_of(IOUS), DEFAULT)
+    epochs, values = comparison_plots.mean_curve(runs_of(IOUS), DEFAULT)
     assert epochs.tolist() == [1, 2, 3]
     assert values == pytest.approx([0.1, 0.55, 0.2])
 
 
 def test_learning_plot_has_the_curve_and_the_articles_numbers(tmp_path):
-    figure = comparison.learning_plot(runs_of(IOUS))
+    figure = comparison_plots.learning_plot(runs_of(IOUS))
     (axis,) = figure.axes
     dots, means = axis.lines[:2]
     assert sorted(dots.get_xdata()) == [32, 64, 700, 700]
@@ -419,7 +423,7 @@ def test_digest_tells_other_data_and_not_other_places(tmp_path):
 
 def parser():
     made = argparse.ArgumentParser()
-    options.add(made)
+    training_options.add(made)
     return made
 
 
@@ -458,27 +462,29 @@ def test_words_of_gives_back_what_was_asked_for(name):
     words = [action.option_strings[0], *values]
     args = parser().parse_args(words)
     assert getattr(args, name) != action.default
-    again = options.words_of(args, parser())
+    again = training_options.words_of(args, parser())
     assert again[0] == words[0]
     assert len(again) == len(words)
     assert parser().parse_args(again) == args
 
 
 def test_words_of_defaults_are_none_and_of_all_options_all():
-    assert options.words_of(parser().parse_args([]), parser()) == []
+    assert training_options.words_of(parser().parse_args([]), parser()) == []
     words = [
         word
         for name, values in WORDS.items()
         for word in [OPTIONS[name].option_strings[0], *values]
     ]
     args = parser().parse_args(words)
-    assert parser().parse_args(options.words_of(args, parser())) == args
+    assert (
+        parser().parse_args(training_options.words_of(args, parser())) == args
+    )
 
 
 def test_a_switch_that_a_recipe_sets_can_be_set_back():
     made = parser()
     words = ["--recipe", "article", "--weights", "mean", "--epochs", "30"]
-    args = options.read(made, words)
-    words = options.words_of(args, made)
+    args = training_options.read(made, words)
+    words = training_options.words_of(args, made)
     assert words == ["--weights", "mean", "--recipe", "article"]
-    assert options.read(parser(), words) == args
+    assert training_options.read(parser(), words) == args

@@ -5,10 +5,11 @@ import pytest
 from PIL import Image
 
 from conftest import assert_refused, contents, run_script
-from unet.annotations import Rules
-from unet.complete import parse_colours, read_complete_mask
-from unet.folders import DataError
-from unet.images import read_mask, write_png
+from unet.annotations.annotation import Rules
+from unet.annotations.colours import parse_colours, read_complete_mask
+from unet.files.errors import DataError
+from unet.imagery.mask_values import read_mask
+from unet.imagery.png import write_png
 
 RED, BLUE, GREY = (255, 0, 0), (60, 16, 152), (155, 155, 155)
 IDS = np.array([[0, 0, 1, 1], [2, 2, 1, 1], [2, 2, 3, 0]], np.uint8)

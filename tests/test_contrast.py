@@ -6,12 +6,12 @@ import pytest
 
 from conftest import make_tree
 from test_dataset import load, no_progress
-from unet import dataset
-from unet.contrast import CONTRASTS, enhance
-from unet.folders import find_samples
-from unet.images import resize_image
-from unet.model import build_unet
-from unet.prediction import predict
+from unet.files.folders import find_samples
+from unet.imagery.contrast import CONTRASTS, enhance
+from unet.imagery.resizing import resize_image
+from unet.network.model import build_unet
+from unet.prediction.photos import predict
+from unet.training import dataset
 
 
 def dull(side=64):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from unet.annotations import Limits, Rules
-from unet.folders import DataError
-from unet.formats import read_file
+from unet.annotations.annotation import Limits, Rules
+from unet.annotations.reading import read_file
+from unet.files.errors import DataError
 
 
 def document(*shapes, name="dir/b.jpg"):

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from conftest import make_tree
-from unet import dataset
-from unet.folders import DataError, find_samples
-from unet.images import read_image, write_png
+from unet.files.errors import DataError
+from unet.files.folders import find_samples
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.network import sizes
+from unet.training import dataset
 
 
 def no_progress(iterable, total, title):
@@ -157,4 +160,4 @@ def test_unlabelled_trees_are_refused(tmp_path):
 @pytest.mark.parametrize("side", [0, 8, 100, 129])
 def test_sides_that_cannot_be_halved_are_refused(side):
     with pytest.raises(DataError, match="multiple of 16"):
-        dataset.check_size((128, side))
+        sizes.check_size((128, side))

@@ -8,24 +8,18 @@ import numpy as np
 import pytest
 
 from conftest import CODE, contents, make_tree
-from unet.folders import (
+from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
+from unet.files.csv_tables import read_table
+from unet.files.errors import DataError
+from unet.files.folders import (
     DEFAULT_CLASS,
-    DataError,
     class_names,
     find_samples,
-    group_names,
     list_images,
     natural,
-    new_tree,
     read_sample,
-    read_table,
-    refuse_existing,
-    replacing,
-    shuffled_groups,
-    spread,
-    take_groups,
-    write_text,
 )
+from unet.files.splits import group_names, shuffled_groups, spread, take_groups
 
 
 def touch(root, *paths):
@@ -259,7 +253,7 @@ def test_choice_does_not_depend_on_the_order_of_the_samples():
 
 def test_choice_is_the_same_in_every_process():
     code = (
-        "from unet.folders import shuffled_groups as s;"
+        "from unet.files.folders import shuffled_groups as s;"
         "print(s([c for a in 'abcdef' for c in (a, a.upper())], 0))"
     )
     runs = {

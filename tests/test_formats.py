@@ -17,10 +17,12 @@ from pycocotools import mask as rle
 from rasterio.transform import from_origin
 
 from conftest import assert_refused, run_script
-from unet.annotations import NO_RULES, Limits, Rules
-from unet.folders import DataError
-from unet.formats import annotation_files, in_pixels, read_file
-from unet.images import image_from, write_png
+from unet.annotations.annotation import NO_RULES, Limits, Rules
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import annotation_files, read_file
+from unet.files.errors import DataError
+from unet.imagery.png import write_png
+from unet.imagery.reading import image_from
 
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5]]
 FLAT = [1, 1, 5, 1, 5, 5, 1, 5]

@@ -7,14 +7,14 @@ from affine import Affine
 
 from conftest import make_tree, run_script
 from test_scenes import noise, write_scene
-from unet import dataset
-from unet.folders import find_samples
-from unet.georeference import (
+from unet.files.folders import find_samples
+from unet.imagery.georeference import (
     Georeference,
     read_georeference,
     write_georeference,
 )
-from unet.images import write_png
+from unet.imagery.png import write_png
+from unet.training import dataset
 
 UTM = rasterio.crs.CRS.from_epsg(32645)
 PLACE = Georeference(UTM, Affine(0.5, 0, 333000, 0, -0.25, 3058000))

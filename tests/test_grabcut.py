@@ -1,4 +1,4 @@
-"""unet.grabcut and grabcut.py: boxes and rough polygons become outlines."""
+"""unet.geometry.grabcut and grabcut.py: rough polygons become outlines."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +14,12 @@ from pycocotools import mask as rle
 from shapely import affinity
 
 from conftest import REAL, assert_refused, contents, needs_real_data, run_script
-from unet.annotations import read_article_text
-from unet.formats import read_file
-from unet.grabcut import tighten
-from unet.images import read_image, write_png
-from unet.masks import rasterise
+from unet.annotations.article import read_article_text
+from unet.annotations.reading import read_file
+from unet.geometry.grabcut import tighten
+from unet.geometry.masks import rasterise
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
 
 SCRIPT = "util/grabcut.py"
 SIDE = 96

@@ -1,4 +1,4 @@
-"""unet.ground: from pixels to places, and their true areas."""
+"""unet.imagery.georeference: from pixels to places, and their true areas."""
 
 import numpy as np
 import pyproj
@@ -7,7 +7,7 @@ import shapely
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from unet.ground import Ground, named_ground
+from unet.imagery.georeference import Ground, named_ground
 
 SQUARE = shapely.box(10, 20, 110, 120)
 

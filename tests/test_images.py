@@ -11,17 +11,12 @@ import pytest
 import rasterio
 from PIL import Image
 
-from unet.folders import DataError
-from unet.images import (
-    perceptual_hash,
-    read_image,
-    read_mask,
-    read_values,
-    resize_image,
-    to_uint8,
-    write_mask,
-    write_png,
-)
+from unet.files.errors import DataError
+from unet.imagery.copies import perceptual_hash
+from unet.imagery.mask_values import read_mask, read_values
+from unet.imagery.png import write_mask, write_png
+from unet.imagery.reading import read_image, to_uint8
+from unet.imagery.resizing import resize_image
 
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(1, 255, (6, 8, 3)).astype(np.uint8)
@@ -437,7 +432,10 @@ def test_more_bands_than_pillow_knows_are_read_without_a_word(tmp_path):
         path, "w", "GTiff", width=4, height=3, count=8, dtype="uint8"
     ) as file:
         file.write(bands)
-    code = f"from unet.images import read_image; read_image({str(path)!r}, [8])"
+    code = (
+        "from unet.imagery.reading import read_image; "
+        f"read_image({str(path)!r}, [8])"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True
     )

@@ -10,7 +10,7 @@ import numpy as np
 
 from conftest import CODE, interruptible, make_tree, run_script
 from test_train_unet import SMALL, TRAIN
-from unet.backend import keras
+from unet.network.backend import keras
 
 
 def start(data, cwd):

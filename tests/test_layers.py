@@ -1,4 +1,4 @@
-"""unet.layers: a predicted scene to polygons, while it streams."""
+"""unet.prediction.map_layer: a scene to polygons, while it streams."""
 
 import json
 import os
@@ -13,11 +13,11 @@ import shapely
 from rasterio.transform import from_origin
 
 from conftest import CODE, blobs, strips
-from unet import layers
-from unet.folders import DataError
-from unet.layers import Layer
-from unet.masks import rasterise
-from unet.polygons import outlines
+from unet.files.errors import DataError
+from unet.geometry.masks import rasterise
+from unet.geometry.polygons import outlines
+from unet.prediction import map_layer
+from unet.prediction.map_layer import Layer
 
 ORIGIN = 9_520_000, 3_202_900
 HERE = from_origin(*ORIGIN, 0.5, 0.5)
@@ -163,7 +163,7 @@ def test_nothing_found_is_an_empty_layer(tmp_path, name):
 
 
 def test_many_objects_come_in_batches(tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "_BATCH", 7)
+    monkeypatch.setattr(map_layer, "_BATCH", 7)
     ids = np.zeros((90, 90), np.uint8)
     ids[::6, ::6] = 1
     write(tmp_path / "a.gpkg", 16, ids, crs="EPSG:3857", transform=HERE)
@@ -172,7 +172,7 @@ def test_many_objects_come_in_batches(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_is_cut_along_a_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(layers, "_LARGEST", 60 * 100)
+    monkeypatch.setattr(map_layer, "_LARGEST", 60 * 100)
     ids = np.zeros((600, 60), np.uint8)
     ids[:500, :10] = ids[:500, 30:40] = ids[10:20, :40] = 1  # two legs
     ids[550:560, 20:30] = 1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from unet.backend import keras
-from unet.folders import DataError
-from unet.losses import class_weights, loss
+from unet.files.errors import DataError
+from unet.network.backend import keras
+from unet.network.losses import class_weights, loss
 
 TRUTH = np.array([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)[..., None]
 P = np.array([[[0.9, 0.4], [0.2, 0.1]], [[0.3, 0.1], [0.1, 0.1]]], np.float32)

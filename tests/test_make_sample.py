@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from conftest import assert_refused, run_script
-from unet.annotations import read_article_text
-from unet.images import read_image
+from unet.annotations.article import read_article_text
+from unet.imagery.reading import read_image
 
 MAKE = "util/make_sample.py"
 

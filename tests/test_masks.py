@@ -5,17 +5,18 @@ import pytest
 import shapely
 
 from conftest import REAL, needs_real_data, write_sample
-from unet.annotations import read_article_text
-from unet.folders import DataError, read_sample
-from unet.images import write_png
-from unet.masks import (
+from unet.annotations.article import read_article_text
+from unet.files.errors import DataError
+from unet.files.folders import read_sample
+from unet.geometry.masks import (
     boundary,
     instances,
     rasterise,
-    read_class_ids,
     resize_ids,
     without_overlap,
 )
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.png import write_png
 
 
 def draw(*rings, shape=(4, 4)):

@@ -6,10 +6,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from unet.backend import half_precision, keras
-from unet.contract import read_contract
-from unet.folders import DataError
-from unet.model import (
+from unet.files.errors import DataError
+from unet.network.backend import half_precision, keras
+from unet.network.contract import read_contract
+from unet.network.model import (
     FadingDropout,
     build_unet,
     convolutions,

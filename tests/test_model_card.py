@@ -5,10 +5,10 @@ import json
 import pytest
 
 from conftest import assert_refused, run_script
-from unet import cli
-from unet.contract import read_contract
-from unet.model import build_unet, save
-from unet.options import ARTICLE
+from unet.network.contract import read_contract
+from unet.network.model import build_unet, save
+from unet.terminal import cli
+from unet.terminal.training_options import ARTICLE
 
 CARD = "test/model_card.py"
 

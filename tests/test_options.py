@@ -2,23 +2,23 @@
 
 import pytest
 
-from unet import cli, options
-from unet.folders import DataError
-from unet.model import build_unet, save
+from unet.files.errors import DataError
+from unet.network.model import build_unet, save
+from unet.terminal import cli, training_options
 
 
 def read(*words):
     parser = cli.new_parser("The result is a test.", [])
-    options.add(parser)
-    return options.read(parser, [str(word) for word in words])
+    training_options.add(parser)
+    return training_options.read(parser, [str(word) for word in words])
 
 
 def test_the_articles_recipe_is_whole_and_can_be_changed():
     others = {"start_from", "freeze", "seed", "recipe", "images"}
     names = set(vars(read())) - others
-    assert names == set(options.ARTICLE)
+    assert names == set(training_options.ARTICLE)
     found = vars(read("--recipe", "article"))
-    assert {name: found[name] for name in names} == options.ARTICLE
+    assert {name: found[name] for name in names} == training_options.ARTICLE
     changed = read("--recipe", "article", "--weights", "mean", "--batch-norm")
     assert changed.weights == "mean"
     assert changed.batch_norm
@@ -27,7 +27,9 @@ def test_the_articles_recipe_is_whole_and_can_be_changed():
 
 def test_defaults_differ_from_the_article_where_we_say_so():
     given = vars(read())
-    different = {k for k, v in options.ARTICLE.items() if given[k] != v}
+    different = {
+        k for k, v in training_options.ARTICLE.items() if given[k] != v
+    }
     assert different == {
         "normalisation",
         "weights",
@@ -45,8 +47,8 @@ def test_defaults_differ_from_the_article_where_we_say_so():
 def test_the_best_recipe_changes_defaults_and_can_be_changed():
     found = vars(read("--recipe", "best"))
     default = vars(read())
-    assert found.items() >= options.BEST.items()
-    for name in default.keys() - options.BEST.keys() - {"recipe"}:
+    assert found.items() >= training_options.BEST.items()
+    for name in default.keys() - training_options.BEST.keys() - {"recipe"}:
         assert found[name] == default[name]
     assert not read("--recipe", "best", "--no-batch-norm").batch_norm
 
@@ -54,7 +56,7 @@ def test_the_best_recipe_changes_defaults_and_can_be_changed():
 @pytest.fixture
 def model(tmp_path):
     """A model of before there was a choice of padding."""
-    trained = {**options.ARTICLE, "size": 64, "dropout": [0.2]}
+    trained = {**training_options.ARTICLE, "size": 64, "dropout": [0.2]}
     del trained["padding"], trained["contrast"], trained["dropout_kind"]
     path = tmp_path / "m.keras"
     network = build_unet((64, 64), filters=2, depth=1)

@@ -1,14 +1,15 @@
-"""unet.overview: pictures of a scene, made while it streams."""
+"""unet.prediction.overview: pictures of a scene, made while it streams."""
 
 import numpy as np
 import pytest
 from rasterio.transform import from_origin
 
 from conftest import blobs, contents, strips
-from unet import overview, pictures
-from unet.bands import UNKNOWN
-from unet.images import read_image
-from unet.overview import Overview
+from unet.geometry.components import UNKNOWN
+from unet.imagery.reading import read_image
+from unet.pictures import overlay
+from unet.prediction import overview
+from unet.prediction.overview import Overview
 
 CLASSES = ("roof", "road")
 
@@ -36,9 +37,9 @@ def test_a_small_scene_is_drawn_like_an_image(tmp_path):
     truth = scene((150, 130), 7)[1]
     view = draw(tmp_path, 50, image, ids, probability, truth, window=32)
     drawn = read_image(tmp_path / "a_overlay.png")
-    assert np.array_equal(drawn, pictures.overlay(image, ids))
+    assert np.array_equal(drawn, overlay.overlay(image, ids))
     errors = read_image(tmp_path / "a_errors.png")
-    assert np.array_equal(errors, pictures.errors(image, truth, ids))
+    assert np.array_equal(errors, overlay.errors(image, truth, ids))
     assert sorted(tmp_path.iterdir()) == sorted(view.files(truth=True))
 
 
@@ -78,7 +79,7 @@ def test_what_is_smaller_than_a_pixel_still_shows(tmp_path, monkeypatch):
     image = np.zeros((200, 200, 3), np.uint8)
     draw(tmp_path, 33, image, ids, np.full((200, 200, 3), 1 / 3))
     drawn = read_image(tmp_path / "a_overlay.png")
-    expected = np.rint(pictures.colour_of(1) * np.float32(16 / 255))
+    expected = np.rint(overlay.colour_of(1) * np.float32(16 / 255))
     assert np.array_equal(drawn[20, 10], expected)
     drawn[20, 10] = 0
     assert not drawn.any()
@@ -134,7 +135,7 @@ def test_what_nobody_knows_is_neither_drawn_nor_uncertain(tmp_path):
     assert np.array_equal(drawn[~known], image[~known])
     errors = read_image(tmp_path / "a_errors.png")
     judged = known & (truth != UNKNOWN)
-    assert (errors[judged] == pictures.FOUND).all()
+    assert (errors[judged] == overlay.FOUND).all()
     assert np.array_equal(errors[~judged], image[~judged] // 3)
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from conftest import ROOT, assert_refused, contents, run_script
-from unet.images import write_png
+from unet.imagery.png import write_png
 
 SCRIPT = "util/polygon_to_mask.py"
 SQUARE = [[1, 1], [5, 1], [5, 5], [1, 5], [1, 1]]

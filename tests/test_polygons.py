@@ -1,4 +1,4 @@
-"""unet.polygons: masks to outlines that give the same masks back."""
+"""unet.geometry.polygons: masks to outlines that give the same masks back."""
 
 import numpy as np
 import pytest
@@ -7,10 +7,10 @@ from scipy import ndimage
 from shapely import affinity
 
 from conftest import REAL, blobs, needs_real_data
-from unet.annotations import read_article_text
-from unet.images import read_mask
-from unet.masks import instances, rasterise
-from unet.polygons import class_outlines, outlines
+from unet.annotations.article import read_article_text
+from unet.geometry.masks import instances, rasterise
+from unet.geometry.polygons import class_outlines, outlines
+from unet.imagery.mask_values import read_mask
 
 SHAPE = (120, 120)
 

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from conftest import make_tree, small_network
-from unet.augmentation import symmetry
-from unet.folders import Sample, find_samples
-from unet.images import read_image, write_png
-from unet.model import build_unet
-from unet.prediction import predict, predict_samples, to_ids
+from unet.files.folders import Sample, find_samples
+from unet.geometry.masks import to_ids
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.imagery.turns import symmetry
+from unet.network.model import build_unet
+from unet.prediction.photos import predict, predict_samples
 
 
 @pytest.fixture(scope="module")

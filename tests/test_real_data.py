@@ -7,11 +7,13 @@ import rasterio
 import shapely
 
 from conftest import REAL, needs_real_data, run_script
-from unet.annotations import read_article_text
-from unet.folders import class_names, find_samples, read_table
-from unet.formats import in_pixels, read_file
-from unet.images import read_image, read_mask, read_values
-from unet.masks import read_class_ids
+from unet.annotations.article import read_article_text
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import read_file
+from unet.files.csv_tables import read_table
+from unet.files.folders import class_names, find_samples
+from unet.imagery.mask_values import read_class_ids, read_mask, read_values
+from unet.imagery.reading import read_image
 
 
 @needs_real_data

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from conftest import assert_refused, contents, run_script, write_sample
-from unet.images import write_png
+from unet.imagery.png import write_png
 
 SCRIPT = "util/resize.py"
 

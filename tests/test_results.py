@@ -25,12 +25,15 @@ from conftest import (
     small_network,
 )
 from test_scenes import noise, write_scene
-from unet import cli
-from unet.contract import read_contract
-from unet.folders import DataError, Sample
-from unet.images import read_image, read_mask, write_png
-from unet.model import load, save
-from unet.results import Extras, Scenery, find_scenes
+from unet.files.errors import DataError
+from unet.files.folders import Sample
+from unet.imagery.mask_values import read_mask
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.network.contract import read_contract
+from unet.network.model import load, save
+from unet.prediction.results import Extras, Scenery, find_scenes
+from unet.terminal import cli
 
 UTM = {
     "crs": "EPSG:32645",
@@ -166,7 +169,7 @@ def test_rasters_without_a_plain_place(place, tmp_path, kind):
 
 
 def test_large_photos_are_streamed_to_png(place, tmp_path, monkeypatch):
-    monkeypatch.setattr("unet.results._MOST_WHOLE", 1000)
+    monkeypatch.setattr("unet.prediction.results._MOST_WHOLE", 1000)
     path = tmp_path / "in" / "a.png"
     write_png(path, noise(300, 90))
     _, nothing = predict(place, path, tmp_path / "out", probability="8bit")

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from conftest import ROOT
-from unet.annotations import read_article_text
-from unet.folders import find_samples
+from unet.annotations.article import read_article_text
+from unet.files.folders import find_samples
 
 DATA = ROOT / "data"
 

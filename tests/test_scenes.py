@@ -5,11 +5,13 @@ import pytest
 import rasterio
 
 from conftest import small_network
-from unet.folders import DataError
-from unet.images import resize_image
-from unet.prediction import predict
-from unet.rasters import Scene
-from unet.scenes import Tiling, resampling, scales, strips
+from unet.files.errors import DataError
+from unet.imagery.rasters import Scene
+from unet.imagery.resizing import resize_image
+from unet.prediction.photos import predict
+from unet.prediction.scaling import resampling, scales
+from unet.prediction.scenes import strips
+from unet.prediction.windows import Tiling
 
 
 @pytest.fixture(scope="module")
@@ -226,7 +228,7 @@ def test_what_is_no_number_is_no_data(tmp_path):
 
 @pytest.mark.parametrize("kind", ["grey", "16 bit", "float", "alpha"])
 def test_bands_and_depths_are_read_as_images_are(tmp_path, kind):
-    from unet.images import read_image
+    from unet.imagery.reading import read_image
 
     image = noise(300, 40)
     if kind == "grey":

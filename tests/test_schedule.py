@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from unet.backend import keras
-from unet.model import FadingDropout
-from unet.schedule import Fading, learning_rate
+from unet.network.backend import keras
+from unet.network.model import FadingDropout
+from unet.training.callbacks import Fading
+from unet.training.schedule import learning_rate
 
 
 def rates(schedule, warm_up, epochs, values=()):

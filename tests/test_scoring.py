@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 
 from conftest import blobs, strips
-from unet.bands import UNKNOWN
-from unet.scoring import (
-    SceneScores,
-    Scores,
-    confusion,
-    cross_entropy,
-    evaluate,
-    iou,
-    match_objects,
-    table,
-)
+from unet.geometry.components import UNKNOWN
+from unet.scoring.counts import confusion, cross_entropy, iou
+from unet.scoring.objects import match_objects
+from unet.scoring.scores import SceneScores, Scores, evaluate, table
 
 
 def square(top, left, side, size=20):
@@ -138,7 +131,7 @@ def test_table_names_both_kinds_of_iou():
 
 
 def test_evaluate_scores_the_labelled_and_keeps_some():
-    from unet.prediction import Prediction
+    from unet.prediction.photos import Prediction
 
     def one(number, truth):
         probability = np.full((20, 20, 1), 0.1)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused, make_tree, run_script, small_network
-from unet.folders import find_samples
-from unet.images import read_image, read_mask, write_png
-from unet.masks import instances
-from unet.model import load, save
-from unet.prediction import predict
+from unet.files.folders import find_samples
+from unet.geometry.masks import instances
+from unet.imagery.mask_values import read_mask
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.network.model import load, save
+from unet.prediction.photos import predict
 
 TEST = "test/test.py"
 

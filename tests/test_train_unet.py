@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from conftest import assert_refused, make_tree, run_script
-from unet.backend import keras
-from unet.contract import read_contract
+from unet.network.backend import keras
+from unet.network.contract import read_contract
 
 TRAIN = "train/train_unet.py"
 SMALL = ["--size", 32, "--filters", 2, "--batch-size", 4, "--quiet"]

@@ -10,12 +10,14 @@ import pytest
 
 from conftest import make_tree
 from test_dataset import load
-from unet import losses, training
-from unet.augmentation import Augmentation
-from unet.backend import keras
-from unet.folders import DataError
-from unet.model import build_unet, for_training
-from unet.schedule import callbacks
+from unet.files import splits
+from unet.files.errors import DataError
+from unet.network import losses
+from unet.network.backend import keras
+from unet.network.model import build_unet, for_training
+from unet.training import callbacks, fitting
+from unet.training.augmentation import Augmentation
+from unet.training.batches import STEPS, Batches
 
 
 def arrays(count=10, side=16):
@@ -27,7 +29,7 @@ def arrays(count=10, side=16):
 def test_channel_statistics_are_those_of_numpy():
     X, _ = arrays()
     rows = [1, 4, 7]
-    mean, variance = training.channel_statistics(X, rows)
+    mean, variance = fitting.channel_statistics(X, rows)
     scaled = X[rows] / 255
     assert mean == pytest.approx(scaled.mean(axis=(0, 1, 2)))
     assert variance == pytest.approx(scaled.var(axis=(0, 1, 2)))
@@ -35,7 +37,7 @@ def test_channel_statistics_are_those_of_numpy():
 
 def test_validation_takes_whole_groups():
     groups = ["a"] * 8 + ["b"] * 2 + ["c"] * 10
-    fit, validation = training.split_validation(
+    fit, validation = splits.split_validation(
         groups, 0.1, np.ones(20, bool), np.zeros((20, 1))
     )
     assert sorted([*fit, *validation]) == list(range(20))
@@ -46,7 +48,7 @@ def test_both_sides_get_something_to_find():
     names = [str(k) for k in range(40)]
     has_object = np.zeros(40, bool)
     has_object[[7, 23]] = True
-    fit, validation = training.split_validation(
+    fit, validation = splits.split_validation(
         names, 0.1, has_object, np.zeros((40, 1))
     )
     assert len(validation) == 4
@@ -58,7 +60,7 @@ def test_validation_is_like_the_whole():
     groups = [f"town_{k // 8}" for k in range(16)]
     groups += [f"land_{k // 2}" for k in range(48)]
     traits = np.repeat([[0.6, 0.2], [0.1, 0.7]], [16, 48], axis=0)
-    fit, validation = training.split_validation(
+    fit, validation = splits.split_validation(
         groups, 0.5, np.ones(64, bool), traits
     )
     assert (validation < 16).sum() == (fit < 16).sum() == 8
@@ -69,21 +71,21 @@ def test_validation_is_like_the_whole():
 def test_nothing_to_find_is_refused(objects):
     has_object = np.arange(5) < objects
     with pytest.raises(DataError, match=rf"found {objects} with objects"):
-        training.split_validation(
+        splits.split_validation(
             list("abcde"), 0.2, has_object, np.zeros((5, 1))
         )
 
 
 def test_validation_of_one_group_is_refused():
     with pytest.raises(DataError, match=r"validation 0.1.*1 group"):
-        training.split_validation(
+        splits.split_validation(
             ["a"] * 5, 0.1, np.ones(5, bool), np.zeros((5, 1))
         )
 
 
 def test_fewer_images_are_among_more():
     rows = np.arange(100, 200, 2)
-    few, more = (training.some_of(rows, n, seed=3) for n in (8, 20))
+    few, more = (splits.some_of(rows, n, seed=3) for n in (8, 20))
     assert len(few) == len(set(few)) == 8
     assert len(more) == len(set(more)) == 20
     assert set(few) < set(more) < set(rows)
@@ -92,7 +94,7 @@ def test_fewer_images_are_among_more():
 
 def test_the_seed_chooses_the_images():
     rows = np.arange(50)
-    first, again, other = (training.some_of(rows, 10, s) for s in (1, 1, 2))
+    first, again, other = (splits.some_of(rows, 10, s) for s in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -100,12 +102,12 @@ def test_the_seed_chooses_the_images():
 @pytest.mark.parametrize("count", [None, 5, 6])
 def test_all_images_are_taken_where_there_are_no_more(count):
     rows = np.array([1, 2, 5, 8, 9])
-    assert np.array_equal(training.some_of(rows, count, 1), rows)
+    assert np.array_equal(splits.some_of(rows, count, 1), rows)
 
 
 def test_batches_keep_images_and_labels_together():
     X, Y = arrays()
-    batches = training.Batches(X, Y, np.array([2, 3, 5]), 2, seed=1)
+    batches = Batches(X, Y, np.array([2, 3, 5]), 2, seed=1)
     for index in range(len(batches)):
         x, y = batches[index]
         assert x.dtype == y.dtype == np.uint8
@@ -114,21 +116,21 @@ def test_batches_keep_images_and_labels_together():
 
 def test_small_sets_are_passed_over_until_an_epoch_has_enough_steps():
     X, Y = arrays()
-    batches = training.Batches(X, Y, np.arange(10), 5, seed=1)
-    assert len(batches) == training.STEPS
+    batches = Batches(X, Y, np.arange(10), 5, seed=1)
+    assert len(batches) == STEPS
     assert np.bincount(batches.order).tolist() == [20] * 10
-    plain = training.Batches(X, Y, np.arange(10), 4)
+    plain = Batches(X, Y, np.arange(10), 4)
     assert [len(plain[i][0]) for i in range(len(plain))] == [4, 4, 2]
 
 
 def test_each_epoch_has_its_own_order_whatever_came_before():
     X, Y = arrays()
-    batches = training.Batches(X, Y, np.arange(10), 5, seed=1)
+    batches = Batches(X, Y, np.arange(10), 5, seed=1)
     first = batches.order.copy()
     batches.on_epoch_end()
     second = batches.order.copy()
     assert not np.array_equal(first, second)
-    later = training.Batches(X, Y, np.arange(10), 5, seed=1)
+    later = Batches(X, Y, np.arange(10), 5, seed=1)
     later.start_at(1)
     assert np.array_equal(later.order, second)
 
@@ -136,7 +138,7 @@ def test_each_epoch_has_its_own_order_whatever_came_before():
 def test_bar_metrics_are_right_for_probabilities_below_one():
     truth = np.array([[[[1], [1], [0], [0]]]])
     probability = np.array([[[[0.9], [0.2], [0.6], [0.1]]]])
-    mean, building = training.metrics(["building"])
+    mean, building = fitting.metrics(["building"])
     for metric in (mean, building):
         metric.update_state(truth, probability)
     assert float(building.result()) == pytest.approx(1 / 3)
@@ -147,7 +149,7 @@ def test_bar_metrics_are_right_for_probabilities_below_one():
 def test_bar_metrics_of_several_classes():
     truth = np.array([[0, 1, 2, 2]])[..., None]
     probability = np.eye(3)[[[0, 1, 2, 1]]]
-    mean, foreground = training.metrics(["road", "roof"])
+    mean, foreground = fitting.metrics(["road", "roof"])
     for metric in (mean, foreground):
         metric.update_state(truth, probability)
     assert float(mean.result()) == pytest.approx((1 + 0.5 + 0.5) / 3)
@@ -185,15 +187,15 @@ def run_training(
     model = for_training(model, **options)
     precise = not options.get("mixed_precision", False)
     model.compile(
-        training.optimizer(
+        fitting.optimizer(
             0.001, "last" if last else "mean", mixed_precision=not precise
         ),
         loss=losses.loss("bce", data.classes),
-        metrics=training.metrics(data.classes),
+        metrics=fitting.metrics(data.classes),
     )
-    batches = training.Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
-    contract = training.contract(data, ARGS, None, None)
-    keeper = training.Keeper(model, run, contract, data.classes, patience)
+    batches = Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
+    contract = fitting.contract(data, ARGS, None, None)
+    keeper = callbacks.Keeper(model, run, contract, data.classes, patience)
     first = keeper.resume(batches)
     pace = argparse.Namespace(
         learning_rate=0.001,
@@ -202,7 +204,7 @@ def run_training(
         epochs=epochs,
         dropout_kind="fading" if options.get("fading") else "standard",
     )
-    paced = callbacks(keeper, pace) if schedule != "constant" else []
+    paced = callbacks.callbacks(keeper, pace) if schedule != "constant" else []
 
     def kill(epoch, logs=None):
         if epoch == kill_after:
@@ -211,7 +213,7 @@ def run_training(
     with contextlib.suppress(KilledError):
         model.fit(
             batches,
-            validation_data=training.Batches(data.X, data.Y, [6, 7], 2),
+            validation_data=Batches(data.X, data.Y, [6, 7], 2),
             initial_epoch=first,
             epochs=epochs,
             shuffle=False,
@@ -286,7 +288,7 @@ def test_weight_decay_leaves_offsets_alone():
     layer = keras.layers.Dense(2, bias_initializer="ones")
     layer.build((None, 3))
     kernel, bias = (np.array(w) for w in layer.weights)
-    optimizer = training.optimizer(0.1, weight_decay=0.5)
+    optimizer = fitting.optimizer(0.1, weight_decay=0.5)
     optimizer.apply(
         [keras.ops.zeros_like(w) for w in layer.weights], layer.weights
     )
@@ -299,7 +301,7 @@ def test_a_gradient_is_shortened_as_a_whole_and_keeps_its_direction():
         """The length of a step is Adam's own; its memory has the gradient."""
         weights = [keras.Variable([0.0, 0.0]), keras.Variable([0.0])]
         gradients = [keras.ops.array([3.0, 0.0]), keras.ops.array([4.0])]
-        optimizer = training.optimizer(0.1, clip_norm=clip_norm)
+        optimizer = fitting.optimizer(0.1, clip_norm=clip_norm)
         optimizer.apply(gradients, weights)
         memory = [w for w in optimizer.variables if "momentum" in w.path]
         return np.concatenate([np.array(one) for one in memory]) / 0.1
@@ -313,9 +315,7 @@ def test_augmented_batches_follow_from_seed_epoch_and_index():
     X, Y = arrays()
 
     def batches(seed=1, epoch=3):
-        made = training.Batches(
-            X, Y, np.arange(10), 5, seed, Augmentation("all")
-        )
+        made = Batches(X, Y, np.arange(10), 5, seed, Augmentation("all"))
         made.start_at(epoch)
         return made
 
@@ -341,7 +341,7 @@ def seen_in_training(augment):
 
     model = Watch()
     model.compile(run_eagerly=True)
-    batches = training.Batches(*arrays(), np.arange(10), 5, 1, augment)
+    batches = Batches(*arrays(), np.arange(10), 5, 1, augment)
     model.fit(batches, epochs=2, shuffle=False, verbose=0)
     return seen
 
@@ -354,7 +354,7 @@ def test_threads_deliver_the_batches_of_each_epoch_in_order():
         return x, y
 
     seen = seen_in_training(dawdle)
-    assert len(seen) == 2 * training.STEPS
+    assert len(seen) == 2 * STEPS
     assert equal(seen, seen_in_training(None))
 
 
@@ -385,10 +385,10 @@ def test_best_weights_are_saved_and_come_back(tmp_path):
 def test_what_is_saved_is_what_was_validated(tmp_path):
     _, keeper = run_training(tmp_path, "a")
     saved = keras.models.load_model(keeper.best_path)
-    saved.compile(loss="mse", metrics=training.metrics(["building"]))
+    saved.compile(loss="mse", metrics=fitting.metrics(["building"]))
     data = load(tmp_path / "tree")
     result = saved.evaluate(
-        training.Batches(data.X, data.Y, [6, 7], 2), verbose=0, return_dict=True
+        Batches(data.X, data.Y, [6, 7], 2), verbose=0, return_dict=True
     )
     best = keeper.log()["val_building_iou"].max()
     assert result["building_iou"] == pytest.approx(best, abs=1e-4)
@@ -404,7 +404,7 @@ def test_training_stops_when_patience_is_at_its_end(tmp_path):
 
 def test_contract_tells_no_places(tmp_path):
     data = load(make_tree(tmp_path / "tree", 2))
-    contract = training.contract(data, ARGS, [0.5] * 3, [0.1] * 3)
+    contract = fitting.contract(data, ARGS, [0.5] * 3, [0.1] * 3)
     assert "secret" not in str(contract)
     assert contract["classes"] == ["building"]
     assert contract["size"] == [32, 32]
@@ -434,7 +434,7 @@ def test_centring_lets_the_network_learn_where_the_articles_input_does_not():
     """
     X, Y = bright_scenes(64)
     fit, validation = np.arange(48), np.arange(48, 64)
-    statistics = training.channel_statistics(X, fit)
+    statistics = fitting.channel_statistics(X, fit)
     score = {}
     for name, (mean, variance) in {
         "article": (None, None),
@@ -445,11 +445,11 @@ def test_centring_lets_the_network_learn_where_the_articles_input_does_not():
         model.compile(
             "adam",
             loss=losses.loss("bce", ["building"]),
-            metrics=training.metrics(["building"]),
+            metrics=fitting.metrics(["building"]),
         )
         log = model.fit(
-            training.Batches(X, Y, fit, 8, seed=0),
-            validation_data=training.Batches(X, Y, validation, 16),
+            Batches(X, Y, fit, 8, seed=0),
+            validation_data=Batches(X, Y, validation, 16),
             epochs=2,
             shuffle=False,
             verbose=0,

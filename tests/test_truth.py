@@ -1,4 +1,4 @@
-"""unet.truth: what is truly in a scene, row by row."""
+"""unet.prediction.truth: what is truly in a scene, row by row."""
 
 import json
 
@@ -11,12 +11,13 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from conftest import REAL, blobs, needs_real_data
-from unet.annotations import Rules
-from unet.bands import UNKNOWN
-from unet.folders import DataError
-from unet.formats import in_pixels, read_file
-from unet.images import write_png
-from unet.truth import open_truth
+from unet.annotations.annotation import Rules
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import read_file
+from unet.files.errors import DataError
+from unet.geometry.components import UNKNOWN
+from unet.imagery.png import write_png
+from unet.prediction.truth import open_truth
 
 HERE = from_origin(1000, 2000, 0.5, 0.5)
 SHAPE = (90, 110)

@@ -1,4 +1,4 @@
-"""unet.writers: what is written is read back as the same masks."""
+"""unet.annotations.coco: what is written is read back as the same masks."""
 
 import json
 from pathlib import Path
@@ -12,12 +12,15 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from test_polygons import blobs, iou
-from unet.annotations import split_rings
-from unet.folders import DataError
-from unet.formats import annotation_files, in_pixels, read_file
-from unet.images import write_png
-from unet.polygons import class_outlines, outlines
-from unet.writers import WRITERS, Annotated, keyhole
+from unet.annotations.article import split_rings
+from unet.annotations.formats import WRITERS
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import annotation_files, read_file
+from unet.annotations.writing import Annotated
+from unet.files.errors import DataError
+from unet.geometry.keyhole import keyhole
+from unet.geometry.polygons import class_outlines, outlines
+from unet.imagery.png import write_png
 
 SEVERAL = [name for name in WRITERS if name != "article"]
 ENDINGS = {

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from unet import cli, options
-from unet.contract import read_contract
-from unet.folders import refuse_existing, write_text
+from unet.files.atomic import refuse_existing, write_text
+from unet.network.contract import read_contract
+from unet.terminal import cli, training_options
 
 # Of the options of a training, those that name no choice.
 _SILENT = ("seed", "images", "freeze", "recipe", "size")
@@ -31,7 +31,7 @@ def card(contract, name):
     """The page.
 
     Args:
-        contract: of ``unet.contract.read_contract``.
+        contract: of ``unet.network.contract.read_contract``.
         name: the model's file name.
 
     Returns:
@@ -92,8 +92,8 @@ def trained(contract, notes):
         name: value
         for name, value in contract["training"].items()
         if name not in _SILENT
-        and name in options.ARTICLE
-        and value != options.ARTICLE[name]
+        and name in training_options.ARTICLE
+        and value != training_options.ARTICLE[name]
     }
     told = [f"{k.replace('_', '-')} {_text(v)}" for k, v in differs.items()]
     return [
@@ -127,7 +127,7 @@ def table(rows):
     """Markdown of scores.
 
     Args:
-        rows: list of (where, scale, summary of ``unet.scoring``).
+        rows: list of (where, scale, summary of ``unet.scoring.scores``).
     """
     lines = [
         "| on | images | scale | class | IoU | 95 % | precision | recall "

@@ -5,26 +5,15 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from unet import cli
-from unet.contract import read_contract
-from unet.folders import (
-    DataError,
-    Sample,
-    class_names,
-    find_samples,
-    list_images,
-    refuse_existing,
-    write_text,
-)
-from unet.results import (
-    Extras,
-    Scenery,
-    find_scenes,
-    mask_files,
-    probability_files,
-    write_photo,
-)
-from unet.writers import WRITERS, Annotated
+from unet.annotations.formats import WRITERS
+from unet.annotations.writing import Annotated
+from unet.files.atomic import refuse_existing, write_text
+from unet.files.errors import DataError
+from unet.files.folders import Sample, class_names, find_samples, list_images
+from unet.network.contract import read_contract
+from unet.prediction.results import Extras, Scenery, find_scenes
+from unet.prediction.sinks import mask_files, probability_files, write_photo
+from unet.terminal import cli, reading_options
 
 
 def threshold(text):
@@ -91,7 +80,7 @@ def read_arguments():
         default=0.5,
         help="share of a window that the next one covers too",
     )
-    cli.add_bands(parser)
+    reading_options.add_bands(parser)
     add(
         "--annotations",
         choices=WRITERS,
@@ -249,9 +238,10 @@ def main():
     refuse_existing(files, args.overwrite)
 
     # Keras takes seconds to import: bad input is told before.
-    from unet import pictures, scoring
-    from unet.model import load
-    from unet.prediction import predict_samples
+    from unet.network.model import load
+    from unet.pictures import figures
+    from unet.prediction.photos import predict_samples
+    from unet.scoring import scores
 
     model = load(args.model)
     scenery = Scenery(
@@ -271,7 +261,7 @@ def main():
     resumes = any(job.streamed for job in jobs.values())
     advice = "The same command goes on with the scene." if resumes else ""
     with cli.when_interrupted(advice):
-        counted, examples = scoring.evaluate(predictions, len(samples), classes)
+        counted, examples = scores.evaluate(predictions, len(samples), classes)
     scenery.finish()
     if writer:
         writer.close()
@@ -281,8 +271,8 @@ def main():
     if writer:
         print(f"  polygons: {cli.short_path(writer.out)}")
     if examples:
-        sheet = pictures.contact_sheet(examples, len(samples))
-        pictures.save_figure(sheet, args.out / "contact_sheet.png")
+        sheet = figures.contact_sheet(examples, len(samples))
+        figures.save_figure(sheet, args.out / "contact_sheet.png")
     summary = counted.summary() if counted.names else extras.summary
     if summary:
         result = {
@@ -294,14 +284,14 @@ def main():
         }
         text = json.dumps(result, indent=2) + "\n"
         write_text(args.out / "scores.json", text)
-        print("\n".join(scoring.table(summary)))
+        print("\n".join(scores.table(summary)))
     if examples:
         cli.show(args.out / "contact_sheet.png")
 
 
 def written(predictions, scenery):
     """Write the masks and the overlay of each prediction, and pass it on."""
-    from unet.pictures import write_overlay
+    from unet.pictures.overlay import write_overlay
 
     args, classes = scenery.args, scenery.contract["classes"]
     for one in predictions:
@@ -317,7 +307,7 @@ def written(predictions, scenery):
 
 def annotated(predictions, writer, samples, args):
     """Write the polygons of each prediction, and pass it on."""
-    from unet.polygons import class_outlines
+    from unet.geometry.polygons import class_outlines
 
     for sample, one in zip(samples, predictions, strict=True):
         found = class_outlines(

@@ -10,8 +10,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from unet import cli, comparison, dataset, options
-from unet.folders import DataError, find_samples, replacing, write_text
+from unet.files import splits
+from unet.files.atomic import replacing, write_text
+from unet.files.errors import DataError
+from unet.files.folders import find_samples
+from unet.network import sizes
+from unet.terminal import cli, training_options
+from unet.training import comparison, comparison_plots, dataset
 
 SCRIPT = Path(__file__).with_name("train_unet.py")
 IMAGES = (32, 64, 128, 256, 512)  # of a learning curve, and all
@@ -86,19 +91,19 @@ def read_arguments():
         help="directory of the comparison",
     )
     add("--quiet", action="store_true", help="hide what the trainings print")
-    options.add(parser)
-    args = options.read(parser)
+    training_options.add(parser)
+    args = training_options.read(parser)
     if args.images and args.learning_curve:
         parser.error("argument --images: not allowed with --learning-curve")
     ours = vars(training_parser().parse_args([])).keys() - {"seed"}
     common = {name: v for name, v in vars(args).items() if name in ours}
-    return args, options.words_of(argparse.Namespace(**common), parser)
+    return args, training_options.words_of(argparse.Namespace(**common), parser)
 
 
 def training_parser():
     """The options of train_unet.py that decide about the weights."""
     parser = cli.new_parser("", [])
-    options.add(parser)
+    training_options.add(parser)
     return parser
 
 
@@ -114,11 +119,11 @@ def variants_of(args, common):
     made = {}
     for name, words in ((one.name, one.words) for one in asked):
         parser = training_parser()
-        given = options.read(parser, [*common, *words])
+        given = training_options.read(parser, [*common, *words])
         if given.seed != parser.get_default("seed"):
             raise DataError("--vary seed: give --seeds for several seeds.")
-        dataset.check_size([given.size], given.depth)
-        words = tuple(options.words_of(given, parser))
+        sizes.check_size([given.size], given.depth)
+        words = tuple(training_options.words_of(given, parser))
         first = made.setdefault(words, comparison.Variant(name, words))
         if first.name != name:
             print(f"{name}: the same as {first.name}, trained once")
@@ -131,7 +136,7 @@ def data_digest(args):
     Raises:
         DataError: there is nothing to train or nothing to compare on.
     """
-    train_root, test_root = cli.find_sides(args.data)
+    train_root, test_root = splits.find_sides(args.data)
     train = dataset.labelled(find_samples(train_root), train_root)
     if test_root is None:
         raise DataError(
@@ -205,11 +210,11 @@ def report(runs, args):
     table = comparison.table(runs)
     write_text(args.out / "table.md", comparison.markdown(table))
     plots = {
-        "scores.png": comparison.score_plot(runs),
-        "curves.png": comparison.curve_plot(runs),
+        "scores.png": comparison_plots.score_plot(runs),
+        "curves.png": comparison_plots.curve_plot(runs),
     }
     if args.learning_curve:
-        plots["learning_curve.png"] = comparison.learning_plot(runs)
+        plots["learning_curve.png"] = comparison_plots.learning_plot(runs)
     for name, figure in plots.items():
         # Not by unet.pictures: Keras would wait here for all the trainings.
         with replacing(args.out / name) as temporary:

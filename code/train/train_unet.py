@@ -22,8 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from unet import cli, options
-from unet.folders import write_text
+from unet.files import splits
+from unet.files.atomic import write_text
+from unet.terminal import cli, runs, training_options
 
 
 def read_arguments():
@@ -38,7 +39,7 @@ def read_arguments():
             "python code/train/train_unet.py --recipe article --epochs 3",
         ],
     )
-    options.add(parser)
+    training_options.add(parser)
     add = parser.add_argument
     add(
         "data",
@@ -75,8 +76,8 @@ def read_arguments():
         help="do everything for one step, and leave --model alone",
     )
     add("--quiet", action="store_true", help="no progress bars")
-    args = options.read(parser, [] if cli.in_notebook() else None)
-    return cli.resumed(args) if args.resume else args
+    args = training_options.read(parser, [] if cli.in_notebook() else None)
+    return runs.resumed(args) if args.resume else args
 
 
 if not cli.in_notebook():
@@ -94,15 +95,17 @@ args = read_arguments()
 # by the pixels that either of them covers.
 
 # %%
-from unet import dataset
-from unet.contract import check_start
-from unet.folders import class_names, find_samples, group_names
+from unet.files.folders import class_names, find_samples
+from unet.files.splits import group_names
+from unet.network import sizes
+from unet.network.contract import check_start
+from unet.training import dataset
 
 size = (args.size, args.size)
-dataset.check_size(size, args.depth)
+sizes.check_size(size, args.depth)
 progress = cli.progress_bar(args.quiet)
 
-train_root, test_root = cli.find_sides(args.data)
+train_root, test_root = splits.find_sides(args.data)
 train_found = find_samples(train_root)
 test_found = find_samples(test_root) if test_root else []
 train_samples = dataset.labelled(train_found, train_root)
@@ -127,11 +130,11 @@ for name, share in zip(
 # merged into the mask that the network learns.
 
 # %%
-from unet import pictures
+from unet.pictures import figures
 
-run = cli.start_run(args)
-grid = pictures.sample_grid(train_samples, classes)
-pictures.save_figure(grid, run / "samples.png")
+run = runs.start_run(args)
+grid = figures.sample_grid(train_samples, classes)
+figures.save_figure(grid, run / "samples.png")
 cli.show(run / "samples.png")
 
 # %% [markdown]
@@ -144,16 +147,18 @@ cli.show(run / "samples.png")
 # validation would be too kind otherwise.
 
 # %%
-from unet import training
-from unet.backend import keras
+from unet.files import splits
+from unet.network.backend import keras
+from unet.training import callbacks, fitting
+from unet.training.batches import Batches
 
 keras.utils.set_random_seed(args.seed)
-rule = args.group or cli.recorded_groups(args.data)
+rule = args.group or splits.recorded_groups(args.data)
 groups = group_names(train.names, rule)
-fit_rows, validation_rows = training.split_validation(
+fit_rows, validation_rows = splits.split_validation(
     groups, args.validation, train.has_object(), train.traits()
 )
-fit_rows = training.some_of(fit_rows, args.images, args.seed)
+fit_rows = splits.some_of(fit_rows, args.images, args.seed)
 print(
     f"{len(fit_rows)} images to learn from, {len(validation_rows)} to "
     f"validate, {len(set(groups))} groups"
@@ -166,14 +171,14 @@ print(
 # the same outlines?
 
 # %%
-from unet.augmentation import Augmentation
+from unet.training.augmentation import Augmentation
 
 augment = None
 if args.augment != "none":
     augment = Augmentation(args.augment)
     rng = np.random.default_rng(args.seed)
-    grid = pictures.augmented_grid(train.X, train.Y, augment, rng)
-    pictures.save_figure(grid, run / "augmented.png")
+    grid = figures.augmented_grid(train.X, train.Y, augment, rng)
+    figures.save_figure(grid, run / "augmented.png")
     cli.show(run / "augmented.png")
 
 # %% [markdown]
@@ -204,9 +209,9 @@ if args.augment != "none":
 # * **Sigmoid.** The last layer gives one number from 0 to 1 for every pixel.
 
 # %%
-from unet.model import build_unet, convolutions, start_from
+from unet.network.model import build_unet, convolutions, start_from
 
-mean, variance = training.statistics(args, train.X, fit_rows)
+mean, variance = fitting.statistics(args, train.X, fit_rows)
 if args.start_from:
     model = start_from(args.start_from, args.freeze)
 else:
@@ -226,7 +231,7 @@ else:
     )
 print(
     f"{convolutions(model)} convolutional layers, "
-    f"{training.weights(model):,} weights{' to train' * bool(args.freeze)}"
+    f"{fitting.weights(model):,} weights{' to train' * bool(args.freeze)}"
 )
 
 # %% [markdown]
@@ -243,13 +248,13 @@ print(
 # background is large and easy.
 
 # %%
-from unet import losses
-from unet.model import for_training
+from unet.network import losses
+from unet.network.model import for_training
 
 model = for_training(model, args.dropout_kind == "fading", args.mixed_precision)
 class_weights = losses.class_weights(args.class_weights, train.class_shares())
 model.compile(
-    optimizer=training.optimizer(
+    optimizer=fitting.optimizer(
         args.learning_rate,
         args.weights,
         args.clip_norm,
@@ -257,7 +262,7 @@ model.compile(
         args.mixed_precision,
     ),
     loss=losses.loss(args.loss, classes, class_weights),
-    metrics=training.metrics(classes),
+    metrics=fitting.metrics(classes),
 )
 
 # %% [markdown]
@@ -269,24 +274,20 @@ model.compile(
 # epoch come back.
 
 # %%
-from unet import schedule
-
-batches = training.Batches(
+batches = Batches(
     train.X, train.Y, fit_rows, args.batch_size, args.seed, augment
 )
-validation = training.Batches(
-    train.X, train.Y, validation_rows, args.batch_size
-)
-contract = training.contract(train, args, mean, variance)
-keeper = training.Keeper(model, run, contract, classes, args.patience)
+validation = Batches(train.X, train.Y, validation_rows, args.batch_size)
+contract = fitting.contract(train, args, mean, variance)
+keeper = callbacks.Keeper(model, run, contract, classes, args.patience)
 first = keeper.resume(batches)
 
 
 def draw_curves(epoch=None, logs=None):
     """Draw what the log holds so far."""
     names = ["loss", "mean_iou", keeper.monitor]
-    figure = pictures.curves(keeper.log(), names)
-    pictures.save_figure(figure, run / "curves.png")
+    figure = figures.curves(keeper.log(), names)
+    figures.save_figure(figure, run / "curves.png")
 
 
 started = time.monotonic()
@@ -300,7 +301,7 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         validation_steps=1 if args.dry_run else None,
         shuffle=False,  # the batches do, in an order that can be resumed
         callbacks=[
-            *schedule.callbacks(keeper, args),
+            *callbacks.callbacks(keeper, args),
             *keeper.callbacks(),
             keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
         ],
@@ -321,10 +322,10 @@ cli.show(run / "curves.png")
 # (`code/test/test.py --threshold best`).
 
 # %%
-from unet import scoring
-from unet.calibration import Reliability
-from unet.model import load
-from unet.prediction import predict_samples
+from unet.network.model import load
+from unet.prediction.photos import predict_samples
+from unet.scoring.calibration import Reliability
+from unet.scoring.scores import Scores, evaluate, table
 
 model = load(run / "unet.keras")
 reliability = {"validation": Reliability(classes), "test": Reliability(classes)}
@@ -338,7 +339,7 @@ def predictions_of(samples, side):
 
 
 held_back = [train_samples[row] for row in validation_rows]
-counted, _ = scoring.evaluate(
+counted, _ = evaluate(
     predictions_of(held_back, "validation"), len(held_back), classes
 )
 validation_scores = counted.summary()
@@ -354,16 +355,16 @@ print(f"best threshold on the validation images: {best}")
 # %%
 scores, best_scores = None, None
 if test_samples:
-    total, at_best = len(test_samples), scoring.Scores(classes)
+    total, at_best = len(test_samples), Scores(classes)
     predictions = predictions_of(test_samples, "test")
     if best:
         predictions = at_best.watching(predictions, best)
-    counted, examples = scoring.evaluate(predictions, total, classes)
+    counted, examples = evaluate(predictions, total, classes)
     scores = counted.summary()
     best_scores = at_best.summary() if best else None
-    sheet = pictures.contact_sheet(examples, total)
-    pictures.save_figure(sheet, run / "predictions.png")
-    print("\n".join(scoring.table(scores, best, best_scores)))
+    sheet = figures.contact_sheet(examples, total)
+    figures.save_figure(sheet, run / "predictions.png")
+    print("\n".join(table(scores, best, best_scores)))
     cli.show(run / "predictions.png")
 
 # %% [markdown]
@@ -372,7 +373,7 @@ if test_samples:
 # it the network promises too much, above it too little.
 
 # %%
-pictures.save_figure(pictures.reliability(reliability), run / "reliability.png")
+figures.save_figure(figures.reliability(reliability), run / "reliability.png")
 cli.show(run / "reliability.png")
 
 # %% [markdown]
@@ -383,7 +384,7 @@ cli.show(run / "reliability.png")
 
 # %%
 image = train.X[validation_rows[0]]
-pictures.save_figure(pictures.feature_maps(model, image), run / "features.png")
+figures.save_figure(figures.feature_maps(model, image), run / "features.png")
 cli.show(run / "features.png")
 
 # %% [markdown]
@@ -393,7 +394,7 @@ cli.show(run / "features.png")
 # (`code/test/test.py` needs nothing else), and one JSON with all the numbers.
 
 # %%
-from unet.model import save
+from unet.network.model import save
 
 contract |= {
     "scores": scores,
@@ -409,7 +410,7 @@ summary = {
         "test": len(test_samples),
     },
     "validation": validation_scores,
-    "weights": training.weights(model),
+    "weights": fitting.weights(model),
     "epochs": len(keeper.log()),
     "best_epoch": keeper.best_epoch + 1,
     "seconds": round(seconds, 1),
@@ -418,7 +419,7 @@ write_text(run / "summary.json", json.dumps(summary, indent=2) + "\n")
 keeper.forget()
 print(f"  run:     {cli.short_path(run)}")
 if not args.dry_run:
-    cli.publish(run / "unet.keras", args.model, args.overwrite, run.name)
+    runs.publish(run / "unet.keras", args.model, args.overwrite, run.name)
 
 # %% [markdown]
 # ## Things to try

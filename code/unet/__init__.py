@@ -1,8 +1,13 @@
 """U-Net on your own images and annotations: the library behind the scripts.
 
-One noun per module. Imports point one way:
-scripts -> training, prediction, scoring, pictures
-        -> dataset, model, masks, annotations -> images, folders.
+Rooms lie on floors, and imports go down a floor, never up and never across:
+
+6 terminal
+5 inspection, prediction, synthetic
+4 annotations, training, scoring, pictures
+3 geometry
+2 imagery, network
+1 files
 """
 
 import os

@@ -5,22 +5,19 @@ from collections import Counter, defaultdict
 from contextlib import ExitStack
 from pathlib import Path
 
-from unet import cli
-from unet.annotations import NO_RULES
-from unet.check import check
-from unet.defects import KINDS, in_order, write_table
-from unet.folders import (
-    CLASSES,
-    DataError,
-    class_order,
-    new_tree,
-    refuse_existing,
-    write_text,
-)
-from unet.formats import FORMATS
-from unet.items import raw_items, tree_items
-from unet.mending import mend
-from unet.report import write_report
+from unet.annotations.annotation import NO_RULES
+from unet.annotations.formats import FORMATS
+from unet.files import splits
+from unet.files.atomic import new_tree, refuse_existing, write_text
+from unet.files.errors import DataError
+from unet.files.folders import CLASSES, class_order
+from unet.inspection.items import in_order
+from unet.inspection.kinds import KINDS
+from unet.inspection.listing import raw_items, tree_items
+from unet.inspection.mending import mend
+from unet.inspection.report import write_report, write_table
+from unet.inspection.whole_set import check
+from unet.terminal import cli, reading_options
 
 _MOST = 8  # findings of a kind that are named in the terminal
 
@@ -55,7 +52,7 @@ def read_arguments():
         help="files, or directories of files, of any format that "
         "polygon_to_mask.py reads",
     )
-    cli.add_rules(parser, FORMATS)
+    reading_options.add_rules(parser, FORMATS)
     add(
         "--specks",
         type=cli.number(int, 0),
@@ -83,14 +80,14 @@ def read_arguments():
 def list_items(args):
     """(items, findings) of what the command line names."""
     if args.annotations:
-        rules = cli.rules_of(args, [args.data, *args.annotations])
+        rules = reading_options.rules_of(args, [args.data, *args.annotations])
         return raw_items(args.data, args.annotations, args.format, rules)
-    if args.format or cli.rules_of(args) != NO_RULES:
+    if args.format or reading_options.rules_of(args) != NO_RULES:
         raise DataError(
             f"{args.data}: expected annotations behind it, as options say how "
             "to read them, found none. Give check.py IMAGES ANNOTATIONS."
         )
-    train, test = cli.find_sides(args.data)
+    train, test = splits.find_sides(args.data)
     items, findings = tree_items(train, "train" if test else "")
     if test:
         more, others = tree_items(test, "test")

@@ -10,14 +10,24 @@ import cv2
 import numpy as np
 import shapely
 
-from unet import cli
-from unet.annotations import Instance, find_images, image_of
-from unet.folders import DEFAULT_CLASS, DataError, natural, refuse_existing
-from unet.formats import FORMATS, pair_the_only_ones, read_annotations
-from unet.grabcut import tighten
-from unet.images import read_image, resize_image, write_png
-from unet.polygons import Found, outlines
-from unet.writers import WRITERS, Annotated
+from unet.annotations.formats import FORMATS, WRITERS
+from unet.annotations.pairing import (
+    find_images,
+    image_of,
+    pair_the_only_ones,
+    read_annotations,
+)
+from unet.annotations.writing import Annotated
+from unet.files.atomic import refuse_existing
+from unet.files.errors import DataError
+from unet.files.folders import DEFAULT_CLASS, natural
+from unet.geometry.grabcut import tighten
+from unet.geometry.instances import Found, Instance
+from unet.geometry.polygons import outlines
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.imagery.resizing import resize_image
+from unet.terminal import cli, reading_options
 
 DRAWN, TIGHTENED = (255, 255, 255), (230, 60, 150)
 OVERLAY = 768  # least longer side of an overlay, in pixels
@@ -36,7 +46,7 @@ def read_arguments():
             "--format-out coco --out prepared/coco",
         ],
     )
-    cli.add_sources(parser, FORMATS)
+    reading_options.add_sources(parser, FORMATS)
     add = parser.add_argument
     add(
         "--format-out",
@@ -61,7 +71,7 @@ def read(args, images, progress):
     Raises:
         DataError: one cannot be understood, or fits no image or two.
     """
-    rules = cli.rules_of(args, [args.images, *args.annotations])
+    rules = reading_options.rules_of(args, [args.images, *args.annotations])
     annotations = read_annotations(
         args.annotations, images, args.format, rules, progress
     )

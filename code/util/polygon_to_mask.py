@@ -11,22 +11,28 @@ from pathlib import Path
 
 import shapely
 
-from unet import cli
-from unet.annotations import Instance, find_images, image_of
-from unet.folders import (
+from unet.annotations.formats import FORMATS
+from unet.annotations.pairing import (
+    find_images,
+    image_of,
+    pair_the_only_ones,
+    read_annotations,
+)
+from unet.files.atomic import new_tree, write_text
+from unet.files.errors import DataError
+from unet.files.folders import (
     CLASSES,
     DEFAULT_CLASS,
     IMAGE_ENDINGS,
-    DataError,
     class_folder,
     natural,
-    new_tree,
-    write_text,
 )
-from unet.formats import FORMATS, pair_the_only_ones, read_annotations
-from unet.georeference import read_georeference, write_georeference
-from unet.images import image_from, read_bytes, write_mask, write_png
-from unet.masks import without_overlap
+from unet.geometry.instances import Instance
+from unet.geometry.masks import without_overlap
+from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.png import write_mask, write_png
+from unet.imagery.reading import image_from, read_bytes
+from unet.terminal import cli, reading_options
 
 NAMELESS = f"object without a class taken for {DEFAULT_CLASS}"
 VANISHED = "image of which no object is left taken for empty"
@@ -44,7 +50,7 @@ def read_arguments():
             "data/raw/annotations --out prepared/folders --overwrite",
         ],
     )
-    cli.add_sources(parser, FORMATS)
+    reading_options.add_sources(parser, FORMATS)
     add = parser.add_argument
     add(
         "--classes",
@@ -218,7 +224,7 @@ def draw(instances, shape, repairs):
 
 def main():
     args = read_arguments()
-    rules = cli.rules_of(args, [args.images, *args.annotations])
+    rules = reading_options.rules_of(args, [args.images, *args.annotations])
     images = find_images(args.images)
     progress = cli.progress_bar(args.quiet)
     annotations = read_annotations(

@@ -8,18 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unet import cli
-from unet.folders import (
-    CLASSES,
-    DEFAULT_CLASS,
-    class_names,
-    find_samples,
-    new_tree,
-    write_text,
-)
-from unet.georeference import read_georeference, write_georeference
-from unet.images import read_image, resize_image, write_png
-from unet.masks import read_class_ids, resize_ids
+from unet.files.atomic import new_tree, write_text
+from unet.files.folders import CLASSES, DEFAULT_CLASS, class_names, find_samples
+from unet.geometry.masks import resize_ids
+from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.imagery.resizing import resize_image
+from unet.terminal import cli
 
 
 def read_arguments():

@@ -8,21 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from unet import cli
-from unet.folders import (
-    CLASSES,
-    DataError,
-    class_order,
-    find_samples,
-    group_names,
-    new_tree,
-    read_table,
-    refuse_existing,
-    replacing,
-    take_groups,
-    write_text,
-)
-from unet.images import fingerprint, near_copies, read_image
+from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
+from unet.files.csv_tables import read_table
+from unet.files.errors import DataError
+from unet.files.folders import CLASSES, class_order, find_samples
+from unet.files.splits import group_names, take_groups
+from unet.imagery.copies import fingerprint, near_copies
+from unet.imagery.reading import read_image
+from unet.terminal import cli
 
 
 def read_arguments():

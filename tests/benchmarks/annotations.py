@@ -18,13 +18,15 @@ import pandas as pd
 import rasterio
 import shapely
 
-from unet.annotations import read_article_text
-from unet.folders import find_samples, natural
-from unet.formats import in_pixels, read_file
-from unet.images import read_mask
-from unet.masks import instances
-from unet.polygons import outlines
-from unet.writers import WRITERS, Annotated
+from unet.annotations.article import read_article_text
+from unet.annotations.formats import WRITERS
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import read_file
+from unet.annotations.writing import Annotated
+from unet.files.folders import find_samples, natural
+from unet.geometry.masks import instances
+from unet.geometry.polygons import outlines
+from unet.imagery.mask_values import read_mask
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 LARGE = 100  # pixels from which on an instance counts by itself

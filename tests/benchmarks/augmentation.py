@@ -14,8 +14,8 @@ import time
 import cv2
 import numpy as np
 
-from unet.augmentation import LEVELS, Augmentation
-from unet.model import build_unet
+from unet.network.model import build_unet
+from unet.training.augmentation import LEVELS, Augmentation
 
 
 def make(count, size):

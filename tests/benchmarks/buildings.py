@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from unet.contract import read_contract
-from unet.folders import find_samples
-from unet.model import load
-from unet.prediction import predict_samples
-from unet.scoring import confusion, iou
+from unet.files.folders import find_samples
+from unet.network.contract import read_contract
+from unet.network.model import load
+from unet.prediction.photos import predict_samples
+from unet.scoring.counts import confusion, iou
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 CLASSES = ["building"]

@@ -13,9 +13,9 @@ import time
 import numpy as np
 import pandas as pd
 
-from unet import training
-from unet.backend import keras
-from unet.model import build_unet
+from unet.network.backend import keras
+from unet.network.model import build_unet
+from unet.training.batches import Batches
 
 
 class Clock(keras.callbacks.Callback):
@@ -51,9 +51,7 @@ def main():
     rows = []
     for batch_norm in (False, True):
         for workers in (1, 2):
-            batches = training.Batches(
-                X, Y, np.arange(args.images), args.batch_size, 0
-            )
+            batches = Batches(X, Y, np.arange(args.images), args.batch_size, 0)
             batches.workers = workers
             model = build_unet(batch_norm=batch_norm)
             model.compile("adam", "binary_crossentropy")

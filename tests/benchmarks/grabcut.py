@@ -4,7 +4,8 @@ The truth is the polygons of the real tiles; of those only buildings of 100
 pixels and more that the tile's border does not cut. Each is drawn as its
 upright bounding box, and as a rough polygon: its outline simplified by 0.15
 and its corners moved by a normal error of 0.1 (in roots of its area). Both
-are tightened by ``unet.grabcut``, whose numbers were chosen on training tiles.
+are tightened by ``unet.geometry.grabcut``, whose numbers were chosen on
+training tiles.
 IoU with the truth is counted in pixels; "ellipse" is the largest one in the
 box, to tell what the image adds from what any rounder shape would.
 
@@ -20,10 +21,10 @@ import shapely
 from shapely import affinity
 from tqdm import tqdm
 
-from unet.annotations import read_article_text
-from unet.grabcut import tighten
-from unet.images import read_image
-from unet.masks import rasterise
+from unet.annotations.article import read_article_text
+from unet.geometry.grabcut import tighten
+from unet.geometry.masks import rasterise
+from unet.imagery.reading import read_image
 
 LEAST_AREA = 100  # pixels
 SIMPLIFIED, MOVED = 0.15, 0.1  # in roots of the area

@@ -2,8 +2,8 @@
 
 Both ways load the same images and instance masks of 1024 pixels into arrays
 of 128 pixels, in one run: the article's loop, in which scikit-image reads and
-resizes every instance mask on its own, and ``unet.dataset``, the first time
-and from its cache. Printed are the ratios.
+resizes every instance mask on its own, and ``unet.training.dataset``, the
+first time and from its cache. Printed are the ratios.
 
 How fast a PNG mask is decoded depends on who wrote it, so the masks are
 written by this project, by Pillow and by OpenCV in turn.
@@ -23,9 +23,9 @@ from PIL import Image
 from skimage.io import imread
 from skimage.transform import resize
 
-from unet import dataset
-from unet.folders import find_samples
-from unet.images import write_mask, write_png
+from unet.files.folders import find_samples
+from unet.imagery.png import write_mask, write_png
+from unet.training import dataset
 
 SIDE, SIZE = 1024, (128, 128)
 

@@ -22,11 +22,11 @@ import pandas as pd
 import shapely
 from matplotlib.figure import Figure
 
-from unet.annotations import read_article_text
-from unet.folders import spread
-from unet.formats import read_file
-from unet.images import read_image
-from unet.pictures import save_figure
+from unet.annotations.article import read_article_text
+from unet.annotations.reading import read_file
+from unet.files.splits import spread
+from unet.imagery.reading import read_image
+from unet.pictures.figures import save_figure
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 # banepa_ROW_COLUMN, aoi1_0_ZOOM_COLUMN_ROW, Folder_NUMBER.

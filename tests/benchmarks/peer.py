@@ -25,11 +25,18 @@ import pandas as pd
 import segmentation_models_pytorch as smp
 import torch
 
-from unet import cli, dataset, scoring, training
-from unet.augmentation import Augmentation
-from unet.folders import find_samples, group_names
-from unet.model import load
-from unet.prediction import predict_samples, to_ids
+from unet.files import splits
+from unet.files.folders import find_samples
+from unet.files.splits import group_names
+from unet.geometry.masks import to_ids
+from unet.network.model import load
+from unet.prediction.photos import predict_samples
+from unet.scoring.counts import confusion, iou
+from unet.scoring.scores import evaluate
+from unet.terminal import cli
+from unet.training import dataset, fitting
+from unet.training.augmentation import Augmentation
+from unet.training.batches import Batches
 
 TRAIN = Path(__file__).resolve().parents[2] / "code" / "train"
 CLASSES = ["building"]
@@ -73,20 +80,18 @@ def validation_iou(peer, data, rows):
         for found, truth in zip(
             peer.predict_on_batch(data.X[part]), data.Y[part], strict=True
         ):
-            counts = counts + scoring.confusion(truth, to_ids(found, 0.5), 2, 2)
-    return scoring.iou(counts)[1]
+            counts = counts + confusion(truth, to_ids(found, 0.5), 2, 2)
+    return iou(counts)[1]
 
 
 def train_peer(data, fit_rows, validation_rows, args):
     """Train the peer; it has the weights of its best epoch in the end."""
     torch.manual_seed(args.seed)
-    peer = Peer(*training.channel_statistics(data.X, fit_rows))
+    peer = Peer(*fitting.channel_statistics(data.X, fit_rows))
     augment = None
     if args.augment != "none":
         augment = Augmentation(args.augment)
-    batches = training.Batches(
-        data.X, data.Y, fit_rows, BATCH, args.seed, augment
-    )
+    batches = Batches(data.X, data.Y, fit_rows, BATCH, args.seed, augment)
     optimizer = torch.optim.AdamW(peer.network.parameters())
     steps = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, 1e-3, total_steps=args.epochs * len(batches)
@@ -125,7 +130,7 @@ def train_ours(args, options, run):
 
 def scores_of(network, samples):
     found = predict_samples(network, samples, CLASSES, 0.5)
-    counted, _ = scoring.evaluate(found, len(samples), CLASSES)
+    counted, _ = evaluate(found, len(samples), CLASSES)
     return counted.summary()
 
 
@@ -150,13 +155,13 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/peer"))
     args, options = parser.parse_known_args()
-    train_root, test_root = cli.find_sides(args.data)
+    train_root, test_root = splits.find_sides(args.data)
     samples = dataset.labelled(find_samples(train_root), train_root)
     test = dataset.labelled(find_samples(test_root), test_root)
     progress = cli.progress_bar(quiet=False)
     data = dataset.load(samples, (SIZE, SIZE), CLASSES, progress)
-    groups = group_names(data.names, cli.recorded_groups(args.data))
-    rows = training.split_validation(
+    groups = group_names(data.names, splits.recorded_groups(args.data))
+    rows = splits.split_validation(
         groups, 0.1, data.has_object(), data.traits()
     )
 
@@ -169,7 +174,7 @@ def main():
         "peer": (time.monotonic() - middle) / 60,
     }
     networks = {"ours": ours, "peer": peer}
-    weights = {"ours": training.weights(ours), "peer": peer.weights()}
+    weights = {"ours": fitting.weights(ours), "peer": peer.weights()}
     fast = speeds(networks, data.X)
     table = []
     for name, network in networks.items():

@@ -26,16 +26,20 @@ import rasterio
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from rasterio.windows import Window
 
-from unet import cli
-from unet.annotations import Rules, find_images
-from unet.contract import read_contract
-from unet.formats import read_annotations
-from unet.images import read_image, resize_image, write_png
-from unet.model import load
-from unet.prediction import predict
-from unet.rasters import Scene
-from unet.scenes import Tiling, scales, strips
-from unet.scoring import confusion, iou
+from unet.annotations.annotation import Rules
+from unet.annotations.pairing import find_images, read_annotations
+from unet.imagery.png import write_png
+from unet.imagery.rasters import Scene
+from unet.imagery.reading import read_image
+from unet.imagery.resizing import resize_image
+from unet.network.contract import read_contract
+from unet.network.model import load
+from unet.prediction.photos import predict
+from unet.prediction.scaling import scales
+from unet.prediction.scenes import strips
+from unet.prediction.windows import Tiling
+from unet.scoring.counts import confusion, iou
+from unet.terminal import cli
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 TILE, NEAR = 256, 16

@@ -20,13 +20,15 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from unet import cli, scoring
-from unet.contract import read_contract
-from unet.folders import find_samples
-from unet.images import read_image, read_mask, write_png
-from unet.masks import read_class_ids
-from unet.model import load, save
-from unet.prediction import to_ids
+from unet.files.folders import find_samples
+from unet.geometry.masks import to_ids
+from unet.imagery.mask_values import read_class_ids, read_mask
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.network.contract import read_contract
+from unet.network.model import load, save
+from unet.scoring.scores import Scores
+from unet.terminal import cli
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 CLASSES = ["building"]
@@ -171,7 +173,7 @@ def at_scale(model, image, factor):
 
 def scores(model, tree, factor):
     """Scores on a tree of samples whose images are seen at another scale."""
-    counted = scoring.Scores(CLASSES)
+    counted = Scores(CLASSES)
     for sample in find_samples(tree):
         image = read_image(sample.image)
         truth = read_class_ids(sample, CLASSES, image.shape[:2])

@@ -1,0 +1,1 @@
+"""Floor 4: one module a format, reader and writer together."""

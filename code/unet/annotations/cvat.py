@@ -1,0 +1,99 @@
+"""CVAT for images, XML 1.1."""
+
+import math
+
+import numpy as np
+import shapely
+from shapely import affinity
+
+from unet.annotations.annotation import Annotation, image_name
+from unet.annotations.shapes import add, clean, ellipse, leave_out, polygon
+from unet.files.errors import DataError
+from unet.geometry.instances import DrawnMask, packed_of
+
+# What holds no shape: notes on the image as a whole.
+_NO_SHAPES = ("tag",)
+
+
+def read_cvat(root, path, rules):
+    """CVAT for images, XML 1.1: polygons, boxes, ellipses and masks.
+
+    Shapes lie in the order of their layers (``z_order``), as CVAT shows them.
+    """
+    annotations = {}
+    for image in root.iter("image"):
+        name = image_name(image.attrib["name"], path, rules.directories)
+        if name in annotations:
+            raise DataError(
+                f"{path}: lists two images called {name}; annotations are "
+                "paired by name. Rename one."
+            )
+        size = int(image.attrib["height"]), int(image.attrib["width"])
+        annotation = annotations[name] = Annotation(path, size=size)
+        shapes = [one for one in image if one.tag not in _NO_SHAPES]
+        for shape in sorted(shapes, key=_layer):
+            _add_shape(annotation, shape, rules)
+    if not annotations and root.find("track") is not None:
+        raise DataError(
+            f"{path}: expected CVAT for images 1.1, found CVAT for video. "
+            "Export the task as CVAT for images 1.1."
+        )
+    return annotations
+
+
+def _layer(shape):
+    return int(shape.attrib.get("z_order", 0))
+
+
+def _add_shape(annotation, shape, rules):
+    label = _label(shape, rules.attribute)
+    if shape.tag == "mask":
+        _add_mask(annotation, shape.attrib, label, rules.limits)
+        return
+    geometry = _geometry(shape.tag, shape.attrib)
+    if geometry is False:
+        leave_out(annotation, shape.tag)
+    else:
+        add(annotation, geometry, label)
+
+
+def _label(shape, attribute):
+    """A shape's class: its label, or the attribute that was asked for."""
+    if attribute is None:
+        return shape.attrib.get("label")
+    of = {one.attrib.get("name"): one.text for one in shape.iter("attribute")}
+    return of.get(attribute)
+
+
+def _geometry(kind, of):
+    """A shape's geometry; None if it has too few points, False if no area."""
+    if kind == "polygon":
+        return polygon([pair.split(",") for pair in of["points"].split(";")])
+    degrees = float(of.get("rotation", 0))
+    if kind == "box":
+        x0, y0, x1, y1 = (float(of[k]) for k in ("xtl", "ytl", "xbr", "ybr"))
+        return affinity.rotate(shapely.box(x0, y0, x1, y1), degrees)
+    if kind == "ellipse":
+        x, y, rx, ry = (float(of[k]) for k in ("cx", "cy", "rx", "ry"))
+        return ellipse(x, y, rx, ry, degrees)
+    return False
+
+
+def _add_mask(annotation, of, label, limits):
+    """Add a mask: runs of background and object in turn, row by row."""
+    top, left = int(of["top"]), int(of["left"])
+    shape = int(of["height"]), int(of["width"])
+    runs = [int(run) for run in of["rle"].split(",")]
+    right = min(shape) > 0 and math.prod(shape) <= limits.pixels
+    if not right or min(runs) < 0 or sum(runs) != math.prod(shape):
+        raise DataError(
+            f"{annotation.source}: expected runs that fill a mask of "
+            f"{shape[1]} x {shape[0]} (width x height, at most "
+            f"{limits.pixels} pixels), found {sum(runs)} pixels. Export the "
+            "file again."
+        )
+    values = np.arange(len(runs)) % 2 == 1
+    pixels = np.repeat(values, runs).reshape(shape)
+    annotation.instances.append(
+        DrawnMask(packed_of(pixels), clean(label), top, left)
+    )

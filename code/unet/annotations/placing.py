@@ -1,0 +1,156 @@
+"""From places on the ground to the pixels of an image."""
+
+import re
+from collections import Counter
+
+import numpy as np
+import rasterio
+import shapely
+from rasterio.crs import CRS
+from rasterio.errors import RasterioIOError
+from rasterio.warp import transform
+from shapely import affinity
+
+from unet.annotations.annotation import Annotation, check_reach
+from unet.annotations.parsing import shortened
+from unet.annotations.reading import DAMAGE
+from unet.annotations.shapes import areas, together
+from unet.files.errors import DataError
+from unet.geometry.instances import Instance
+
+_HAIR = 0.01  # pixels: what moving to and from the ground may cost
+_FARTHEST_PLACE = 1e9  # metres, feet or degrees
+_OUTSIDE = "polygon outside its image left out"
+_EMPTY = "image among the annotated ones without a feature, taken for empty"
+# Names alone: GDAL would also open a file or an address that is called so.
+_CRS_NAME = re.compile(
+    r"(https?://www\.opengis\.net/def/crs/[\w./-]+|[A-Za-z][\w.-]*:[\w.:-]+)"
+)
+
+
+def in_pixels(annotation, image, seen=None):
+    """Move an annotation from the ground to the pixels of an image.
+
+    Args:
+        annotation: with a ``crs``.
+        image: path of the image. If it has no place on the ground the
+            coordinates are taken for pixels.
+        seen: where the image is one of several, a set: the numbers of the
+            instances that lie on it are added; those elsewhere are no repair.
+
+    Returns:
+        An ``Annotation`` without ``crs``; geometry beyond the image is cut.
+        With ``seen`` None for an image beyond all instances, or without a
+        place: nobody looked at it.
+
+    Raises:
+        DataError: the CRS is unknown, the image cannot be read, or is the
+            only one and all instances lie far away.
+    """
+    several = seen is not None
+    try:
+        with rasterio.open(image) as raster:
+            crs, to_ground, shape = raster.crs, raster.transform, raster.shape
+    except RasterioIOError as error:
+        raise DataError(f"{image}: {shortened(error)}.") from None
+    placed = Annotation(annotation.source)
+    if not several:
+        placed.repairs += annotation.repairs
+    if crs is None:
+        if several:
+            return None
+        for one in annotation.instances:
+            check_reach(one.geometry, annotation.source)
+            placed.instances.append(one)
+        return placed
+    moved = _to_crs(annotation, crs, image)
+    inverse = (~to_ground).to_shapely()
+    frame = shapely.box(0, 0, shape[1], shape[0])
+    extent = _extent(moved, inverse)
+    if several and not extent.intersects(frame):
+        return None
+    if len(moved) and not extent.dwithin(frame, max(shape)):
+        raise DataError(
+            f"{annotation.source}: expected polygons on {image}, found all "
+            f"{len(moved)} far from it in {annotation.crs} (what a file is in "
+            "that names no CRS). Correct the CRS, or take the right image."
+        )
+    for number, one in enumerate(annotation.instances):
+        geometry = moved[number]
+        cut = None
+        if _on_earth(geometry):
+            geometry = affinity.affine_transform(geometry, inverse)
+            cut = _cut(geometry, frame)
+        if cut is None:
+            placed.repairs[_OUTSIDE] += not several
+            continue
+        if several:
+            seen.add(number)
+        if cut is not geometry:
+            placed.repairs["polygon cut at the border of its image"] += 1
+        check_reach(cut, annotation.source)
+        placed.instances.append(Instance(cut, one.label))
+    placed.repairs += Counter()  # drops the zeros
+    if several and not placed.instances:
+        placed.repairs[_EMPTY] += 1
+    return placed
+
+
+def _extent(geometries, inverse):
+    """The box around all geometries that have a place, in pixels.
+
+    An empty geometry where none has.
+    """
+    known = [one for one in geometries if _on_earth(one)]
+    if not known:
+        return shapely.Polygon()
+    box = shapely.box(*shapely.total_bounds(known))
+    return affinity.affine_transform(box, inverse)
+
+
+def _to_crs(annotation, crs, image):
+    """The geometries of an annotation in an image's CRS."""
+    try:
+        if not _CRS_NAME.fullmatch(annotation.crs):
+            raise ValueError("no name such as EPSG:4326")
+        known = CRS.from_user_input(annotation.crs)
+    except DAMAGE as error:
+        raise DataError(
+            f"{annotation.source}: expected places in a coordinate reference "
+            f"system that leads to that of {image}, found "
+            f"{shortened(annotation.crs)} ({shortened(error)}). Correct "
+            "the CRS."
+        ) from None
+
+    def move(points):
+        try:
+            return np.column_stack(transform(known, crs, *points.T))
+        except Exception:  # GDAL's errors have no public name
+            return np.full_like(points, np.inf)
+
+    geometries = [one.geometry for one in annotation.instances]
+    if not geometries:
+        return []
+    moved = shapely.transform(geometries, move)
+    if not _on_earth(moved):
+        # One point beyond the projection spoils all that go with it.
+        moved = [shapely.transform(one, move) for one in geometries]
+    return moved
+
+
+def _on_earth(geometry):
+    """Whether a projection could show every point (it gives inf if not)."""
+    points = shapely.get_coordinates(geometry)
+    return bool((np.abs(points) < _FARTHEST_PLACE).all())
+
+
+def _cut(geometry, frame):
+    """What lies in a frame: the same object if all does, None if nothing."""
+    if frame.buffer(_HAIR).covers(shapely.envelope(geometry)):
+        return geometry
+    if not shapely.envelope(geometry).intersects(frame):
+        return None
+    if not geometry.is_valid:
+        return geometry  # drawing cuts it
+    parts = shapely.get_parts(areas(geometry.intersection(frame)))
+    return together(list(parts))

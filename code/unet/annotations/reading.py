@@ -1,0 +1,137 @@
+"""Annotation files of any format to annotations by image name."""
+
+from pathlib import Path
+
+import shapely
+
+from unet.annotations.annotation import NO_RULES
+from unet.annotations.formats import FORMATS, JSON_ENDINGS
+from unet.annotations.parsing import parse_json, parse_xml, shortened
+from unet.files.errors import DataError
+from unet.files.folders import CLASSES, natural
+from unet.geometry.instances import Instance
+
+# What tools put beside annotations; no image's annotation.
+_NAMES_OF_CLASSES = (CLASSES, "class_names.txt", "labelmap.txt", "labels.txt")
+# What damaged content makes of a reader that expects it whole.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    shapely.errors.ShapelyError,
+)
+
+
+def read_file(path, kind=None, rules=NO_RULES):
+    """Read an annotation file of any format.
+
+    Args:
+        path: the file.
+        kind: a key of ``FORMATS``; None recognises the format by the content.
+        rules: what the file leaves open.
+
+    Returns:
+        dict from image name to ``Annotation``.
+
+    Raises:
+        DataError: the file cannot be understood, points out of the given
+            directories, or exceeds a limit.
+    """
+    path = Path(path)
+    _check_size(path, rules.limits.mebibytes)
+    content = _content(path)
+    if kind is None:
+        kind = next(
+            (
+                name
+                for name, known in FORMATS.items()
+                if path.suffix.lower() in known.endings
+                and known.recognises(content)
+            ),
+            None,
+        )
+    if kind is None:
+        raise DataError(
+            f"{path}: expected an annotation file of a known format "
+            f"({', '.join(FORMATS)}), found none of them. Export it again, "
+            "or name the format with --format."
+        )
+    try:
+        found = FORMATS[kind].read(content, path, rules)
+    except DataError:
+        raise
+    except DAMAGE as error:
+        reason = shortened(f"{type(error).__name__}: {error}")
+        raise DataError(
+            f"{path}: expected {kind} annotations, found something that does "
+            f"not read as such ({reason}). Export the file again."
+        ) from None
+    _check_points(found, path, rules.limits.points)
+    return found
+
+
+def _content(path):
+    """A file's parsed JSON or XML; of any other kind the path itself."""
+    ending = path.suffix.lower()
+    if ending in JSON_ENDINGS:
+        return parse_json(path)
+    return parse_xml(path) if ending == ".xml" else path
+
+
+def _check_size(path, most):
+    """Refuse a file that is missing or too large to be annotations."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}.") from None
+    if size > most << 20:
+        raise DataError(
+            f"{path}: expected at most {most} MiB, found {size >> 20} MiB. "
+            "Divide the file, or raise the bound with --max-file."
+        )
+
+
+def _check_points(found, path, most):
+    """Refuse more points than people draw: they would take for ever."""
+    count = sum(
+        shapely.get_num_coordinates(one.geometry)
+        for annotation in found.values()
+        for one in annotation.instances
+        if isinstance(one, Instance)
+    )
+    if count > most:
+        raise DataError(
+            f"{path}: expected at most {most} points, found {count}. Simplify "
+            "the polygons or divide the file, or raise the bound with "
+            "--max-points."
+        )
+
+
+def annotation_files(source):
+    """The annotation files that a path names, naturally sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    source = Path(source)
+    candidates = [source]
+    if source.is_dir():
+        candidates = sorted(source.iterdir(), key=lambda p: natural(p.name))
+    endings = {end for known in FORMATS.values() for end in known.endings}
+    files = [
+        path
+        for path in candidates
+        if path.suffix.lower() in endings
+        and not path.name.startswith(".")
+        and (path == source or path.name.lower() not in _NAMES_OF_CLASSES)
+        and path.is_file()
+    ]
+    if not files:
+        raise DataError(
+            f"{source}: expected annotations (formats: {', '.join(FORMATS)}), "
+            "found none. Check the path."
+        )
+    return files

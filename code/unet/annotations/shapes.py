@@ -1,0 +1,87 @@
+"""From the shapes of annotation tools to instances."""
+
+import numpy as np
+import shapely
+from shapely import affinity
+
+from unet.annotations.annotation import check_reach
+from unet.geometry.instances import Instance
+
+LEFT_OUT = "line or point left out"
+_UNKNOWN = "shape of unknown kind left out"
+_LINES = ("line", "linestrip", "points", "point", "polyline")
+# Where a file may name a class in several ways, in this order.
+CLASS_KEYS = ("class", "label", "category", "class_name")
+
+
+def polygon(points):
+    """A polygon from points; None for fewer than three different ones."""
+    points = [tuple(point[:2]) for point in np.asarray(points, float).tolist()]
+    if len(set(points)) < 3:
+        return None
+    with np.errstate(invalid="ignore"):  # ``add`` refuses NaN, with a reason
+        return shapely.Polygon(points)
+
+
+def ellipse(x, y, rx, ry, degrees=0.0):
+    """An ellipse with 128 corners, turned clockwise as one sees it."""
+    circle = shapely.Point(0, 0).buffer(1, quad_segs=32)
+    turned = affinity.rotate(
+        affinity.scale(circle, rx, ry, origin=(0, 0)), degrees, origin=(0, 0)
+    )
+    return affinity.translate(turned, x, y)
+
+
+def together(parts):
+    """One geometry of several polygons, which may overlap; None of none.
+
+    They are not united: that takes for ever where somebody scribbled.
+    """
+    known = [part for part in parts if part is not None]
+    if len(known) < 2:
+        return known[0] if known else None
+    return shapely.MultiPolygon(known)
+
+
+def areas(geometry):
+    """The Polygon and MultiPolygon parts of a geometry that are not empty."""
+    if geometry.geom_type == "GeometryCollection":
+        return [part for one in geometry.geoms for part in areas(one)]
+    covers = geometry.geom_type in ("Polygon", "MultiPolygon")
+    return [geometry] if covers and not geometry.is_empty else []
+
+
+def add(annotation, geometry, label):
+    """Add an instance, or count why it is none.
+
+    Raises:
+        DataError: a coordinate is beyond any image.
+        TypeError: a damaged file had lists where numbers belong.
+    """
+    if geometry is None:
+        annotation.repairs["ring of fewer than three points left out"] += 1
+        return
+    if not isinstance(geometry, shapely.Geometry):
+        raise TypeError("a list where a number belongs")
+    if annotation.crs is None:
+        check_reach(geometry, annotation.source)
+    annotation.instances.append(Instance(geometry, clean(label)))
+
+
+def leave_out(annotation, kind):
+    """Count a shape without an area."""
+    annotation.repairs[LEFT_OUT if kind in _LINES else _UNKNOWN] += 1
+
+
+def clean(label):
+    """A label without stray whitespace; None if nothing is left."""
+    if label is None:
+        return None
+    text = str(label).encode("utf-8", "replace").decode()
+    return " ".join(text.split()) or None
+
+
+def find_key(keys, wanted):
+    """The key that is called like one of the wanted names, or None."""
+    lower = {str(key).strip().lower(): key for key in keys}
+    return next((lower[name] for name in wanted if name in lower), None)

@@ -1,0 +1,150 @@
+"""VGG Image Annotator: JSON 1.x and 2.x, and the cells of its tables."""
+
+from pathlib import Path
+
+import numpy as np
+import shapely
+
+from unet.annotations.annotation import Annotation, image_name
+from unet.annotations.shapes import (
+    CLASS_KEYS,
+    add,
+    ellipse,
+    find_key,
+    leave_out,
+    polygon,
+)
+from unet.annotations.writing import Writer, json_text, score_text
+from unet.files.atomic import write_text
+from unet.geometry.keyhole import keyhole
+
+_VIA = "2.0.10"
+_KEYS = (*CLASS_KEYS, "name", "type")
+
+
+def read_via(data, path, rules):
+    """VIA JSON 1.x and 2.x, a project or its annotations."""
+    annotations = {}
+    for entry in data.get("_via_img_metadata", data).values():
+        name = image_name(str(entry["filename"]), path, rules.directories)
+        annotation = annotations.setdefault(name, Annotation(path))
+        regions = entry.get("regions") or []
+        for region in (
+            regions.values() if hasattr(regions, "values") else regions
+        ):
+            attributes = region.get("region_attributes") or {}
+            label = label_of(attributes, rules.attribute)
+            add_shape(annotation, region["shape_attributes"], label)
+    return annotations
+
+
+def is_via(data):
+    """Whether parsed JSON is VIA's."""
+    return "_via_img_metadata" in data or (
+        bool(data)
+        and all(
+            isinstance(one, dict) and "filename" in one for one in data.values()
+        )
+    )
+
+
+def add_shape(annotation, shape, label):
+    """Add a VIA shape to an annotation, or count why it is none."""
+    geometry = _geometry(shape)
+    if geometry is False:
+        leave_out(annotation, shape.get("name"))
+    else:
+        add(annotation, geometry, label)
+
+
+def _geometry(one):
+    """A shape's geometry; None if it has too few points, False if no area."""
+    kind = one.get("name")
+    if kind == "polygon":
+        x, y = one["all_points_x"], one["all_points_y"]
+        return polygon(list(zip(x, y, strict=True)))
+    if kind == "rect":
+        x, y = one["x"], one["y"]
+        return shapely.box(x, y, x + one["width"], y + one["height"])
+    if kind == "circle":
+        return ellipse(one["cx"], one["cy"], one["r"], one["r"])
+    if kind == "ellipse":
+        angle = np.degrees(one.get("theta", 0))
+        return ellipse(one["cx"], one["cy"], one["rx"], one["ry"], angle)
+    return False
+
+
+def label_of(attributes, attribute):
+    """The class in a region's attributes."""
+    key = attribute or find_key(attributes, _KEYS)
+    if key is None:
+        key = next(iter(attributes), None)
+    value = attributes.get(key)
+    if isinstance(value, dict):  # a check box: the first that is ticked
+        value = next((name for name, ticked in value.items() if ticked), None)
+    return value
+
+
+class ViaWriter(Writer):
+    """via_project.json of the VGG Image Annotator 2, for all images.
+
+    VIA finds images by their file names: load the project, then add the
+    image files.
+    """
+
+    def __init__(self, out, classes):
+        super().__init__(out, classes)
+        self.images = {}
+
+    def files(self, names):
+        return [self.out / "via_project.json"]
+
+    def add(self, annotated):
+        regions = []
+        for one in annotated.instances:
+            attributes = {"class": one.label, "score": score_text(one)}
+            for part in shapely.get_parts(one.geometry):
+                x, y = zip(*keyhole(part), strict=True)
+                regions.append(
+                    {
+                        "shape_attributes": {
+                            "name": "polygon",
+                            "all_points_x": x,
+                            "all_points_y": y,
+                        },
+                        "region_attributes": attributes,
+                    }
+                )
+        name = annotated.name + Path(annotated.image).suffix
+        size = Path(annotated.image).stat().st_size
+        self.images[f"{name}{size}"] = {
+            "filename": name,
+            "size": size,
+            "regions": regions,
+            "file_attributes": {},
+        }
+
+    def close(self):
+        text = {"type": "text", "description": "", "default_value": ""}
+        names = dict.fromkeys(self.classes, "")
+        attributes = {
+            "class": {
+                "type": "dropdown",
+                "description": "",
+                "options": names,
+                "default_options": {},
+            },
+            "score": text,
+        }
+        write_text(
+            self.out / "via_project.json",
+            json_text(
+                {
+                    "_via_settings": {"project": {"name": "predictions"}},
+                    "_via_img_metadata": self.images,
+                    "_via_attributes": {"region": attributes, "file": {}},
+                    "_via_data_format_version": _VIA,
+                    "_via_image_id_list": list(self.images),
+                }
+            ),
+        )

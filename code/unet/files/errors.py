@@ -1,0 +1,9 @@
+"""Errors that are the user's to mend."""
+
+
+class DataError(ValueError):
+    """Bad input. The message is the one line that the user reads."""
+
+    def __init__(self, message):
+        # It quotes names from files, which may hold any sign.
+        super().__init__(" ".join(message.split()))

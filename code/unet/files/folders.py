@@ -1,0 +1,172 @@
+"""The ``Folder_n`` tree, and files that are never half written.
+
+A sample is a directory ``NAME`` with ``images/NAME.<ext>`` (one image) and
+``masks/`` (any number of files, each an instance). No ``masks/`` means
+unlabelled; an empty ``masks/`` means "looked at, nothing there".
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from unet.files.errors import DataError
+
+IMAGE_ENDINGS = (
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
+    *(".jp2", ".avif", ".gif", ".hdr", ".img", ".pbm", ".pgm", ".ppm", ".pnm"),
+)
+# The class of masks that lie directly in masks/, as in the article. Masks in
+# masks/<class>/ carry their class in the folder's name.
+DEFAULT_CLASS = "building"
+BACKGROUND = "background"
+# Beside the folders, or beside train/ and test/: the classes in their order.
+CLASSES = "classes.txt"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image with its instance masks.
+
+    Attributes:
+        name: the directory's name.
+        image: the image file.
+        masks: mask files per class, or None when nobody has labelled the
+            image. A labelled image without an object has ``{}``.
+    """
+
+    name: str
+    image: Path
+    masks: dict[str, list[Path]] | None
+
+
+def natural(text):
+    """Sort key that puts ``Folder_2`` before ``Folder_10``."""
+    return [
+        int(part) if part.isdecimal() else part.lower()
+        for part in re.split(r"(\d+)", str(text))
+    ]
+
+
+def list_images(directory):
+    """Image files of a directory, naturally sorted; hidden files left out."""
+    return sorted(
+        (
+            path
+            for path in Path(directory).iterdir()
+            if path.suffix.lower() in IMAGE_ENDINGS
+            and not path.name.startswith(".")
+            and path.is_file()
+        ),
+        key=lambda path: natural(path.name),
+    )
+
+
+def read_sample(directory):
+    """Read one sample's file names.
+
+    Args:
+        directory: a directory with ``images/`` and perhaps ``masks/``.
+
+    Returns:
+        A ``Sample``.
+
+    Raises:
+        DataError: not exactly one image, or masks both in ``masks/`` and in
+            class folders below it.
+    """
+    directory = Path(directory)
+    place = directory / "images"
+    images = list_images(place) if place.is_dir() else []
+    if len(images) != 1:
+        found = ", ".join(path.name for path in images) or "none"
+        raise DataError(
+            f"{place}: expected exactly one image "
+            f"({' '.join(IMAGE_ENDINGS)}), found {found}. "
+            "Keep one image in each folder."
+        )
+    return Sample(directory.name, images[0], _read_masks(directory / "masks"))
+
+
+def _read_masks(directory):
+    if not directory.is_dir():
+        return None
+    direct = list_images(directory)
+    classes = sorted(
+        path
+        for path in directory.iterdir()
+        if path.is_dir() and not path.name.startswith(".")
+    )
+    if direct and classes:
+        raise DataError(
+            f"{directory}: expected masks either directly in it or in one "
+            f"folder per class, found both ({direct[0].name} and "
+            f"{classes[0].name}/). Move the loose masks into a class folder."
+        )
+    if direct:
+        return {DEFAULT_CLASS: direct}
+    return {path.name: list_images(path) for path in classes}
+
+
+def find_samples(root):
+    """All samples below a directory, naturally sorted by name.
+
+    Args:
+        root: a directory of samples, or one sample's own directory.
+
+    Returns:
+        A list of ``Sample``, at least one.
+
+    Raises:
+        DataError: the directory is missing or holds no sample.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: expected a directory of Folder_n folders, found "
+            f"{'a file' if root.exists() else 'nothing'}. "
+            "Check the path, or prepare data with code/util."
+        )
+    if (root / "images").is_dir():
+        return [read_sample(root.resolve())]
+    directories = sorted(
+        (
+            path
+            for path in root.iterdir()
+            if (path / "images").is_dir() or (path / "masks").is_dir()
+        ),
+        key=lambda path: natural(path.name),
+    )
+    if not directories:
+        raise DataError(
+            f"{root}: expected folders like {root.name}/Folder_1/images/"
+            "Folder_1.png, found none. Make them with "
+            "code/util/polygon_to_mask.py and code/util/split.py."
+        )
+    return [read_sample(path) for path in directories]
+
+
+def class_names(samples):
+    """Foreground class names of labelled samples.
+
+    They come in the order of ``classes.txt``, beside the samples or one
+    directory above; without it, and behind it, sorted. Where no sample has
+    any mask the article's single class is meant.
+    """
+    names = {name for s in samples for name in s.masks or {}}
+    order = class_order(samples[0].image.parents[2]) if samples else []
+    known = [name for name in order if name in names]
+    return known + sorted(names - set(known)) or [DEFAULT_CLASS]
+
+
+def class_folder(name):
+    """A class's name as a directory's name."""
+    return re.sub(r"[^\w .+#-]", "_", name)[:60].strip(". ") or "_"
+
+
+def class_order(root):
+    """The lines of ``classes.txt`` in a directory or the one above, or []."""
+    for place in (Path(root), Path(root).resolve().parent):
+        if (place / CLASSES).is_file():
+            text = (place / CLASSES).read_text(encoding="utf-8-sig")
+            return [line.strip() for line in text.splitlines() if line.strip()]
+    return []

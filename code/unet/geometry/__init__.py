@@ -1,0 +1,1 @@
+"""Floor 3: masks, instances and polygons; arrays in, arrays out."""

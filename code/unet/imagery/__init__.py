@@ -1,0 +1,1 @@
+"""Floor 2: pixels from and to files."""

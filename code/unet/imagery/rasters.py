@@ -1,0 +1,270 @@
+"""Images too large to be held whole: read and written by bands of rows."""
+
+import errno
+import os
+import shutil
+import threading
+import warnings
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.errors import NodataShadowWarning, RasterioIOError
+from rasterio.windows import Window
+
+from unet.files.atomic import replacing
+from unet.files.errors import DataError
+from unet.files.quiet import held_back_stderr
+from unet.imagery.georeference import Georeference
+from unet.imagery.reading import (
+    picture_bands,
+    read_image,
+    refuse_truncated_jpeg,
+    to_uint8,
+)
+from unet.imagery.stored import stored_as
+
+# Rows that are read, predicted and written in one go: of a tile of a GeoTIFF.
+ROWS = 256
+warnings.simplefilter("ignore", NodataShadowWarning)
+
+
+class Scene:
+    """An image that is read by bands of rows, from several threads.
+
+    Attributes:
+        path: the file.
+        shape: (H, W).
+        place: ``unet.imagery.georeference.Georeference``, or None.
+        masked: whether some of its pixels may hold no data.
+    """
+
+    def __init__(self, path, bands=None):
+        """Open a file, and read nothing.
+
+        Args:
+            path: any raster that GDAL reads, or an image that
+                ``unet.imagery.reading`` reads.
+            bands: see ``unet.imagery.reading.read_image``.
+
+        Raises:
+            DataError: the file is missing, damaged or no picture.
+        """
+        self.path = Path(path)
+        self.place = None
+        self.masked = False
+        self._local = threading.local()
+        self._open = []
+        self._whole = self._limits = self._colours = None
+        kept = stored_as(path)
+        try:
+            if kept and kept.orientation != 1:
+                raise RasterioIOError("GDAL would not turn it")
+            raster = self._handle()
+        except RasterioIOError:
+            # Turned by EXIF, or of a format that GDAL does not know.
+            self._whole = read_image(path, bands)
+            self.shape = self._whole.shape[:2]
+            return
+        self.shape = raster.shape
+        if raster.driver == "JPEG":
+            refuse_truncated_jpeg(path)  # GDAL would fill it with grey
+        self._bands = picture_bands(raster, path, bands)
+        if raster.crs is not None and not raster.transform.is_identity:
+            self.place = Georeference(raster.crs, raster.transform)
+        flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
+        everywhere = rasterio.enums.MaskFlags.all_valid
+        self.masked = any(everywhere not in one for one in flags)
+        self.masked |= np.dtype(raster.dtypes[0]).kind == "f"  # NaN
+        if raster.colorinterp[0].name == "palette":
+            table = raster.colormap(1)
+            self._colours = np.zeros((256, 3), np.uint8)
+            for value, colour in table.items():
+                self._colours[value] = colour[:3]
+        if raster.dtypes[0] != "uint8":
+            self._limits = self._find_limits()
+
+    @classmethod
+    def of_array(cls, image):
+        """A scene of an image in memory: uint8, H x W x 3."""
+        self = cls.__new__(cls)
+        self.path = self.place = None
+        self.masked = False
+        self._open, self._whole = [], image
+        self.shape = image.shape[:2]
+        return self
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for raster in self._open:
+            raster.close()
+
+    def _handle(self):
+        """The open raster of this thread: GDAL's are not to be shared."""
+        if not hasattr(self._local, "raster"):
+            self._local.raster = rasterio.open(self.path)
+            self._open.append(self._local.raster)
+        return self._local.raster
+
+    def read(self, top, bottom):
+        """Read rows.
+
+        Args:
+            top, bottom: the first row, and the first one behind.
+
+        Returns:
+            (image, known): uint8, h x W x 3, and bool, h x W, False where
+            the scene has no data.
+
+        Raises:
+            DataError: the file is damaged there.
+        """
+        if self._whole is not None:
+            image = self._whole[top:bottom]
+            return image, np.ones(image.shape[:2], bool)
+        values, known = self._values(top, bottom)
+        if self._colours is not None:
+            return self._colours[values[..., 0]], known
+        if self._limits:
+            values[~known] = self._limits[0]
+            values = to_uint8(values, self.path, self._limits)
+        if values.shape[2] == 1:
+            values = np.repeat(values, 3, axis=2)
+        return np.ascontiguousarray(values), known
+
+    def _values(self, top, bottom):
+        """Rows as they are in the file: h x W x bands, and h x W."""
+        raster = self._handle()
+        window = Window(0, top, self.shape[1], bottom - top)
+        try:
+            values = raster.read(self._bands, window=window)
+            known = np.ones(values.shape[1:], bool)
+            if self.masked:
+                known = raster.dataset_mask(window=window) > 0
+            if values.dtype.kind == "f":
+                known &= np.isfinite(values).all(axis=0)
+        except RasterioIOError as error:
+            reason = " ".join(str(error).split())
+            raise DataError(
+                f"{self.path}: the file is truncated or damaged ({reason}). "
+                "Copy or export it again."
+            ) from None
+        return np.moveaxis(values, 0, 2), known
+
+    def _find_limits(self):
+        """The smallest and the largest value of the pixels that are known."""
+        low, high = np.inf, -np.inf
+        for top in range(0, self.shape[0], ROWS):
+            values, known = self._values(top, min(top + ROWS, self.shape[0]))
+            values = values[known]
+            if values.size:
+                low = min(low, float(values.min()))
+                high = max(high, float(values.max()))
+        if low > high:
+            return 0.0, 0.0
+        if low >= 0 and high <= 1 and values.dtype.kind == "f":
+            return 0.0, 1.0
+        return low, high
+
+
+@contextmanager
+def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
+    """Write a GeoTIFF of one band from the top to the bottom, or nothing.
+
+    Tiled, compressed, with overviews; at the place of the scene. GDAL may
+    swallow that a disk is full, so the file is read again before it gets its
+    name.
+
+    Args:
+        path: the file.
+        scene: ``Scene``, of which it has size and place.
+        dtype: of the values.
+        nodata: the value of pixels without data.
+        average: make overviews by averaging; else by choosing pixels.
+        scale: what a value is to be multiplied by, for programs that ask.
+
+    Yields:
+        A function that takes the next rows: array of h x W, where ``ROWS``
+        divides h but for the last ones.
+
+    Raises:
+        OSError: the file could not be written whole.
+    """
+    height, width = scene.shape
+    place = scene.place
+    profile = {
+        "driver": "GTiff",
+        "width": width,
+        "height": height,
+        "count": 1,
+        "dtype": dtype,
+        "nodata": nodata,
+        "crs": place and place.crs,
+        "transform": place and place.transform,
+        "tiled": True,
+        "blockxsize": ROWS,
+        "blockysize": ROWS,
+        "compress": "deflate",
+        "predictor": 3 if np.dtype(dtype).kind == "f" else 1,
+        "bigtiff": "if_safer",
+    }
+    factors = [2**k for k in range(1, 30) if max(scene.shape) >> k >= ROWS]
+    checks = []
+    with replacing(path) as temporary:
+        try:
+            raster = rasterio.open(temporary, "w", **profile)
+            raster.scales = (scale,)
+
+            def add(rows):
+                top = sum(count for count, _ in checks)
+                window = Window(0, top, width, len(rows))
+                with _silent():
+                    raster.write(rows, 1, window=window)
+                check = zlib.crc32(np.ascontiguousarray(rows))
+                checks.append((len(rows), check))
+
+            try:
+                yield add
+            finally:
+                with _silent():
+                    raster.close()
+            if factors:
+                how = Resampling.average if average else Resampling.nearest
+                with _silent(), rasterio.open(temporary, "r+") as raster:
+                    raster.build_overviews(factors, how)
+            whole = _is_whole(temporary, factors, checks)
+        except RasterioIOError as error:
+            raise _not_whole(path) from error
+        if not whole:
+            raise _not_whole(path)
+
+
+def _silent():
+    """Without libtiff's own lines about a full disk: we tell of it."""
+    return held_back_stderr(shown=False)
+
+
+def _is_whole(path, factors, checks):
+    """Whether a GeoTIFF holds what was written: (rows, checksum) a piece."""
+    top = 0
+    with rasterio.open(path) as raster:
+        for count, check in checks:
+            rows = raster.read(1, window=Window(0, top, raster.width, count))
+            if zlib.crc32(rows) != check:
+                return False
+            top += count
+        return top == raster.height and raster.overviews(1) == factors
+
+
+def _not_whole(path):
+    """The error of a file that is not on the disk as it was written."""
+    path = Path(path)
+    # What was written of it is still there and takes its place.
+    if shutil.disk_usage(path.parent).free < 2**22:
+        return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+    return OSError(errno.EIO, "could not be written whole", str(path))

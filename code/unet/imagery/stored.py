@@ -1,0 +1,96 @@
+"""How a file holds its pixels, as its first bytes say."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import rasterio
+from PIL import Image
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioIOError
+
+BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
+# Formats whose masks are PNG, whatever a sidecar says of their place.
+PHOTOS = frozenset(
+    ["PNG", "JPEG", "MPO", "BMP", "GIF", "WEBP", "AVIF", "PPM", "PNM"]
+)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """How a file holds its pixels, as its first bytes say.
+
+    Attributes:
+        format: "PNG", "JPEG", "TIFF" ...
+        shape: (H, W) before the orientation is applied.
+        channels: their number, alpha not counted.
+        bits: of one channel.
+        is_float: whether pixels are floats.
+        alpha: whether there is an alpha channel.
+        orientation: EXIF's, 1 to 8; 1 is upright.
+    """
+
+    format: str
+    shape: tuple[int, int]
+    channels: int
+    bits: int
+    is_float: bool
+    alpha: bool
+    orientation: int
+
+    @property
+    def is_photo(self):
+        """Whether the format is one of photos, and not of rasters."""
+        return self.format in PHOTOS
+
+
+def stored_as(source):
+    """How an image is stored; None if its beginning is no image's.
+
+    Args:
+        source: path, or open binary file.
+    """
+    try:
+        with Image.open(source) as file:
+            bits, is_float = _depth(file)
+            count = {"CMYK": 4}.get(file.mode, 3)
+            return Stored(
+                file.format,
+                file.size[::-1],
+                1 if file.mode in ("1", "L", "LA", "I", "F", "I;16") else count,
+                bits,
+                is_float,
+                "a" in file.mode.lower() or "transparency" in file.info,
+                _orientation(file),
+            )
+    except (OSError, SyntaxError, ValueError):
+        pass  # Pillow does not know every TIFF
+    try:
+        with rasterio.open(source) as raster:
+            alpha = ColorInterp.alpha in raster.colorinterp
+            kind = np.dtype(raster.dtypes[0])
+            count = raster.count - alpha
+            bits, is_float = kind.itemsize * 8, kind.kind == "f"
+            name = "TIFF" if raster.driver == "GTiff" else raster.driver
+            return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
+    except (RasterioIOError, TypeError, ValueError):
+        return None
+
+
+def _orientation(file):
+    """EXIF's orientation of a file Pillow opened; 1 if it is none of 1..8."""
+    if file.format == "PNG" and "exif" not in file.info:
+        return 1  # Pillow would decode it all to look behind the pixels
+    value = file.getexif().get(_ORIENTATION, 1)
+    return value if value in range(1, 9) else 1
+
+
+def _depth(file):
+    """(bits of a channel, whether it is a float) of a file Pillow opened."""
+    if file.format == "TIFF":
+        sample = file.tag_v2.get(_SAMPLE_FORMAT, (1,))
+        bits = file.tag_v2.get(BITS_PER_SAMPLE, (1,))
+        return max(bits), max(sample) == 3
+    if file.format == "PNG":
+        file.fp.seek(24)
+        return file.fp.read(1)[0], False  # Pillow does not tell
+    return 8, False

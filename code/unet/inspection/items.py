@@ -1,0 +1,161 @@
+"""Images with what is known of them, and what is wrong with them."""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from unet.annotations.annotation import NO_RULES, Annotation, Rules
+from unet.files.errors import DataError
+from unet.files.folders import natural
+from unet.imagery.reading import image_from, read_bytes
+from unet.imagery.stored import stored_as
+from unet.inspection.kinds import KINDS
+
+_NAMED = 6  # values in one line
+
+
+@dataclass
+class Item:
+    """An image with what is known of it.
+
+    Attributes:
+        name: of the sample.
+        side: "train", "test" or "" where there are no sides.
+        image: the image file, or the annotation file that holds it.
+        masks: (file, class) of its mask files; None: not labelled.
+        annotation: polygons and such, of raw data.
+        complete: its masks are raw, each the whole annotation: black says
+            that nothing is there, and colours are classes.
+        rules: how raw images and annotations are read.
+        turned: whether the annotation is of the photo before its EXIF tag
+            turns it; found out by looking.
+        picture: function that returns the bytes of the image where an
+            annotation file holds it; or None.
+    """
+
+    name: str
+    side: str
+    image: Path
+    masks: list[tuple[Path, str]] | None = None
+    annotation: Annotation | None = None
+    complete: bool = False
+    rules: Rules = NO_RULES
+    turned: bool = False
+    picture: Callable[[], bytes] | None = None
+
+    @property
+    def labelled(self):
+        return self.masks is not None or self.annotation is not None
+
+    def read(self):
+        """The image, uint8 H x W x 3; see ``unet.imagery.reading``."""
+        data = self.picture() if self.picture else read_bytes(self.image)
+        rules = self.rules
+        return image_from(data, self.image, rules.bands, rules.limits.pixels)
+
+    def stored(self):
+        """How the image is stored; see ``unet.imagery.stored.stored_as``."""
+        try:
+            picture = self.picture and io.BytesIO(self.picture())
+        except DataError:
+            return None
+        return stored_as(picture or self.image)
+
+
+@dataclass
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        kind: key of ``KINDS``.
+        path: the file, or folder, to blame.
+        what: what was found there.
+        item: its image, if it has one.
+        box: (left, top, right, bottom) in pixels to look at, or None.
+        others: further images to look at, such as the other of a pair.
+    """
+
+    kind: str
+    path: Path
+    what: str
+    item: Item | None = None
+    box: tuple[int, int, int, int] | None = None
+    others: list[Item] = field(default_factory=list)
+
+    @property
+    def place(self):
+        """The path, in short."""
+        name = self.path.name
+        if name in ("images", "masks"):
+            return f"{self.path.parent.name}/{name}"
+        return name
+
+
+@dataclass
+class Look:
+    """What was seen of one item.
+
+    Attributes:
+        item: the item.
+        findings: what is wrong with it by itself.
+        shape: (H, W) as the eye sees it; None if the image is unreadable.
+        light: mean of the grey values, 0 to 255.
+        contrast: their standard deviation.
+        print: for ``near_copies``; None for an image of a single colour.
+        traits: kinds that count only where the rest of the set lacks them.
+        areas: (class, pixels) of every object.
+        covers: pixels by class.
+        colours: pixels by colour, of masks of several colours.
+        masks: (file, class, share, share of the image's border) of masks.
+        ids: values of masks that hold class ids, by file.
+        edges: see ``edge_map``; None where there is too little outline.
+        swapped: the same with x and y swapped.
+        misplaced: whether the annotation lies in the wrong place as a whole.
+        reach: (right, bottom) that polygons reach, shares of the image.
+        unclear: a mask file of which nobody can tell the object, or None.
+    """
+
+    item: Item
+    findings: list[Finding] = field(default_factory=list)
+    shape: tuple[int, int] | None = None
+    light: float = 0.0
+    contrast: float = 0.0
+    print: tuple | None = None
+    traits: dict[str, str] = field(default_factory=dict)
+    areas: list[tuple[str, int]] = field(default_factory=list)
+    covers: Counter = field(default_factory=Counter)
+    colours: Counter = field(default_factory=Counter)
+    masks: list[tuple[Path, str, float, float]] = field(default_factory=list)
+    ids: dict[Path, list[int]] = field(default_factory=dict)
+    edges: np.ndarray | None = None
+    swapped: np.ndarray | None = None
+    misplaced: bool = False
+    reach: tuple[float, float] | None = None
+    unclear: Path | None = None
+
+    def add(self, kind, path, what, box=None):
+        self.findings.append(Finding(kind, path, what, self.item, box))
+
+
+def listed(values):
+    """The first few values in one line."""
+    more = ", ..." if len(values) > _NAMED else ""
+    return ", ".join(map(str, values[:_NAMED])) + more
+
+
+def reason_of(error, path):
+    """What an error says, without its path and its advice."""
+    text = str(error).removeprefix(str(path)).lstrip(":, ")
+    return text.rsplit(". ", 1)[0].rstrip(".")
+
+
+def in_order(findings):
+    """Findings by kind, then by file."""
+    order = {key: number for number, key in enumerate(KINDS)}
+    return sorted(
+        findings, key=lambda f: (order[f.kind], natural(f.path), f.what)
+    )

@@ -1,0 +1,233 @@
+"""What a data set consists of, whatever state it is in.
+
+Nothing stops at the first fault: what is wrong becomes a ``Finding``.
+"""
+
+from pathlib import Path
+
+from unet.annotations.annotation import NO_RULES, Annotation
+from unet.annotations.pairing import (
+    find_images,
+    image_of,
+    pair_the_only_ones,
+    placed,
+)
+from unet.annotations.reading import annotation_files, read_file
+from unet.files.errors import DataError
+from unet.files.folders import (
+    DEFAULT_CLASS,
+    IMAGE_ENDINGS,
+    list_images,
+    natural,
+)
+from unet.inspection.items import Finding, Item, listed, reason_of
+
+_LITTER = ("thumbs.db", "desktop.ini")
+
+
+def tree_items(root, side=""):
+    """List a tree of ``Folder_n`` folders, whatever state it is in.
+
+    Args:
+        root: the directory.
+        side: "train", "test" or "".
+
+    Returns:
+        (items, findings): folders with an image, and what is wrong with the
+        others.
+
+    Raises:
+        DataError: there is no such directory, or no folder in it.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: expected a directory of Folder_n folders, found "
+            f"{'a file' if root.exists() else 'nothing'}. Check the path."
+        )
+    folders = [root]
+    if not (root / "images").is_dir():
+        folders = sorted(
+            (p for p in root.iterdir() if p.is_dir() and p.name[0] != "."),
+            key=lambda path: natural(path.name),
+        )
+        # Other directories may lie beside the samples.
+        folders = [p for p in folders if _is_sample(p)]
+    if not folders:
+        raise DataError(
+            f"{root}: expected folders like {root.name}/Folder_1/images/"
+            "Folder_1.png, found none. Images and annotations in two "
+            "directories are checked with: check.py IMAGES ANNOTATIONS."
+        )
+    items, findings = [], []
+    names = {path.name for path in folders}
+    for folder in folders:
+        found = _read_folder(folder, side, names, findings)
+        if found:
+            items.append(found)
+    return items, findings
+
+
+def _is_sample(folder):
+    """Whether a folder was meant to hold a sample."""
+    parts = (folder / "images").is_dir() or (folder / "masks").is_dir()
+    return parts or bool(list_images(folder))
+
+
+def _read_folder(folder, side, names, findings):
+    """One folder as an item; what is wrong is added to the findings."""
+    images = _readable(folder / "images", findings)
+    if not images:
+        findings.append(Finding("no-image", folder, "no image in images/"))
+        return None
+    masks, mixed = _mask_files(folder / "masks", findings)
+    name = folder.resolve().name
+    item = Item(name, side, images[0], masks)
+    if len(images) > 1:
+        named = listed([path.name for path in images])
+        findings.append(
+            Finding("several-images", folder / "images", named, item)
+        )
+    if mixed:
+        findings.append(
+            Finding(
+                "mixed-masks",
+                folder / "masks",
+                f"{mixed} beside class folders",
+                item,
+            )
+        )
+    for path in [images[0], *(path for path, _ in masks or [])]:
+        owner = _owner(path.stem, name, names)
+        if owner:
+            findings.append(
+                Finding("wrong-name", path, f"{owner} is another folder", item)
+            )
+    return item
+
+
+def _owner(stem, name, names):
+    """The other folder that a file is named after, or None."""
+    if stem == name or stem.startswith(f"{name}_mask"):
+        return None
+    owner = stem.split("_mask")[0]
+    return owner if owner != name and owner in names else None
+
+
+def _readable(directory, findings):
+    """The images of a directory; what is no image is a finding."""
+    if not directory.is_dir():
+        return []
+    images = list_images(directory)
+    for path in sorted(directory.iterdir()):
+        hidden = path.name[0] == "." or path.name.lower() in _LITTER
+        if path.is_file() and path not in images and not hidden:
+            findings.append(
+                Finding(
+                    "ignored-file", path, f"ends in {path.suffix or path.name}"
+                )
+            )
+    return images
+
+
+def _mask_files(directory, findings):
+    """(list of (mask file, class) or None, name of a loose mask or None)."""
+    if not directory.is_dir():
+        return None, None
+    loose = _readable(directory, findings)
+    masks = [(path, DEFAULT_CLASS) for path in loose]
+    folders = sorted(
+        p for p in directory.iterdir() if p.is_dir() and p.name[0] != "."
+    )
+    for folder in folders:
+        masks += [(path, folder.name) for path in _readable(folder, findings)]
+    return masks, loose[0].name if loose and folders else None
+
+
+def raw_items(images, annotations, kind=None, rules=NO_RULES):
+    """List images with annotations of any format, whatever state they are in.
+
+    Args:
+        images: a directory of images, or one image.
+        annotations: files and directories of annotations.
+        kind, rules: see ``unet.annotations.reading.read_file``.
+
+    Returns:
+        (items, findings).
+
+    Raises:
+        DataError: there is no image, or no annotation file.
+    """
+    images = Path(images)
+    findings = []
+    twins = find_images(images)
+    if images.is_dir():
+        _readable(images, findings)
+    own = {path for paths in twins.values() for path in paths}
+    sources = [p for source in annotations for p in annotation_files(source)]
+    # Annotations may lie beside the images: they are no stray files.
+    findings = [f for f in findings if f.path not in sources]
+    items = {
+        name: Item(name, "", paths[0], rules=rules)
+        for name, paths in twins.items()
+    }
+    for path in sources:
+        if path not in own:
+            found = _annotations_of(path, twins, findings, items, kind, rules)
+            if images.is_file() and len(sources) == 1:
+                found = pair_the_only_ones(twins, found)
+            for name, annotation in found.items():
+                _assign(name, annotation, path, items, findings, rules)
+    if not items:
+        raise DataError(
+            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
+            "none. Check the path."
+        )
+    for name, paths in twins.items():
+        try:
+            items[name].image = image_of(paths, items[name].annotation)
+        except DataError:
+            what = f"{paths[0].name} has the same name"
+            findings.append(Finding("several-images", paths[1], what))
+    return list(items.values()), findings
+
+
+def _annotations_of(path, twins, findings, items, kind, rules):
+    """What a file annotates, by image name; a mask alone is None."""
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        return {path.stem: None}
+    try:
+        return dict(placed(read_file(path, kind, rules), twins))
+    except DataError as error:
+        own = items.get(path.stem)
+        what = reason_of(error, path)
+        findings.append(Finding("bad-annotation", path, what, own))
+        if own and not own.labelled:
+            own.annotation = Annotation(path)
+        return {}
+
+
+def _assign(name, annotation, path, items, findings, rules):
+    """Give an annotation to the image that it names."""
+    item = items.get(name)
+    if item is None and annotation and annotation.picture:
+        picture = annotation.picture
+        item = items[name] = Item(name, "", path, rules=rules, picture=picture)
+    if item is None:
+        what = f"annotates {name}, but there is no such image"
+        findings.append(Finding("no-image", path, what))
+    elif item.labelled:
+        what = f"annotates {name}, as {_annotated_by(item).name} does"
+        findings.append(Finding("annotated-twice", path, what, item))
+    elif annotation is None:
+        item.masks, item.complete = [(path, DEFAULT_CLASS)], True
+    else:
+        item.annotation = annotation
+        if annotation.error:
+            what = reason_of(annotation.error, path)
+            findings.append(Finding("bad-annotation", path, what, item))
+
+
+def _annotated_by(item):
+    """The file of raw data that annotates an item."""
+    return item.annotation.source if item.annotation else item.masks[0][0]

@@ -1,0 +1,152 @@
+"""A mended copy of a data set: what can be mended without a guess."""
+
+import shutil
+from collections import Counter
+from dataclasses import dataclass, field
+
+from unet.files.folders import DEFAULT_CLASS, class_folder
+from unet.geometry.masks import without_overlap
+from unet.imagery.georeference import (
+    read_georeference,
+    sidecar,
+    write_georeference,
+)
+from unet.imagery.png import write_mask, write_png
+from unet.inspection.items import Finding
+from unet.inspection.kinds import KINDS
+from unet.inspection.one_image import pieces_of
+from unet.inspection.pieces import overlapping, small_parts
+from unet.inspection.whole_set import spellings
+
+# A sample with one of these is refused by the other scripts, or is wrong in
+# a way that only its owner can put right.
+_UNUSABLE = {
+    "several-images", "mixed-masks", "wrong-name", "empty-file", "unreadable",
+    "truncated", "bad-annotation", "annotated-twice", "size-mismatch", "bands",
+    "corner", "colour-mask", "class-ids", "class-range",
+}  # fmt: skip
+
+
+@dataclass
+class Mended:
+    """What became of the samples.
+
+    Attributes:
+        done: how many findings of each kind were mended.
+        left_out: (name, reason) of samples that are not in the copy.
+        kept: findings that are in the copy as they were.
+        written: number of samples in the copy.
+    """
+
+    done: Counter = field(default_factory=Counter)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+    kept: list[Finding] = field(default_factory=list)
+    written: int = 0
+
+
+def mend(looks, findings, trees, specks, progress):
+    """Write a mended copy of a data set as a tree of folders.
+
+    EXIF orientation is applied, images become RGB of 8 bits, masks 0 and 255;
+    equal and empty instance masks and specks are dropped, spellings of
+    classes united, polygons drawn. A sample that cannot be mended without a
+    guess is left out.
+
+    Args:
+        looks, findings: of ``unet.inspection.whole_set``, with those of the
+            listing.
+        trees: directory to write to, by side.
+        specks: parts of fewer pixels are dropped.
+        progress: function ``(iterable, total, title)``.
+
+    Returns:
+        ``Mended``.
+    """
+    result, united = Mended(), spellings(looks)
+    labels = {
+        united.get(label, label) for look in looks for label in look.covers
+    }
+    flat = labels <= {DEFAULT_CLASS}
+    found = {}
+    for one in findings:
+        found.setdefault(id(one.item), []).append(one)
+    gone = set()
+    for look in progress(looks, len(looks), "Mending"):
+        item = look.item
+        reason = _why_unusable(look, found.get(id(item), []))
+        if reason:
+            result.left_out.append((item.name, reason))
+            gone.add(id(item))
+            continue
+        result.written += 1
+        folder = trees[item.side] / item.name
+        _write_image(look, found.get(id(item), []), folder)
+        if item.labelled:
+            (folder / "masks").mkdir()
+            masks = _mended_masks(look, united, specks)
+            _write_masks(look, masks, folder / "masks", flat)
+    for one in findings:
+        if id(one.item) in gone:
+            continue
+        if KINDS[one.kind].fixed:
+            result.done[one.kind] += 1
+        elif one.kind not in ("no-image", "ignored-file"):
+            result.kept.append(one)
+    return result
+
+
+def _why_unusable(look, findings):
+    """Why a sample is left out, or None."""
+    for one in findings:
+        if one.kind in _UNUSABLE or look.shape is None:
+            return f"{KINDS[one.kind].title} ({one.what})"
+    if look.unclear:
+        return f"{look.unclear.name} has too many grey values"
+    return "x and y are swapped" if look.misplaced else None
+
+
+def _write_image(look, findings, folder):
+    """Copy an image, or write it as RGB of 8 bits."""
+    item = look.item
+    (folder / "images").mkdir(parents=True)
+    changed = {one.kind for one in findings} & {"exif", "cmyk"}
+    if look.traits or changed or item.picture or item.rules.bands:
+        path = folder / "images" / f"{item.name}.png"
+        write_png(path, item.read())
+        if not item.picture and "exif" not in changed:
+            write_georeference(path, read_georeference(item.image))
+    else:
+        path = folder / "images" / (item.name + item.image.suffix)
+        shutil.copyfile(item.image, path)
+        if sidecar(item.image).exists():
+            shutil.copyfile(sidecar(item.image), sidecar(path))
+
+
+def _mended_masks(look, united, specks):
+    """(class, window, top, left) of an item's pieces, less what is wrong."""
+    pieces = pieces_of(look.item, look.shape)
+    for piece in pieces:
+        piece.label = united.get(piece.label, piece.label)
+    twice = {
+        j
+        for i, j, common in overlapping(pieces)
+        if pieces[i].area == pieces[j].area == common
+        and pieces[i].label == pieces[j].label
+    }
+    pieces = [piece for k, piece in enumerate(pieces) if k not in twice]
+    for piece in pieces:
+        whole = piece.area
+        for area, _, part in small_parts(piece, specks, look.shape):
+            if not piece.drawn or area == whole:
+                piece.crop = piece.crop & ~part
+    masks = [(p.label, p.crop, p.top, p.left) for p in pieces if p.area]
+    if look.item.annotation:
+        masks = [*without_overlap(masks[::-1], look.shape)][::-1]
+    return masks
+
+
+def _write_masks(look, masks, place, flat):
+    for number, (label, *window) in enumerate(masks, start=1):
+        folder = place if flat else place / class_folder(label)
+        path = folder / f"{look.item.name}_mask_{number}.png"
+        write_mask(path, *window, look.shape)

@@ -1,0 +1,32 @@
+"""Keras, imported once and quietly.
+
+TensorFlow 2.21 writes several lines about oneDNN and CUDA to the terminal
+from C++, whatever ``TF_CPP_MIN_LOG_LEVEL`` says. The import therefore runs
+with the standard error stream held back; what was held back is shown when the
+import fails, or at once if the user has chosen a log level of 0 or 1.
+"""
+
+import os
+from contextlib import nullcontext
+
+from unet.files.quiet import held_back_stderr
+
+_TALKATIVE = os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1")
+with nullcontext() if _TALKATIVE else held_back_stderr():
+    import keras
+
+    # Looking for devices is what makes TensorFlow complain of a missing GPU.
+    keras.distribution.list_devices()
+
+
+def half_precision():
+    """The 16-bit type to compute in on this machine.
+
+    GPUs have always had float16. Processors have bfloat16 or nothing: those
+    with AVX512_BF16 or AMX train in it about 1.5 times as fast.
+    """
+    gpu = keras.distribution.list_devices("gpu")
+    return "float16" if gpu else "bfloat16"
+
+
+__all__ = ["half_precision", "keras"]

@@ -1,0 +1,284 @@
+"""The article's U-Net, and the file that a trained one lives in.
+
+Ronneberger et al. 2015 (arXiv:1505.04597) in the size of the article
+"Semantic segmentation with U-Net: train, and test on your custom data in
+Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
+"""
+
+import json
+
+from unet.files.atomic import replacing
+from unet.files.errors import DataError
+from unet.network.backend import half_precision, keras
+from unet.network.contract import append_contract, read_contract
+from unet.network.sizes import check_size
+
+layers, ops = keras.layers, keras.ops
+DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
+
+
+def build_unet(
+    size=(128, 128),
+    classes=2,
+    *,
+    filters=16,
+    depth=4,
+    dropout=DROPOUT,
+    dropout_kind="standard",
+    activation="elu",
+    batch_norm=False,
+    residual=False,
+    padding="same",
+    mean=None,
+    variance=None,
+):
+    """Build the network.
+
+    Args:
+        size: (height, width) of its input, multiples of ``2**depth``.
+        classes: number of classes, the background counted. Two give one
+            sigmoid output, more give a softmax over all.
+        filters: convolutions of the first level; they double on each level
+            further down.
+        depth: how often the image is halved.
+        dropout: rate of each level from the top; the last one is repeated
+            where there are more levels than rates.
+        dropout_kind: ``"standard"`` silences single values, ``"spatial"``
+            whole maps (Tompson et al. 2015), ``"none"`` nothing; ``"fading"``
+            is standard here, ``unet.training.callbacks.Fading`` lowers the
+            rates.
+        activation: of every convolution but the last.
+        batch_norm: batch normalisation after each activation.
+        residual: add each encoder block's input to its output.
+        padding: ``"same"``: zeros around the maps of the 3 x 3 convolutions;
+            ``"reflect"``: their own mirror image.
+        mean, variance: per channel, of images divided by 255; they centre
+            the input. None: the article's plain division.
+
+    Returns:
+        An uncompiled ``keras.Model`` from RGB images, N x height x width x 3
+        with values from 0 to 255, to probabilities, N x height x width x 1
+        (or x classes).
+
+    Raises:
+        DataError: a side cannot be halved ``depth`` times, or is too short
+            to be mirrored after that.
+    """
+    check_size(size, depth)
+    if padding == "reflect" and min(size) < 2 ** (depth + 1):
+        raise DataError(
+            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
+            "padding reflect, because a single pixel has no mirror image. Use "
+            "a larger size or less depth."
+        )
+    widths = [filters * 2**level for level in range(depth + 1)]
+    rates = [dropout[min(i, len(dropout) - 1)] for i in range(depth + 1)]
+    if dropout_kind == "none":
+        rates = [0] * (depth + 1)
+    spatial = dropout_kind == "spatial"
+    drop = layers.SpatialDropout2D if spatial else layers.Dropout
+
+    def block(x, width, rate, residual=False):
+        """Two convolutions with dropout between them."""
+        first = x
+        x = convolution(x, width)
+        x = drop(rate)(x)
+        x = convolution(x, width)
+        if residual:
+            x = layers.Add()([x, layers.Conv2D(width, 1)(first)])
+        return x
+
+    def convolution(x, width):
+        if padding == "reflect":
+            around = ((0, 0), (1, 1), (1, 1), (0, 0))
+            x = ops.pad(x, around, mode="reflect")
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="valid" if padding == "reflect" else "same",
+            activation=activation,
+            kernel_initializer="he_normal",
+        )(x)
+        if not batch_norm:
+            return x
+        # Keras' own momentum of 0.99 needs more steps than small data give;
+        # with 0.9 and small batches the statistics jump, and scores with them.
+        return layers.BatchNormalization(momentum=0.98)(x)
+
+    image = keras.Input((*size, 3), name="image")
+    x = layers.Rescaling(1 / 255)(image)
+    if mean is not None:
+        x = layers.Normalization(mean=list(mean), variance=list(variance))(x)
+
+    skips = []
+    for width, rate in zip(widths[:-1], rates, strict=False):
+        x = block(x, width, rate, residual)
+        skips.append(x)
+        x = layers.MaxPooling2D(2)(x)
+
+    x = block(x, widths[-1], rates[-1], residual)
+
+    for level in reversed(range(depth)):
+        x = layers.Conv2DTranspose(widths[level], 2, strides=2, padding="same")(
+            x
+        )
+        x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
+        x = block(x, widths[level], rates[level])
+
+    if classes == 2:
+        output = layers.Conv2D(1, 1, activation="sigmoid")(x)
+    else:
+        output = layers.Conv2D(classes, 1, activation="softmax")(x)
+    return keras.Model(image, output, name="unet")
+
+
+def convolutions(model):
+    """Number of convolutional layers, transposed ones included."""
+    kinds = (layers.Conv2D, layers.Conv2DTranspose)
+    return sum(isinstance(layer, kinds) for layer in model.layers)
+
+
+def start_from(path, freeze=None):
+    """Load a model to go on with.
+
+    Args:
+        path: a model's.
+        freeze: ``"encoder"``: the way down keeps its weights in training,
+            the bottom included; None: all weights are trained.
+
+    Returns:
+        An uncompiled ``keras.Model``.
+
+    Raises:
+        DataError: see ``load``.
+    """
+    model = load(path)
+    trains = freeze != "encoder"
+    for layer in model.layers:
+        trains = trains or isinstance(layer, layers.Conv2DTranspose)
+        layer.trainable = trains
+    return model
+
+
+class FadingDropout(layers.Layer):
+    """Dropout with a rate that can change while a training runs.
+
+    Only a training has it: a saved model has plain dropout in its place.
+
+    Args:
+        rate: share of the values that is silenced at first.
+
+    Attributes:
+        left: variable, what is left of the rate, from 1 to 0.
+    """
+
+    def __init__(self, rate, noise_shape=None, seed=None, **options):
+        super().__init__(**options)
+        self.rate = rate
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.left = self.add_weight(
+            shape=(), initializer="ones", trainable=False, name="left"
+        )
+
+    def call(self, x, training=False):
+        """Silence values and enlarge the others, so that the sum remains."""
+        if not training:
+            return x
+        rate = ops.cast(self.rate * self.left, x.dtype)
+        noise = keras.random.uniform(
+            ops.shape(x), dtype=x.dtype, seed=self.seed_generator
+        )
+        return ops.where(noise >= rate, x / (1 - rate), ops.zeros_like(x))
+
+    def get_config(self):
+        return {**super().get_config(), "rate": self.rate}
+
+
+def for_training(model, fading=False, mixed_precision=False):
+    """The same network with what only a training needs.
+
+    Args:
+        model: of ``build_unet``.
+        fading: put ``FadingDropout`` in the place of dropout.
+        mixed_precision: compute in 16 bits, but for the weights and for the
+            last layer, whose probabilities need 32.
+
+    Returns:
+        An uncompiled ``keras.Model``: another one if anything changes.
+    """
+    if not fading and not mixed_precision:
+        return model
+    policy = f"mixed_{half_precision()}" if mixed_precision else "float32"
+    return _remade(model, policy, "FadingDropout" if fading else "Dropout")
+
+
+def _remade(model, policy, dropout):
+    """The same network and weights, of other layers."""
+    config = json.loads(model.to_json())
+    for layer in config["config"]["layers"][:-1]:
+        if layer["class_name"] in ("Dropout", "FadingDropout"):
+            ours = dropout == "FadingDropout"
+            layer["module"] = __name__ if ours else "keras.layers"
+            layer["class_name"] = dropout
+            layer["registered_name"] = dropout if ours else None
+        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
+            layer["config"]["dtype"] = policy
+    result = keras.models.model_from_json(
+        json.dumps(config), custom_objects={"FadingDropout": FadingDropout}
+    )
+    copy_weights(model, result)
+    return result
+
+
+def copy_weights(source, target):
+    """Copy a network's weights to one with the same layers.
+
+    The names of layers depend on how many networks were built before.
+    """
+    for before, after in zip(source.layers, target.layers, strict=True):
+        weights = before.get_weights()
+        if weights and not isinstance(before, FadingDropout):
+            after.set_weights(weights)
+
+
+def save(model, path, contract):
+    """Save a model with its contract and without its optimizer.
+
+    The file opens with plain ``keras.models.load_model``; the contract is
+    one more member of the archive, ``contract.json``, which Keras ignores.
+
+    Args:
+        model: a ``keras.Model``.
+        path: must end in ``.keras``; replaced in one step.
+        contract: what the model needs and is, as JSON can hold it.
+    """
+    bare = keras.Model(model.inputs, model.outputs, name=model.name)
+    if any(
+        layer.compute_dtype == half_precision()
+        or isinstance(layer, FadingDropout)
+        for layer in model.layers
+    ):
+        bare = _remade(bare, "float32", "Dropout")
+    with replacing(path) as temporary:
+        bare.save(temporary)
+        append_contract(temporary, contract)
+
+
+def load(path):
+    """Load a model that ``save`` made.
+
+    Returns:
+        An uncompiled ``keras.Model``.
+
+    Raises:
+        DataError: the file is damaged or no model of ours.
+    """
+    read_contract(path)
+    try:
+        return keras.models.load_model(path, compile=False)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"{path}: the model is damaged ({reason}). Copy it again, or "
+            "train a new one."
+        ) from None

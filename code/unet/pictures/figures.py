@@ -1,0 +1,273 @@
+"""Figures of data, training and predictions, as PNG files.
+
+They are made without pyplot: no window, no global state.
+"""
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from unet.files.atomic import replacing
+from unet.files.splits import spread
+from unet.imagery.mask_values import read_class_ids, read_mask
+from unet.imagery.reading import read_image
+from unet.network.backend import keras
+from unet.pictures.overlay import (
+    FOUND,
+    INVENTED,
+    MISSED,
+    colour_of,
+    errors,
+    in_colour,
+    overlay,
+)
+
+_PANEL, _ENLARGED = 1.7, 2.7  # inches
+# Panels a line of a contact sheet, and the letters that fit above one.
+_COLUMNS, _NAME = 8, 28
+
+
+def save_figure(figure, path):
+    """Write a figure as PNG, all of it or nothing."""
+    FigureCanvasAgg(figure)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=120)
+
+
+def _grid(rows, columns, titles, panel=_PANEL):
+    """A figure of square panels with a title over each column."""
+    figure = Figure((columns * panel, rows * panel + 0.4), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
+    return figure, axes
+
+
+def sample_grid(samples, classes, rows=6):
+    """The article's figure: image | one instance | merged mask.
+
+    Args:
+        samples: labelled samples; those with masks come first.
+        classes: foreground class names.
+        rows: how many samples are shown.
+
+    Returns:
+        A ``Figure``.
+    """
+    masked = [s for s in samples if any(s.masks.values())]
+    shown = spread(masked or samples, rows)
+    titles = ["image", "one instance", "merged mask"]
+    figure, axes = _grid(len(shown), 3, titles)
+    for sample, row in zip(shown, axes, strict=True):
+        image = read_image(sample.image)
+        shape = image.shape[:2]
+        paths = [p for name in classes for p in sample.masks.get(name, [])]
+        one = [read_mask(path, shape) for path in paths[:1]]
+        ids = read_class_ids(sample, classes, shape)
+        row[0].imshow(image)
+        row[1].imshow(one[0] if one else np.zeros(shape), cmap="gray", vmin=0)
+        row[2].imshow(in_colour(ids))
+    return figure
+
+
+def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
+    """Originals beside what augmentation makes of them, masks outlined.
+
+    Args:
+        X: uint8, N x H x W x 3.
+        Y: uint8, N x H x W, class ids; pairs with objects come first.
+        augmentation: ``unet.training.augmentation.Augmentation``.
+        rng: ``numpy.random.Generator``.
+        rows: how many pairs are shown.
+        versions: new ones of each.
+
+    Returns:
+        A ``Figure``.
+    """
+    masked = [n for n, ids in enumerate(Y) if ids.any()]
+    shown = spread(masked or range(len(Y)), rows)
+    titles = ["original", *[f"version {k + 1}" for k in range(versions)]]
+    figure, axes = _grid(len(shown), 1 + versions, titles)
+    for n, row in zip(shown, axes, strict=True):
+        same = np.repeat([n], versions)
+        new = augmentation(X[same], Y[same], rng)
+        pairs = [(X[n], Y[n]), *zip(*new, strict=True)]
+        for axis, (image, ids) in zip(row, pairs, strict=True):
+            axis.imshow(overlay(image, ids, strength=0))
+    return figure
+
+
+def contact_sheet(predictions, total):
+    """image | prediction, and with them truth | errors if any truth is known.
+
+    Args:
+        predictions: list of ``unet.prediction.photos.Prediction``.
+        total: how many there are in all, for the legend.
+
+    Returns:
+        A ``Figure``.
+    """
+    known = any(one.truth is not None for one in predictions)
+    titles = ["", "prediction"]
+    if known:
+        titles = ["", "truth", "prediction", "errors"]
+    a_line = _COLUMNS // len(titles)
+    lines = -(-len(predictions) // a_line)
+    figure, axes = _grid(lines, _COLUMNS, titles * a_line)
+    for one, row in zip(
+        predictions, axes.reshape(-1, len(titles)), strict=False
+    ):
+        row[0].imshow(one.image)
+        row[0].set_title(_short(one.name), fontsize=6, loc="left")
+        row[titles.index("prediction")].imshow(in_colour(one.ids))
+        if one.truth is not None:
+            row[1].imshow(in_colour(one.truth))
+            row[3].imshow(errors(one.image, one.truth, one.ids))
+        elif known:
+            row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
+    meanings = {"found": FOUND, "invented": INVENTED, "missed": MISSED}
+    handles = [
+        Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
+        for label, colour in meanings.items()
+    ]
+    figure.legend(
+        handles=handles if known else [],
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        title=f"{len(predictions)} of {total} images",
+        title_fontsize=8,
+    )
+    return figure
+
+
+def _short(name):
+    """A name that is no wider than a panel."""
+    return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."
+
+
+def place_grid(places, titles):
+    """Places of a scene, each with its outlines and its probabilities.
+
+    Args:
+        places: list of ``unet.prediction.overview.Place``.
+        titles: a text for each.
+
+    Returns:
+        A ``Figure``.
+    """
+    rows = max(1, -(-len(places) // 3))
+    figure, axes = _grid(rows, 6, [""] * 6, _ENLARGED)
+    pairs = axes.reshape(-1, 2)
+    for place, title, pair in zip(places, titles, pairs, strict=False):
+        pair[0].imshow(overlay(place.image, place.ids, strength=0))
+        pair[1].imshow(place.probability, cmap="viridis", vmin=0, vmax=1)
+        beside = f"probability\nuncertainty {place.uncertainty:.2f}"
+        for axis, text in zip(pair, (title, beside), strict=True):
+            axis.set_title(text, fontsize=6, loc="left")
+    return figure
+
+
+def curves(log, names):
+    """Loss and metrics over epochs, training against validation.
+
+    Args:
+        log: ``pandas.DataFrame`` of the CSV log.
+        names: columns to draw, each beside its ``val_`` twin if it has one.
+
+    Returns:
+        A ``Figure``.
+    """
+    figure = Figure((4 * len(names), 3), layout="constrained")
+    epochs = log["epoch"] + 1
+    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    for axis, name in zip(axes, names, strict=True):
+        axis.plot(epochs, log[name], ".-", label="training")
+        if f"val_{name}" in log:
+            axis.plot(epochs, log[f"val_{name}"], ".-", label="validation")
+        axis.set_title(name.replace("_", " ").replace("iou", "IoU"))
+        axis.set_xlabel("epoch")
+        axis.grid(alpha=0.3)
+        axis.legend()
+        if name != "loss":
+            axis.set_ylim(0, 1)
+    return figure
+
+
+def reliability(sides):
+    """Predicted probability against observed share, with counts.
+
+    Args:
+        sides: dict from a title to ``Reliability`` of
+            ``unet.scoring.calibration``; those without a pixel are left out.
+
+    Returns:
+        A ``Figure``.
+    """
+    sides = {name: one for name, one in sides.items() if one.counts.any()}
+    figure = Figure((4 * len(sides), 4.5), layout="constrained")
+    axes = figure.subplots(
+        2, len(sides), squeeze=False, sharex=True, height_ratios=[3, 1]
+    )
+    for (title, one), top, low in zip(sides.items(), *axes, strict=True):
+        top.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
+        for number, name in enumerate(one.classes):
+            predicted, observed, pixels = one.curve(number)
+            colour = colour_of(number + 1) / 255
+            top.plot(predicted, observed, ".-", color=colour, label=name)
+            low.stairs(pixels, np.linspace(0, 1, len(pixels) + 1), color=colour)
+        top.set_title(title)
+        top.set_ylabel("observed share")
+        top.set_ylim(0, 1)
+        top.grid(alpha=0.3)
+        top.legend()
+        low.set_yscale("log")
+        low.yaxis.set_major_formatter("{x:g}")  # not as powers: TeX is slow
+        low.yaxis.set_minor_formatter("")
+        low.set_ylabel("pixels")
+        low.set_xlabel("predicted probability")
+    return figure
+
+
+def feature_maps(model, image, most=6):
+    """What the decoder sees on its way up, level by level.
+
+    Each row is one level, the coarse one at the top. On the left maps that
+    the encoder handed across, on the right what the decoder made of them
+    together with what came up from below.
+
+    Args:
+        model: of ``unet.network.model.build_unet``.
+        image: uint8, H x W x 3, of the network's input size.
+        most: maps shown of each kind.
+
+    Returns:
+        A ``Figure``.
+    """
+    layers = keras.layers
+    skips = [
+        layer.input[1]
+        for layer in model.layers
+        if isinstance(layer, layers.Concatenate)
+    ]
+    rises = [
+        layer.input
+        for layer in model.layers
+        if isinstance(layer, layers.Conv2DTranspose)
+    ]
+    # What leaves a level is what the next one, or the last layer, takes in.
+    made = [*rises[1:], model.layers[-1].input]
+    maps = keras.Model(model.inputs, [skips, made]).predict(
+        image[None], verbose=0
+    )
+    titles = ["across (skip)"] * most + ["decoder"] * most
+    figure, axes = _grid(len(skips), 2 * most, titles)
+    for row, *pair in zip(axes, *maps, strict=True):
+        for half, values in zip(np.split(row, 2), pair, strict=True):
+            strongest = np.argsort(values[0].std(axis=(0, 1)))[::-1]
+            for axis, channel in zip(half, strongest, strict=False):
+                axis.imshow(values[0, ..., channel], cmap="viridis")
+    return figure

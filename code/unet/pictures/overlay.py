@@ -1,0 +1,113 @@
+"""Images with their classes tinted, outlined, or compared with the truth."""
+
+import numpy as np
+
+from unet.geometry.masks import boundary
+from unet.imagery.png import write_png
+from unet.imagery.resizing import resize_image
+
+# Okabe and Ito's colours, told apart by colour-blind eyes as well; the first
+# three stay clear of the greens and browns of the ground.
+COLOURS = np.array(
+    [
+        (230, 60, 150),
+        (0, 158, 255),
+        (240, 228, 66),
+        (213, 94, 0),
+        (0, 200, 160),
+        (150, 90, 255),
+    ],
+    np.uint8,
+)
+FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
+
+
+def colour_of(number):
+    """The colour of class id ``number`` (1, 2, ...)."""
+    return COLOURS[(number - 1) % len(COLOURS)]
+
+
+def overlay(image, ids, strength=0.35):
+    """The image with its classes tinted and outlined.
+
+    Args:
+        image: uint8, H x W x 3.
+        ids: uint8, H x W, class ids.
+        strength: of the tint, from 0 to 1; 0 draws outlines alone.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    shares = [ids == number for number in range(1, int(ids.max()) + 1)]
+    width = max(1, round(max(ids.shape) / 400))
+    return overlay_shares(image, np.float32(shares), width, strength)
+
+
+def overlay_shares(image, shares, width, strength=0.35):
+    """``overlay`` of a scene that was made smaller.
+
+    Args:
+        image: uint8, H x W x 3.
+        shares: float32, classes x H x W, 0 to 1: how much of each pixel each
+            class covers.
+        width: of the outlines in pixels.
+        strength: see ``overlay``.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    weights = []
+    for share in shares:
+        mask = share >= 0.5
+        inner = mask & ~boundary(mask, width)
+        weights.append(np.where(inner, strength, 1) * share)
+    colours = [colour_of(k) for k in range(1, len(weights) + 1)]
+    return mixed(image, weights, colours)
+
+
+def mixed(image, weights, colours):
+    """Colours over an image, each with its weight from 0 to 1 at each pixel.
+
+    The weights of a pixel are at most 1 together.
+
+    Args:
+        image: uint8, H x W x 3.
+        weights: sequence of float arrays, H x W.
+        colours: as many colours.
+
+    Returns:
+        uint8, H x W x 3.
+    """
+    result = image.astype(np.float32)
+    for weight, colour in zip(weights, colours, strict=True):
+        result += weight[..., None] * (np.float32(colour) - image)
+    return np.rint(result).clip(0, 255).astype(np.uint8)
+
+
+def in_colour(ids):
+    """Class ids as a picture: black background, one class is white."""
+    palette = np.vstack([np.zeros((1, 3), np.uint8), COLOURS])
+    if ids.max() <= 1:
+        palette[1] = 255
+    return palette[ids % len(palette)]
+
+
+def errors(image, truth, predicted):
+    """Where a prediction is right and wrong, over the darkened image.
+
+    Found pixels are white, invented ones orange and missed ones blue; with
+    several classes a confused pixel counts as missed.
+    """
+    result = image // 3
+    result[(truth > 0) & (predicted == truth)] = FOUND
+    result[(truth == 0) & (predicted > 0)] = INVENTED
+    result[(truth > 0) & (predicted != truth)] = MISSED
+    return result
+
+
+def write_overlay(path, image, ids):
+    """Write ``overlay`` as PNG, at most 2,000 pixels a side."""
+    picture = overlay(image, ids)
+    scale = min(1, 2000 / max(ids.shape))
+    size = [max(1, round(side * scale)) for side in ids.shape]
+    write_png(path, resize_image(picture, size))

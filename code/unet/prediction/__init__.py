@@ -1,0 +1,1 @@
+"""Floor 5: images and scenes to masks, objects and layers."""

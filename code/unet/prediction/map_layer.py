@@ -1,0 +1,374 @@
+"""A predicted scene to polygons: GeoJSON and GeoPackage, while it streams.
+
+An object is whole, wherever tiles or strips divide it, and it is written as
+soon as no row of it can follow: memory holds the objects of the current rows.
+"""
+
+import json
+import warnings
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import shapely
+from shapely.geometry import mapping
+
+from unet.files.atomic import replacing
+from unet.files.errors import DataError
+from unet.geometry.components import Bands, Components
+from unet.geometry.polygons import outline
+from unet.imagery.georeference import Ground, named_ground
+
+ENDINGS = (".geojson", ".json", ".gpkg")
+_BAND = 64  # rows that are searched for objects at once
+# Pixels of the box around an object, 4096 x 4096. A larger object (a river,
+# the ground between all houses) is cut along a row, and goes on as another
+# one: drawing an outline takes a dozen bytes for each pixel of its box.
+_LARGEST = 2**24
+_BATCH = 1000  # objects that are written at once
+
+
+class Layer:
+    """Writes the objects of a predicted scene as polygons.
+
+    Each connected component (8 neighbours) of a class is one polygon, its
+    holes kept, drawn by ``unet.geometry.polygons``. It carries an ``id``
+    (from 1, in the file's order), its ``class``, ``area_m2`` (on the
+    ellipsoid, of the polygon; ``area_px`` where the scene has no CRS, and the
+    coordinates are then pixels from the top-left corner, y down, which
+    programs take for degrees in GeoJSON, but not in a GeoPackage) and
+    ``probability``, the mean of its pixels.
+
+    As a context manager it closes the file at the end, and leaves nothing
+    after an error.
+
+    Args:
+        path: of the file, which ends in .geojson, .json or .gpkg. It gets its
+            name when it is whole.
+        shape: (H, W) of the scene.
+        classes: foreground class names.
+        crs, transform: of the scene, see ``unet.imagery.georeference``; None:
+            not known.
+        longitude_latitude: coordinates in longitude and latitude (WGS 84;
+            GeoJSON then follows RFC 7946) instead of the CRS of the scene.
+            GeoJSON always has them where the CRS has no registered name.
+        tolerance, smallest, square: see ``unet.geometry.polygons.outlines``.
+
+    Attributes:
+        path: the file.
+        count: polygons written so far.
+        cut: how many of them are pieces of an object that was too large.
+
+    Raises:
+        DataError: another ending, or longitude and latitude of a scene that
+            has no CRS.
+    """
+
+    def __init__(
+        self,
+        path,
+        shape,
+        classes,
+        crs=None,
+        transform=None,
+        longitude_latitude=False,
+        tolerance=0.5,
+        smallest=0,
+        square=False,
+    ):
+        self.path, self.shape = Path(path), shape
+        kind = self.path.suffix.lower()
+        if kind not in ENDINGS:
+            raise DataError(
+                f"{path}: expected a file that ends in {', '.join(ENDINGS)}. "
+                "Give another name."
+            )
+        if kind == ".gpkg" or longitude_latitude:
+            self.ground = Ground(crs, transform, longitude_latitude)
+        else:
+            self.ground = named_ground(crs, transform)
+        if longitude_latitude and self.ground.crs is None:
+            raise DataError(
+                f"{path}: longitude and latitude need a scene that has a "
+                "coordinate reference system, found none. Georeference the "
+                "scene, or write pixels."
+            )
+        self.count = self.cut = 0
+        self._drawing = tolerance, square
+        self._smallest = smallest
+        self._bands = Bands(_BAND, shape[0])
+        self._classes = [_Class(name) for name in classes]
+        self._stack = ExitStack()
+        temporary = self._stack.enter_context(replacing(self.path))
+        area = "area_px" if self.ground.crs is None else "area_m2"
+        fields = ("id", "class", area, "probability")
+        self._geometries, self._table = [], {field: [] for field in fields}
+        if kind == ".gpkg":
+            self._file = _GeoPackage(temporary, self.path.stem, self.ground.crs)
+        else:
+            self._file = _GeoJson(temporary, self.ground, longitude_latitude)
+            self._stack.callback(self._file.file.close)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        else:
+            self._stack.__exit__(kind, error, trace)
+
+    def add(self, strip):
+        """Add the next rows: a ``Strip`` of ``unet.prediction.scenes``."""
+        several = len(self._classes) > 1
+        for top, (ids, probability, known) in self._bands.add(
+            strip.ids, strip.probability, strip.known
+        ):
+            for number, one in enumerate(self._classes, start=1):
+                mask = (ids == number) & known
+                own = probability[..., number if several else 0]
+                self._write(one.name, one.add(mask, own, top))
+                large = one.take_large()
+                self.cut += len(large)
+                self._write(one.name, large)
+
+    def close(self):
+        """Write what is still open; the file takes its name.
+
+        Raises:
+            ValueError: rows of the scene are missing. Nothing is written.
+        """
+        with self._stack:
+            self._bands.close()
+            for one in self._classes:
+                self._write(one.name, one.close())
+            self._flush()
+            self._file.close()
+
+    def _write(self, name, objects):
+        for one in objects:
+            if one.pixels < self._smallest:
+                continue
+            polygon, geometry = self._drawn(one)
+            self.count += 1
+            self._geometries.append(geometry)
+            values = (
+                self.count,
+                name,
+                round(self.ground.area(polygon), 2),
+                round(one.sum / one.pixels, 4),
+            )
+            for column, value in zip(self._table.values(), values, strict=True):
+                column.append(value)
+            if len(self._geometries) == _BATCH:
+                self._flush()
+
+    def _flush(self):
+        self._file.write(self._geometries, self._table)
+        self._geometries = []
+        self._table = {field: [] for field in self._table}
+
+    def _drawn(self, one):
+        """The outline of an object in pixels, and on the ground."""
+        part, top, left = one.window()
+        tolerance, square = self._drawing
+        polygon = outline(part, top, left, self.shape, tolerance, square)
+        geometry = self.ground.move(polygon)
+        if not geometry.is_valid:
+            # Sides that nearly touch can cross when they are rounded anew;
+            # those of the exact outline are nowhere so near.
+            polygon = outline(part, top, left, self.shape, 0)
+            geometry = self.ground.move(polygon)
+        return polygon, geometry
+
+
+@dataclass
+class _Object:
+    """What is known of an object so far.
+
+    Attributes:
+        runs: list of int32 arrays, n x 3: row, first column, end column.
+        box: top, left, bottom, right.
+        pixels: their number.
+        sum: of their probabilities.
+    """
+
+    runs: list = field(default_factory=list)
+    box: np.ndarray = None
+    pixels: int = 0
+    sum: float = 0.0
+
+    def add(self, runs, box, pixels, total):
+        self.runs += runs
+        if self.box is not None:
+            low = np.minimum(self.box[:2], box[:2])
+            box = np.concatenate([low, np.maximum(self.box[2:], box[2:])])
+        self.box = box
+        self.pixels += pixels
+        self.sum += total
+
+    def size(self):
+        """Pixels of the box."""
+        top, left, bottom, right = self.box.tolist()
+        return (bottom - top) * (right - left)
+
+    def window(self):
+        """(bool array h x w, top, left)."""
+        top, left, bottom, right = self.box.tolist()
+        row, start, end = (np.concatenate(self.runs) - [top, left, left]).T
+        steps = np.zeros((bottom - top, right - left + 1), np.int8)
+        steps[row, start] = 1
+        steps[row, end] = -1
+        np.cumsum(steps, axis=1, out=steps)
+        return steps[:, :-1].astype(bool), top, left
+
+
+class _Class:
+    """The open objects of one class."""
+
+    def __init__(self, name):
+        self.name = name
+        self._components = Components()
+        self._open = {}
+
+    def add(self, mask, probability, top):
+        """Add a band.
+
+        Args:
+            mask: bool, h x W.
+            probability: float, h x W.
+            top: the band's first row.
+
+        Returns:
+            List of ``_Object``: those that are whole now.
+        """
+        labels, numbers, merged, finished = self._components.add(mask)
+        for old, new in merged.items():
+            # Of an object that was cut nothing is left.
+            if old != new and (one := self._open.pop(old, None)):
+                self._add(new, one.runs, one.box, one.pixels, one.sum)
+        if len(numbers) > 1:
+            sums = np.bincount(labels.ravel(), probability.ravel())
+            for piece in _pieces(labels, numbers, sums, top):
+                self._add(*piece)
+        return self._taken(finished)
+
+    def _add(self, number, *piece):
+        self._open.setdefault(number, _Object()).add(*piece)
+
+    def _taken(self, numbers):
+        """Objects that are open no longer, in the order of their numbers."""
+        known = sorted(numbers & self._open.keys())
+        return [self._open.pop(number) for number in known]
+
+    def take_large(self):
+        """Cut off the objects that are too large now, and return them."""
+        large = {n for n, one in self._open.items() if one.size() > _LARGEST}
+        for number in large:
+            self._components.forget(number)
+        return self._taken(large)
+
+    def close(self):
+        """The objects that are still open."""
+        return self._taken(set(self._open))
+
+
+def _pieces(labels, numbers, sums, top):
+    """What a band adds to each object: arguments of ``_Object.add``.
+
+    Args:
+        labels: int32, h x W.
+        numbers: of the object of each label.
+        sums: of the probabilities of each label.
+        top: the band's first row.
+
+    Yields:
+        (number, runs, box, pixels, sum).
+    """
+    edges = np.diff(labels > 0, prepend=False, append=False, axis=1)
+    rows, columns = np.nonzero(edges)
+    # Runs of different components do not touch: edges come in pairs.
+    runs = np.stack([rows[::2], columns[::2], columns[1::2]], axis=1)
+    owners = numbers[labels[runs[:, 0], runs[:, 1]]]
+    order = np.argsort(owners, kind="stable")
+    runs = (runs[order] + [top, 0, 0]).astype(np.int32)
+    names, first = np.unique(owners[order], return_index=True)
+    low = np.minimum.reduceat(runs[:, :2], first)
+    high = np.maximum.reduceat(runs[:, [0, 2]] + [1, 0], first)
+    pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
+    which = np.searchsorted(names, numbers[1:])
+    sums = np.bincount(which, sums[1:])
+    parts = np.split(runs, first[1:])
+    boxes = np.concatenate([low, high], axis=1)
+    for piece in zip(
+        names.tolist(),
+        parts,
+        boxes,
+        pixels.tolist(),
+        sums.tolist(),
+        strict=True,
+    ):
+        number, part, *rest = piece
+        # A view would keep the runs of the whole band in memory.
+        yield number, [part.copy()], *rest
+
+
+class _GeoJson:
+    """A feature collection, written feature by feature."""
+
+    def __init__(self, path, ground, plain):
+        """``plain``: RFC 7946, which knows no member "crs"."""
+        head = {"type": "FeatureCollection"}
+        if not plain:
+            head["crs"] = ground.member
+        self.file = path.open("w", encoding="utf-8")
+        self.file.write(json.dumps(head)[:-1] + ', "features": [')
+        self._separator = "\n"
+
+    def write(self, geometries, table):
+        """Add features: shapely geometries, and lists by field."""
+        for geometry, *values in zip(geometries, *table.values(), strict=True):
+            feature = {
+                "type": "Feature",
+                "properties": dict(zip(table, values, strict=True)),
+                "geometry": mapping(geometry),
+            }
+            text = json.dumps(feature, ensure_ascii=False)
+            self.file.write(self._separator + text)
+            self._separator = ",\n"
+
+    def close(self):
+        self.file.write("\n]}\n")
+        self.file.close()
+
+
+class _GeoPackage:
+    """A layer of a GeoPackage, written in batches."""
+
+    def __init__(self, path, layer, crs):
+        self._path, self._layer = path, layer
+        self._crs = crs.to_wkt() if crs else None
+        self._begun = False
+
+    def write(self, geometries, table):
+        """Add features: shapely geometries, and lists by field."""
+        with warnings.catch_warnings():
+            # Of a scene without a CRS, which is no fault.
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            pyogrio.raw.write(
+                self._path,
+                shapely.to_wkb(np.array(geometries, object)),
+                [np.array(values) for values in table.values()],
+                list(table),
+                layer=self._layer,
+                driver="GPKG",
+                geometry_type="Polygon",
+                crs=self._crs,
+                append=self._begun,
+            )
+        self._begun = True
+
+    def close(self):
+        """Nothing is open between two batches."""

@@ -1,0 +1,322 @@
+"""Scenes larger than the network's input, predicted by overlapping windows.
+
+A scene is reduced to the ground scale of the training images, seen through
+windows of the network's size, and the windows' probabilities are blended and
+enlarged to the scene's own size, all of it by bands of rows: the memory needed
+grows with a scene's width, not with its height. The result is the one of doing
+it with the whole scene at once, number by number.
+"""
+
+import time
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from unet.geometry.masks import to_ids
+from unet.imagery.contrast import enhance
+from unet.imagery.rasters import ROWS
+from unet.prediction.photos import predict, probabilities_of
+from unet.prediction.scaling import Reduced, Rows, wider
+
+# Pixels that the network sees at once, and windows of which bands of narrow
+# scenes are made: both keep it busy, and neither changes a result.
+_BATCH_PIXELS = 16 * 128 * 128
+# Bands that are on their way to the network or back.
+_AHEAD = 3
+
+
+@dataclass
+class Strip:
+    """A band of rows of a predicted scene, over its whole width.
+
+    It has the scene's own size.
+
+    Attributes:
+        top: int, its first row.
+        image: uint8, h x W x 3.
+        ids: uint8, h x W, class ids; 0 where there is no data.
+        probability: float32, h x W x 1 (of class 1) or x classes.
+        known: bool, h x W, False where the scene has no data.
+    """
+
+    top: int
+    image: np.ndarray
+    ids: np.ndarray
+    probability: np.ndarray
+    known: np.ndarray
+
+
+class _Windows:
+    """The windows of some rows of a tiling, and what the network makes."""
+
+    def __init__(self, model, scene, tiling, contrast, flips):
+        self.model, self.tiling = model, tiling
+        self.contrast, self.flips = contrast, flips
+        self.reduced = Reduced(scene, tiling.shape)
+        height, width = tiling.size
+        self.most = max(1, _BATCH_PIXELS // (height * width))
+
+    def read(self, starts):
+        """The windows of rows of windows that start there.
+
+        Returns:
+            (windows, places): uint8, n x h x w x 3, and n pairs of row and
+            column; windows without a known pixel are left out.
+        """
+        rows, columns = self.tiling.rows, self.tiling.columns
+        height, width = self.tiling.size
+        top, bottom = starts[0], starts[-1] + height
+        wanted = rows.index[top:bottom]
+        # The lower border reflects rows further up.
+        low = rows.index[top:].min()
+        image, known = self.reduced.read(low, wanted.max() + 1)
+        image = image[wanted - low][:, columns.index]
+        known = known[wanted - low][:, columns.index]
+        windows, places = [], []
+        for row in starts - top:
+            for column in columns.starts:
+                at = np.s_[row : row + height, column : column + width]
+                # One more: enlarging mixes neighbours.
+                around = np.s_[
+                    max(0, row - 1) : row + height + 1,
+                    max(0, column - 1) : column + width + 1,
+                ]
+                if known[around].any():
+                    window = _filled(image[at], known[at])
+                    windows.append(enhance(window, self.contrast))
+                    places.append((row, column))
+        return windows, places
+
+    def predicted(self, reading):
+        """Weighted sums of the probabilities of windows.
+
+        Args:
+            reading: future of ``read``.
+
+        Returns:
+            (probabilities, places, seconds): list of float32, h x w x
+            channels, and the time inside the network.
+        """
+        windows, places = reading.result()
+        start = time.monotonic()
+        found = []
+        for some in np.array_split(
+            np.arange(len(windows)), -(-len(windows) // self.most) or 1
+        ):
+            if len(some):
+                batch = np.stack([windows[k] for k in some])
+                found += list(probabilities_of(self.model, batch, self.flips))
+        return found, places, time.monotonic() - start
+
+
+def _filled(window, known):
+    """A window whose unknown pixels have the mean of the known ones."""
+    if known.all():
+        return window
+    window = window.copy()
+    window[~known] = window[known].mean(axis=0) if known.any() else 0
+    return window
+
+
+def _predicted_rows(model, scene, tiling, contrast, flips, first, watch):
+    """Rows of blended probabilities of the reduced scene.
+
+    Args:
+        first: the first row wanted; those above are not predicted.
+        watch: see ``strips``.
+
+    Yields:
+        float32, h x W' x channels, from row ``first`` on without a gap.
+    """
+    rows, columns = tiling.rows, tiling.columns
+    height, width = tiling.size
+    starts, step = rows.starts, tiling.together
+    # The first row of windows that reaches below the finished rows.
+    begin = int(np.argmax(starts + height > first + rows.margin))
+    groups = [
+        starts[k : k + step]
+        for k in range(begin // step * step, len(starts), step)
+    ]
+    skipped = len(starts) - sum(map(len, groups))
+    if watch and skipped:
+        watch(skipped * len(columns.starts), 0.0)
+    channels = model.output_shape[-1]
+    top = groups[0][0]
+    depth = (step - 1) * rows.step + height
+    sums = np.zeros((depth, len(columns.index), channels), np.float32)
+    weight = (rows.weight[:, None] * columns.weight)[..., None]
+    windows = _Windows(model, scene, tiling, contrast, flips)
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as network:
+        waiting, pending = deque(groups), deque()
+        try:
+            while waiting or pending:
+                while waiting and len(pending) < _AHEAD:
+                    reading = reader.submit(windows.read, waiting[0])
+                    answer = network.submit(windows.predicted, reading)
+                    pending.append((waiting.popleft(), answer))
+                group, answer = pending.popleft()
+                found, places, seconds = answer.result()
+                for one, (row, column) in zip(found, places, strict=True):
+                    part = sums[row : row + height, column : column + width]
+                    part += one * weight
+                if watch:
+                    watch(len(group) * len(columns.starts), seconds)
+                last = not (waiting or pending)
+                end = top + (depth if last else len(group) * rows.step)
+                low = max(top, rows.margin + first)
+                high = min(end, rows.margin + tiling.shape[0])
+                if low < high:
+                    left = columns.margin
+                    inside = slice(left, left + tiling.shape[1])
+                    total = rows.total[low:high, None] * columns.total[inside]
+                    done = sums[low - top : high - top, inside]
+                    yield done / total[..., None]
+                sums[: top - end] = sums[end - top :]
+                sums[top - end :] = 0
+                top = end
+        finally:
+            for pool in (reader, network):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+class Finished:
+    """Rows of a scene that are predicted, in a file.
+
+    A prediction that was interrupted goes on below them.
+    """
+
+    def __init__(self, path, width, channels):
+        """Open the file, or begin it.
+
+        Args:
+            path: the file.
+            width, channels: of a row of float32.
+        """
+        self._shape = (-1, width, channels)
+        self._bytes = 4 * width * channels
+        self._path = Path(path)
+        self._path.touch()
+        # A row that was cut is predicted again.
+        self.rows = self._path.stat().st_size // self._bytes
+        with self._path.open("r+b") as file:
+            file.truncate(self.rows * self._bytes)
+
+    def read(self, step):
+        """Yield what is there, so many rows at a time."""
+        with self._path.open("rb") as file:
+            for top in range(0, self.rows, step):
+                count = min(step, self.rows - top)
+                data = file.read(count * self._bytes)
+                yield np.frombuffer(data, np.float32).reshape(self._shape)
+
+    def keep(self, bands):
+        """Write bands of rows, and pass them on."""
+        with self._path.open("ab") as file:
+            for rows in bands:
+                file.write(np.ascontiguousarray(rows))
+                file.flush()
+                yield rows
+
+
+def strips(
+    model,
+    scene,
+    tiling,
+    threshold,
+    contrast="none",
+    flips=False,
+    work=None,
+    watch=None,
+):
+    """Predict a scene from the top to the bottom.
+
+    Reading, the network and what is done with the strips run at the same
+    time.
+
+    Args:
+        model: of ``unet.network.model``.
+        scene: ``unet.imagery.rasters.Scene``.
+        tiling: ``Tiling`` of it.
+        threshold: see ``unet.geometry.masks.to_ids``.
+        contrast, flips: see ``unet.prediction.photos.predict``.
+        work: file in which the probabilities are kept, so that another call
+            with the same arguments goes on where this one was interrupted; it
+            yields the same strips, all of them. None: nothing is kept.
+        watch: called with the number of tiles that were just finished, and
+            the seconds they took in the network.
+
+    Yields:
+        ``Strip`` of ``unet.imagery.rasters.ROWS`` rows, the last one of fewer.
+
+    Raises:
+        DataError: the scene is damaged.
+    """
+    if tiling.fits:
+        yield from _seen_whole(model, scene, threshold, contrast, flips, watch)
+        return
+    channels = model.output_shape[-1]
+    bands, first, finished = [], 0, None
+    if work is not None:
+        finished = Finished(work, tiling.shape[1], channels)
+        first = finished.rows
+    made = iter(())
+    if first < tiling.shape[0]:
+        made = _predicted_rows(
+            model, scene, tiling, contrast, flips, first, watch
+        )
+    elif watch:
+        watch(tiling.tiles, 0.0)
+    if finished:
+        step = max(1, ROWS * tiling.shape[0] // scene.shape[0])
+        bands = finished.read(step)
+        made = finished.keep(made)
+    yield from _enlarged(scene, tiling, _chained(bands, made), threshold)
+
+
+def _chained(*sources):
+    """All items of several iterables; generators are closed in time."""
+    for source in sources:
+        yield from source
+
+
+def _seen_whole(model, scene, threshold, contrast, flips, watch):
+    """The strips of a scene that fits into the network's input."""
+    height = scene.shape[0]
+    image, known = scene.read(0, height)
+    start = time.monotonic()
+    (probability,) = predict(model, [_filled(image, known)], contrast, flips)
+    if watch:
+        watch(1, time.monotonic() - start)
+    for top in range(0, height, ROWS):
+        part = slice(top, top + ROWS)
+        yield _strip(
+            top, image[part], known[part], probability[part], threshold
+        )
+
+
+def _enlarged(scene, tiling, bands, threshold):
+    """Strips from rows of probabilities of the reduced scene."""
+    height, width = scene.shape
+    rows = Rows(tiling.shape[0], height)
+    held, first, end = [], 0, 0
+    for top in range(0, height, ROWS):
+        bottom = min(top + ROWS, height)
+        low, high = rows.needed(top, bottom)
+        while end < high:
+            held.append(next(bands))
+            end += len(held[-1])
+        array = np.concatenate(held)[low - first :]
+        held, first = [array], low
+        probability = rows.resized(array, low, top, bottom)
+        probability = wider(probability, width)
+        image, known = scene.read(top, bottom)
+        yield _strip(top, image, known, probability, threshold)
+
+
+def _strip(top, image, known, probability, threshold):
+    ids = to_ids(probability, threshold)
+    ids[~known] = 0
+    return Strip(top, image, ids, probability, known)

@@ -1,0 +1,309 @@
+"""What is truly in a scene, row by row: from a mask or from polygons."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import rasterio
+from rasterio.enums import ColorInterp, Resampling
+from rasterio.errors import RasterioIOError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window
+from shapely import affinity
+
+from unet.annotations.annotation import NO_RULES
+from unet.annotations.placing import in_pixels
+from unet.annotations.reading import read_file
+from unet.files.errors import DataError
+from unet.files.folders import IMAGE_ENDINGS
+from unet.geometry.components import UNKNOWN
+from unet.geometry.instances import Instance
+from unet.geometry.masks import rasterise_window
+from unet.imagery.mask_values import read_values
+
+_ROWS = 256  # that are read at once to see which values a mask has
+_MOST_VALUES = 64  # more are no classes
+
+
+def open_truth(path, scene, classes, rules=NO_RULES):
+    """The truth of a scene, to be read row by row.
+
+    Args:
+        path: a mask, or annotations of any format that ``unet.annotations``
+            reads. A mask that lies on the ground may have another grid than
+            the scene's; the nearest of its pixels counts. Any other one has
+            the scene's size.
+        scene: the scene's own file.
+        classes: foreground class names, in the order of their ids. With one
+            class everything that is not background is the object; with
+            several a mask holds class ids, or the colours of
+            ``rules.colours``, and polygons are labelled.
+        rules: what the file leaves open.
+
+    Returns:
+        An object with ``rows(top, height)``: uint8, height x W, class ids,
+        and ``UNKNOWN`` where the mask says nothing (no data, beyond its
+        border); and with ``close()``.
+
+    Raises:
+        DataError: the truth cannot be read, or does not fit the scene or the
+            classes.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(
+            f"{path}: expected the truth of {scene}, found nothing. Check the "
+            "path."
+        )
+    with rasterio.open(scene) as raster:
+        grid = _Grid(raster.shape, raster.crs, raster.transform)
+    if path.suffix.lower() not in (*IMAGE_ENDINGS, ".vrt"):
+        return _Polygons(path, scene, grid.shape, classes, rules)
+    try:
+        raster = rasterio.open(path)
+    except RasterioIOError:
+        raster = None  # GDAL does not know all that we read
+    if raster and (raster.crs or raster.driver in ("GTiff", "VRT")):
+        return _Raster(raster, path, grid, classes, rules)
+    if raster:
+        raster.close()
+    return _Mask(path, grid.shape, classes, rules)
+
+
+class _Grid:
+    """Where the pixels of a raster lie."""
+
+    def __init__(self, shape, crs, transform):
+        self.shape, self.crs, self.transform = shape, crs, transform
+
+
+class _Polygons:
+    """Truth that is drawn, rows by rows, where pixels have their centres."""
+
+    def __init__(self, path, scene, shape, classes, rules):
+        self.shape = shape
+        annotation = _annotation_of(path, Path(scene), rules)
+        if annotation.crs is not None:
+            annotation = in_pixels(annotation, scene)
+        annotation.check_size(shape)
+        self._instances = annotation.instances
+        labels = {one.label for one in self._instances}
+        numbers = {name: k for k, name in enumerate(classes, start=1)}
+        # One class may be called by another name, or not at all.
+        if len(classes) == 1 and len(labels) == 1:
+            numbers = dict.fromkeys(labels, 1)
+        unknown = sorted(str(label) for label in labels - set(numbers))
+        if unknown:
+            raise DataError(
+                f"{path}: expected polygons of {', '.join(classes)}, found "
+                f"{', '.join(unknown[:6])}. Name the property that holds the "
+                "class, or give a file of these classes."
+            )
+        self._numbers = [numbers[one.label] for one in self._instances]
+        reach = [_reach(one) for one in self._instances]
+        self._first, self._last = np.reshape(reach, (-1, 2)).T
+
+    def rows(self, top, height):
+        ids = np.zeros((height, self.shape[1]), np.uint8)
+        seen = (self._first < top + height) & (self._last > top)
+        for k in np.flatnonzero(seen):
+            window, y, x = self._window(self._instances[k], top, height)
+            below = ids[y : y + len(window), x : x + window.shape[1]]
+            below[window] = self._numbers[k]
+        return ids
+
+    def _window(self, one, top, height):
+        """(bool array, row, column) of what rows show of an instance."""
+        if isinstance(one, Instance):
+            moved = affinity.translate(one.geometry, 0, -top)
+            return rasterise_window(moved, (height, self.shape[1]))
+        window, y, x = one.window(self.shape)
+        window = window[max(0, top - y) : max(0, top + height - y)]
+        return window, max(0, y - top), x
+
+    def close(self):
+        """Nothing is open."""
+
+
+def _annotation_of(path, scene, rules):
+    """The annotation in a file that is the scene's.
+
+    Raises:
+        DataError: it has several, and none is called like the scene.
+    """
+    found = read_file(path, rules=rules)
+    annotation = found.get(scene.stem)
+    if len(found) == 1:
+        (annotation,) = found.values()
+    if annotation is None:
+        raise DataError(
+            f"{path}: expected the annotation of {scene.name}, found those of "
+            f"{len(found)} others. Give a file of this scene alone."
+        )
+    if annotation.error:
+        raise DataError(annotation.error)
+    return annotation
+
+
+def _reach(one):
+    """The first row of an instance, and the one behind its last."""
+    if isinstance(one, Instance):
+        return one.geometry.bounds[1::2]
+    return one.top, one.top + one.packed["size"][0]
+
+
+class _Values:
+    """Truth that is a raster of values.
+
+    Args:
+        path: named in errors.
+        shape: (H, W) of the scene.
+        classes, rules: see ``open_truth``.
+    """
+
+    def __init__(self, path, shape, classes, rules):
+        self.path, self.shape = path, shape
+        found = set()
+        for top in range(0, shape[0], _ROWS):
+            values, known = self._read(top, min(_ROWS, shape[0] - top))
+            found |= set(pd.unique(values[known]).tolist())
+            if len(found) > _MOST_VALUES:
+                self._refuse(found, classes)
+        # All values that there are, and their class ids.
+        self._values = np.array(sorted(found) or [0])
+        ids = {0: 0, **self._meaning(found, classes, rules.colours)}
+        known = [ids[value] for value in self._values.tolist()]
+        self._ids = np.array(known, np.uint8)
+
+    def _meaning(self, found, classes, colours):
+        """Dict from a value to its class id."""
+        numbers = {name: k for k, name in enumerate(classes, start=1)}
+        if colours is not None:
+            codes = {v: v * (1 if self.coloured else 0x010101) for v in found}
+            names = {v: colours.get(code) for v, code in codes.items()}
+            ids = {v: numbers.get(name, 0) for v, name in names.items()}
+            if any(name is None and v for v, name in names.items()):
+                self._refuse(found, classes)
+            return ids
+        objects = found - {0}
+        if len(classes) == 1:
+            if len(objects) > 1:
+                self._refuse(found, classes)
+            return dict.fromkeys(objects, 1)
+        ids = {value: value for value in range(len(classes) + 1)}
+        ids[UNKNOWN] = UNKNOWN
+        if self.coloured or not found <= set(ids):
+            self._refuse(found, classes)
+        return ids
+
+    def _refuse(self, found, classes):
+        """Raise DataError for values that nobody can know."""
+        form = "#{:06X}" if self.coloured else "{:g}"
+        names = ", ".join(form.format(value) for value in sorted(found)[:6])
+        more = ", ..." if len(found) > 6 else ""
+        expected = "0 and one other value"
+        if len(classes) > 1:
+            expected = f"class ids from 0 to {len(classes)}"
+        raise DataError(
+            f"{self.path}: expected {expected} as the truth, found {names}"
+            f"{more}. Say which is which with --colours, or write the mask "
+            "anew; pixels that nobody knows are its no-data value."
+        )
+
+    def rows(self, top, height):
+        values, known = self._read(top, height)
+        at = np.searchsorted(self._values, values)
+        ids = self._ids[np.minimum(at, len(self._ids) - 1)]
+        ids[~known] = UNKNOWN
+        return ids
+
+
+class _Raster(_Values):
+    """A mask of any size, read by windows."""
+
+    def __init__(self, raster, path, grid, classes, rules):
+        self._file = self._raster = raster
+        own = _Grid(raster.shape, raster.crs, raster.transform)
+        if vars(own) != vars(grid):
+            self._raster = self._aligned(raster, path, grid)
+        kinds = raster.colorinterp
+        count = raster.count - (ColorInterp.alpha in kinds)
+        self._palette = None
+        if kinds[0] == ColorInterp.palette:
+            table = np.zeros(256, np.int64)
+            for index, (red, green, blue, _) in raster.colormap(1).items():
+                table[index] = red << 16 | green << 8 | blue
+            self._palette = table
+        if count not in (1, 3) or (count == 3 and raster.dtypes[0] != "uint8"):
+            raise DataError(
+                f"{path}: expected a mask of one band, or of three of 8 bits, "
+                f"found {count} of {raster.dtypes[0]}. Export one band."
+            )
+        self._bands = list(range(1, count + 1))
+        self.coloured = count == 3 or self._palette is not None
+        # Many masks call their background "no data".
+        self._masked = raster.nodata != 0 or self._raster is not raster
+        super().__init__(path, grid.shape, classes, rules)
+
+    def _aligned(self, raster, path, grid):
+        """The mask on the grid of the scene."""
+        if raster.crs and grid.crs:
+            nodata = raster.nodata or None
+            has_alpha = ColorInterp.alpha in raster.colorinterp
+            return WarpedVRT(
+                raster,
+                crs=grid.crs,
+                transform=grid.transform,
+                height=grid.shape[0],
+                width=grid.shape[1],
+                resampling=Resampling.nearest,
+                src_nodata=nodata,
+                nodata=nodata,
+                add_alpha=nodata is None and not has_alpha,
+            )
+        if raster.shape == grid.shape:
+            return raster
+        _refuse_size(path, raster.shape, grid.shape)
+
+    def _read(self, top, height):
+        """(values, whether they are known) of some rows, height x W."""
+        window = Window(0, top, self._raster.width, height)
+        bands = self._raster.read(self._bands, window=window)
+        known = np.ones(bands.shape[1:], bool)
+        if self._masked:
+            known = self._raster.dataset_mask(window=window) > 0
+        if len(bands) == 3:
+            red, green, blue = bands.astype(np.int64)
+            return red << 16 | green << 8 | blue, known
+        if self._palette is not None:
+            return self._palette[bands[0]], known
+        return bands[0], known
+
+    def close(self):
+        self._file.close()
+
+
+class _Mask(_Values):
+    """A mask in a picture file without a place, read as a whole."""
+
+    def __init__(self, path, shape, classes, rules):
+        self._pixels, kind = read_values(path, rules.limits.pixels)
+        self.coloured = kind != "grey"
+        if self._pixels.shape != tuple(shape):
+            _refuse_size(path, self._pixels.shape, shape)
+        super().__init__(path, shape, classes, rules)
+
+    def _read(self, top, height):
+        values = self._pixels[top : top + height]
+        return values, np.ones(values.shape, bool)
+
+    def close(self):
+        """Nothing is open."""
+
+
+def _refuse_size(path, found, shape):
+    raise DataError(
+        f"{path}: expected the size of its scene, {shape[1]} x {shape[0]} "
+        f"(width x height), found {found[1]} x {found[0]}. Export the mask at "
+        "the scene's own size, or georeferenced."
+    )

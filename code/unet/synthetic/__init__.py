@@ -1,0 +1,1 @@
+"""Floor 5: drawn scenes for the sample."""

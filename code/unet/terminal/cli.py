@@ -1,0 +1,182 @@
+"""What every script does alike: help, errors, progress."""
+
+import argparse
+import errno
+import io
+import math
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import PIL.Image
+from tqdm import tqdm
+
+from unet.files.errors import DataError
+
+# The repository: the package is installed in editable mode (requirements.txt).
+ROOT = Path(__file__).resolve().parents[3]
+DATA = ROOT / "data"
+MODEL = ROOT / "code" / "test" / "unet.keras"
+
+
+class _Help(
+    argparse.ArgumentDefaultsHelpFormatter,
+    argparse.RawDescriptionHelpFormatter,
+):
+    """Show defaults where there is something to show; keep line breaks."""
+
+    def _get_help_string(self, action):
+        if action.default is None or action.default is False:
+            return action.help
+        paths = action.default
+        paths = paths if isinstance(paths, list) else [paths]
+        if all(isinstance(path, Path) for path in paths):
+            names = " ".join(map(short_path, paths)).replace("%", "%%")
+            return f"{action.help} (default: {names})"
+        return super()._get_help_string(action)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tell what is wrong in one line; the options are one --help away."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: {message}. See --help.\n")
+
+
+def new_parser(description, examples):
+    """A parser whose help teaches.
+
+    Args:
+        description: "The result is ...".
+        examples: commands that work on the repository's own data.
+    """
+    return _Parser(
+        description=description,
+        epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
+        formatter_class=_Help,
+    )
+
+
+def number(kind, low, high=math.inf):
+    """An argparse type: an int or float from low to high, both included."""
+
+    def parse(text):
+        value = kind(text)
+        if not low <= value <= high:
+            limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
+            raise argparse.ArgumentTypeError(f"expected {limits}, found {text}")
+        return value
+
+    parse.__name__ = kind.__name__  # named in argparse's own error
+    return parse
+
+
+def progress_bar(quiet):
+    """A function ``(iterable, total, title)`` that shows a progress bar."""
+
+    def progress(iterable, total, title):
+        # None: no bar where nobody watches, in a file or a pipe.
+        hidden = True if quiet else None
+        return tqdm(iterable, total=total, desc=title, disable=hidden)
+
+    return progress
+
+
+def tile_bar(quiet, total, title):
+    """A bar with tiles a second and the time left: of ``tqdm``."""
+    hidden = True if quiet else None
+    return tqdm(
+        total=total, desc=title, unit=" tiles", smoothing=0, disable=hidden
+    )
+
+
+def short_path(path):
+    """A path as one would type it here: the shorter of its two forms."""
+    path = Path(path).resolve()
+    return min(str(path), os.path.relpath(path), key=len)
+
+
+def explain(error):
+    """One line for an error that is the input's or the machine's fault.
+
+    Returns:
+        str, or None for an error of ours, which deserves its traceback.
+    """
+    if isinstance(error, DataError):
+        return str(error)
+    if isinstance(error, OSError):
+        # HDF5 and shutil raise OSError without a number, but with a text.
+        texts = ("errno = 28", f"[Errno {errno.ENOSPC}]")
+        if any(text in str(error) for text in texts):
+            return "no space left on the disk. Free some and run again."
+        reason = error.strerror or str(error).splitlines()[0]
+        return f"{error.filename or 'file'}: {reason}."
+    return None
+
+
+def one_line_errors():
+    """From here on bad input ends in one line and exit code 2."""
+
+    def hook(kind, error, trace):
+        if isinstance(error, BrokenPipeError):
+            # The reader (head, less) went away; Python would complain again
+            # when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(0)
+        if isinstance(error, KeyboardInterrupt):
+            print(f"\nInterrupted. {error}".rstrip(), file=sys.stderr)
+            raise SystemExit(130)
+        line = explain(error)
+        if line is None:
+            sys.__excepthook__(kind, error, trace)
+            raise SystemExit(1)
+        print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
+        raise SystemExit(2)
+
+    sys.excepthook = hook
+
+
+@contextmanager
+def when_interrupted(advice):
+    """What to tell a user who presses Ctrl-C in here."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(advice) from None
+
+
+def run(main):
+    """Run a script's main function as a command."""
+    one_line_errors()
+    main()
+
+
+def in_notebook():
+    """Whether a script is being stepped through as a notebook."""
+    return "ipykernel" in sys.modules
+
+
+def as_jpeg(path):
+    """A picture as JPEG bytes: a notebook of PNGs would be large."""
+    buffer = io.BytesIO()
+    with PIL.Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, "JPEG", quality=85)
+    return buffer.getvalue()
+
+
+def show(path):
+    """Show a picture in a notebook, name its file in a shell."""
+    if in_notebook():
+        from IPython.display import Image, display
+
+        display(Image(data=as_jpeg(path)))
+    else:
+        print(f"  picture: {short_path(path)}")
+
+
+def verbosity(quiet):
+    """Keras' ``verbose``: a live bar only where somebody watches."""
+    if quiet:
+        return 0
+    return 1 if sys.stdout.isatty() else 2

@@ -1,0 +1,132 @@
+"""The options that say how images and annotations are read."""
+
+import argparse
+from pathlib import Path
+
+from unet.terminal.cli import DATA, number
+
+
+def add_sources(parser, formats):
+    """Add images, annotations, and how they are read; see ``add_rules``."""
+    parser.add_argument(
+        "images",
+        nargs="?",
+        type=Path,
+        default=DATA / "raw" / "images",
+        help="directory of images, or one image",
+    )
+    parser.add_argument(
+        "annotations",
+        nargs="*",
+        type=Path,
+        default=[DATA / "raw" / "annotations"],
+        help="files, or directories of files: the article's text (NAME.txt "
+        "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
+        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
+        "complete masks called like their images",
+    )
+    add_rules(parser, formats)
+
+
+def add_rules(parser, formats):
+    """Add what a user can say of images and annotations: see ``rules_of``.
+
+    Args:
+        parser: of ``new_parser``.
+        formats: names of the formats that ``--format`` may give.
+    """
+    # With the geometry behind it slow to import.
+    from unet.annotations.annotation import Limits
+
+    group = parser.add_argument_group("how images and annotations are read")
+    add = group.add_argument
+    add(
+        "--format",
+        choices=formats,
+        help="of the annotations, where their content does not tell",
+    )
+    add(
+        "--attribute",
+        metavar="NAME",
+        help="attribute, property or column that holds the class",
+    )
+    add("--image-column", metavar="NAME", help="of a table: names the image")
+    add(
+        "--polygon-column",
+        metavar="NAME",
+        help="of a table: holds the polygon; two for x and y: X,Y",
+    )
+    add(
+        "--colours",
+        metavar="TABLE",
+        help="classes of complete masks: 3C1098=building,6EC1E4=road, or a "
+        "table with the columns class and colour, or CVAT's labelmap.txt",
+    )
+    add(
+        "--threshold",
+        type=number(float, 0, 1),
+        help="of grey complete masks: share of white from which on a pixel is "
+        "the object",
+    )
+    add_bands(group)
+    limits = parser.add_argument_group("bounds beyond which input is refused")
+    for option, name, what in (
+        ("--max-file", "mebibytes", "MiB of an annotation file"),
+        ("--max-unpacked", "unpacked", "MiB of a spreadsheet, uncompressed"),
+        ("--max-pixels", "pixels", "pixels of an image or a mask"),
+        ("--max-points", "points", "points of all polygons of a file"),
+    ):
+        limits.add_argument(
+            option,
+            dest=name,
+            type=number(int, 1),
+            metavar="N",
+            default=getattr(Limits, name),
+            help=what,
+        )
+
+
+def add_bands(parser):
+    """Add ``--bands``: see ``unet.imagery.reading.read_image``."""
+    parser.add_argument(
+        "--bands",
+        type=_bands,
+        metavar="R,G,B",
+        help="of images with more than three bands: which to take, from 1",
+    )
+
+
+def _bands(text):
+    """``3,2,1`` as a tuple of one or three numbers."""
+    try:
+        bands = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        bands = ()
+    if len(bands) not in (1, 3) or min(bands) < 1:
+        raise argparse.ArgumentTypeError(
+            f"expected three numbers from 1 on, such as 3,2,1, or one, found "
+            f"{text}"
+        )
+    return bands
+
+
+def rules_of(args, places=()):
+    """What the options of ``add_rules`` say, as ``Rules``.
+
+    Args:
+        args: the options.
+        places: files and directories that were given.
+    """
+    from unet.annotations.annotation import Limits, Rules
+    from unet.annotations.colours import parse_colours
+
+    return Rules(
+        attribute=args.attribute,
+        image_column=args.image_column,
+        polygon_column=args.polygon_column,
+        colours=parse_colours(args.colours) if args.colours else None,
+        threshold=args.threshold,
+        bands=args.bands,
+        directories=tuple(p if p.is_dir() else p.parent for p in places),
+        limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),
+    )

@@ -1,0 +1,76 @@
+"""The directory of a training, and the place of the finished model."""
+
+import datetime
+import json
+import shutil
+from pathlib import Path
+
+from unet.files.atomic import refuse_existing, replacing, write_text
+from unet.files.errors import DataError
+from unet.terminal.cli import short_path
+
+
+def resumed(args):
+    """The options that an interrupted run had.
+
+    Raises:
+        DataError: there is nothing to go on with.
+    """
+    settings = args.resume / "settings.json"
+    if not settings.exists():
+        raise DataError(
+            f"{settings}: expected the settings of an interrupted run, found "
+            "nothing. Give a directory below runs/."
+        )
+    if (args.resume / "summary.json").exists():
+        raise DataError(
+            f"{args.resume}: this run came to its end. Start a new one "
+            "without --resume."
+        )
+    for name, value in json.loads(settings.read_text()).items():
+        is_path = isinstance(getattr(args, name), Path)
+        setattr(args, name, Path(value) if is_path else value)
+    return args
+
+
+def start_run(args):
+    """The directory of a run: a new one, or the one to go on with.
+
+    Args:
+        args: with ``out`` and ``resume``; all options are written down.
+
+    Raises:
+        DataError: the directory exists and is not empty.
+    """
+    if args.resume:
+        return args.resume
+    now = datetime.datetime.now().astimezone()
+    run = args.out or Path("runs") / f"{now:%Y-%m-%d_%H-%M-%S}"
+    if run.exists() and any(run.iterdir()):
+        refuse_existing([run], overwrite=False)
+    run.mkdir(parents=True, exist_ok=True)
+    settings = {
+        name: str(value.resolve()) if isinstance(value, Path) else value
+        for name, value in vars(args).items()
+        if name not in ("out", "resume", "quiet")
+    }
+    write_text(run / "settings.json", json.dumps(settings, indent=2) + "\n")
+    return run
+
+
+def publish(source, target, overwrite, name):
+    """Copy a finished model to where test.py looks for it.
+
+    Args:
+        source: the run's model.
+        target: the place; what lies there is kept beside it, unless
+            ``overwrite``.
+        name: of the run, for the old model's new name.
+    """
+    if target.exists() and not overwrite:
+        old = target.with_name(f"{target.stem}.before-{name}{target.suffix}")
+        shutil.copy2(target, old)
+        print(f"  old model kept: {short_path(old)}")
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
+    print(f"  model:   {short_path(target)}")

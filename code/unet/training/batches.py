@@ -1,0 +1,68 @@
+"""Batches of a data set, in an order that a resumed training repeats."""
+
+import math
+
+import numpy as np
+
+from unet.network.backend import keras
+
+# Early stopping counts epochs. With far fewer steps than this in each a
+# small data set would be given up before the network has moved, so small
+# sets are passed over several times an epoch.
+STEPS = 40
+# Threads that make batches: they keep ahead of the network on two cores. With
+# one, Keras 3.15 leaves them to tf.data's autotuning, whose thread sleeps for
+# 10 ms, then 20, 40 ... and is waited for when an epoch ends: epochs took
+# 10.2, 20.5 or 41 s and nothing between, whatever the network needed.
+_WORKERS = 2
+
+
+class Batches(keras.utils.PyDataset):
+    """Batches of a data set, read from the memory-mapped arrays.
+
+    The order of an epoch and what augmentation makes of a batch depend on
+    the seed, the epoch's number and the batch's alone, so that a resumed
+    training goes on exactly as it would have.
+
+    Args:
+        X, Y: uint8, N x H x W x 3 and N x H x W.
+        rows: the rows to use.
+        batch_size: images a step.
+        seed: of the order; without it each epoch is one pass in the rows'
+            own order.
+        augment: function ``(X, Y, rng)`` of the arrays of a batch and a
+            ``numpy.random.Generator`` that returns changed copies of both.
+            It runs in threads while the network computes.
+    """
+
+    def __init__(self, X, Y, rows, batch_size, seed=None, augment=None):
+        super().__init__(workers=_WORKERS)
+        self.augment = augment
+        self.X, self.Y = X, Y
+        self.rows, self.batch_size, self.seed = rows, batch_size, seed
+        steps = math.ceil(len(rows) / batch_size)
+        self.passes = math.ceil(STEPS / steps)
+        self.start_at(0)
+
+    def start_at(self, epoch):
+        """Make the order of an epoch."""
+        self.epoch, self.order = epoch, self.rows
+        if self.seed is not None:
+            rng = np.random.default_rng([self.seed, epoch])
+            rounds = [rng.permutation(self.rows) for _ in range(self.passes)]
+            self.order = np.concatenate(rounds)
+
+    def __len__(self):
+        return math.ceil(len(self.order) / self.batch_size)
+
+    def __getitem__(self, index):
+        start = index * self.batch_size
+        rows = self.order[start : start + self.batch_size]
+        x, y = self.X[rows], self.Y[rows]
+        if self.augment:
+            rng = np.random.default_rng([self.seed, self.epoch, index])
+            x, y = self.augment(x, y, rng)
+        return x, y[..., None]
+
+    def on_epoch_end(self):
+        self.start_at(self.epoch + 1)

@@ -1,0 +1,206 @@
+"""What happens before and after each epoch of a training.
+
+All of it follows from the epoch's number and the log alone, so that a resumed
+training goes on exactly as it would have.
+"""
+
+import time
+
+import h5py
+import pandas as pd
+
+from unet.files.atomic import replacing
+from unet.files.errors import DataError
+from unet.network.backend import keras
+from unet.network.contract import read_contract
+from unet.network.model import FadingDropout, copy_weights, load, save
+from unet.training.fitting import metric_name
+from unet.training.schedule import learning_rate
+
+
+class Keeper:
+    """Keeps a run's best model, its log, and what is needed to go on.
+
+    All of it lies in the run's directory: ``unet.keras`` (the best model so
+    far), ``log.csv`` and ``state.weights.h5``. Which epoch was the best and
+    how much patience is left follow from the log, so that a resumed run
+    remembers both.
+
+    Args:
+        model: compiled.
+        run: the run's directory.
+        contract: stored in the model file.
+        classes: foreground class names.
+        patience: epochs without a new best after which training stops.
+    """
+
+    def __init__(self, model, run, contract, classes, patience):
+        self.model, self.contract, self.patience = model, contract, patience
+        self.monitor = metric_name(classes)
+        self.best_path = run / "unet.keras"
+        self.log_path = run / "log.csv"
+        self.state_path = run / "state.weights.h5"
+
+    def log(self):
+        """The log, one row an epoch, as a ``pandas.DataFrame``."""
+        # The file is made, empty, before the first epoch.
+        if not self.log_path.exists() or not self.log_path.stat().st_size:
+            return pd.DataFrame()
+        return pd.read_csv(self.log_path)
+
+    @property
+    def best_epoch(self):
+        """Number of the best epoch, from 0; the first of equals."""
+        return int(self.log()[f"val_{self.monitor}"].argmax())
+
+    @property
+    def worn_out(self):
+        """Whether ``patience`` epochs brought nothing new."""
+        epochs = len(self.log())
+        return epochs > 0 and epochs - 1 - self.best_epoch >= self.patience
+
+    def resume(self, batches):
+        """Go back to the end of the last epoch that was saved.
+
+        Args:
+            batches: of the training; set to the next epoch.
+
+        Returns:
+            Number of the next epoch, 0 if none was finished.
+
+        Raises:
+            DataError: the run had other data.
+        """
+        epoch = 0
+        if self.state_path.exists():
+            had = read_contract(self.best_path)["data"]
+            if had != self.contract["data"]:
+                raise DataError(
+                    f"{self.best_path}: this run was trained on other data "
+                    f"({had['images']} images) than there are now "
+                    f"({self.contract['data']['images']}). Start a new run."
+                )
+            self.model.optimizer.build(self.model.trainable_variables)
+            self.model.load_weights(self.state_path)
+            with h5py.File(self.state_path) as file:
+                epoch = int(file.attrs["epochs"])
+        log = self.log()
+        if len(log) > epoch:
+            with replacing(self.log_path) as temporary:
+                log[:epoch].to_csv(temporary, index=False)
+        batches.start_at(epoch)
+        return epoch
+
+    def callbacks(self):
+        """The Keras callbacks, in the order in which they must run."""
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        # Validation looks at the running mean of the weights.
+        swap = [keras.callbacks.SwapEMAWeights()] if optimizer.use_ema else []
+        return [
+            *swap,
+            keras.callbacks.CSVLogger(self.log_path, append=True),
+            keras.callbacks.LambdaCallback(
+                on_epoch_begin=self._renew_noise,
+                on_epoch_end=self._keep,
+                on_train_end=self._restore_best,
+            ),
+        ]
+
+    def _renew_noise(self, epoch, logs):
+        """Let an epoch's dropout depend on its number alone.
+
+        Keras does not save the state of the layers' random generators, a
+        pair of seed and counter.
+        """
+        for layer in self.model.layers:
+            generator = getattr(layer, "seed_generator", None)
+            if generator is not None:
+                seed = keras.ops.convert_to_numpy(generator.state)[0]
+                generator.state.assign([seed, epoch << 16])
+
+    def _keep(self, epoch, logs):
+        if self.best_epoch == epoch:
+            self._save_best()
+        if self.worn_out:
+            self.model.stop_training = True
+        with replacing(self.state_path) as temporary:
+            self.model.save_weights(temporary)
+            with h5py.File(temporary, "a") as file:
+                file.attrs["epochs"] = epoch + 1
+
+    def _save_best(self):
+        """Save what the validation has seen: the mean of the weights."""
+        now = self.model.get_weights()
+        trained = self.model.trainable_variables
+        self.model.optimizer.finalize_variable_values(trained)
+        save(self.model, self.best_path, self.contract)
+        self.model.set_weights(now)
+
+    def _restore_best(self, logs):
+        copy_weights(load(self.best_path), self.model)
+
+    def forget(self):
+        """Remove what only a resumed run needs."""
+        self.state_path.unlink(missing_ok=True)
+
+
+def callbacks(keeper, args):
+    """What must be set before an epoch, and logged before the log is written.
+
+    Args:
+        keeper: the ``unet.training.callbacks.Keeper`` of the run.
+        args: the options of the training.
+    """
+    fading = args.dropout_kind == "fading"
+    return [Pace(keeper, args), *([Fading(args.epochs)] if fading else [])]
+
+
+class Pace(keras.callbacks.Callback):
+    """Sets the learning rate of each epoch, and logs it and the seconds.
+
+    Args:
+        keeper: the ``unet.training.callbacks.Keeper`` of the run.
+        args: with ``learning_rate``, ``schedule``, ``warm_up`` and
+            ``epochs``.
+    """
+
+    def __init__(self, keeper, args):
+        super().__init__()
+        self.keeper, self.args = keeper, args
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.started = time.monotonic()
+        args, log = self.args, self.keeper.log()
+        name = f"val_{self.keeper.monitor}"
+        self.rate = learning_rate(
+            epoch,
+            args.learning_rate,
+            args.schedule,
+            args.warm_up,
+            args.epochs,
+            log[name].tolist() if len(log) else [],
+        )
+        self.model.optimizer.learning_rate = self.rate
+
+    def on_epoch_end(self, epoch, logs):
+        logs["learning_rate"] = self.rate
+        logs["seconds"] = round(time.monotonic() - self.started, 2)
+
+
+class Fading(keras.callbacks.Callback):
+    """Lets the dropout fall in a straight line, to 0 in the last epoch.
+
+    Args:
+        epochs: most epochs of the training.
+    """
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_begin(self, epoch, logs=None):
+        left = 1 - epoch / max(self.epochs - 1, 1)
+        for layer in self.model.layers:
+            if isinstance(layer, FadingDropout):
+                layer.left.assign(left)

@@ -1,0 +1,311 @@
+"""Variants of a training: what they are, what came out, as a table."""
+
+import itertools
+import re
+import shlex
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from unet.files.errors import DataError
+
+DEFAULT = "default"
+_SWITCHES = {"on": "--{}", "off": "--no-{}"}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to train.
+
+    Attributes:
+        name: what differs from the default, ``activation=relu``.
+        words: of the command line of train_unet.py.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+    @property
+    def options(self):
+        """The words as one would type them."""
+        return shlex.join(self.words)
+
+
+def variants(varied, grid=False):
+    """What is to be trained; the default always comes first.
+
+    Args:
+        varied: list of ``OPTION=A,B,...``. Spaces divide the words of a
+            value; ``on`` and ``off`` are for switches.
+        grid: every combination, not one option at a time.
+
+    Returns:
+        List of ``Variant``.
+
+    Raises:
+        DataError: a text is not of that form.
+    """
+    choices = [_choices(text) for text in varied]
+    if grid and choices:
+        choices = itertools.product(*choices)
+    else:
+        choices = [[one] for option in choices for one in option]
+    made = [combined(one) for one in choices]
+    return list(dict.fromkeys([Variant(DEFAULT, ()), *made]))
+
+
+def _choices(text):
+    """``activation=elu,relu`` as a list of variants of one option."""
+    option, equals, values = text.partition("=")
+    option = option.strip().removeprefix("--")
+    values = [value.strip() for value in values.split(",") if value.strip()]
+    if not option or not equals or not values:
+        raise DataError(
+            f"--vary {text}: expected OPTION=VALUE,VALUE, such as "
+            "activation=elu,relu."
+        )
+    try:
+        return [Variant(f"{option}={v}", _words(option, v)) for v in values]
+    except ValueError as error:
+        raise DataError(f"--vary {text}: {error}.") from None
+
+
+def _words(option, value):
+    if value in _SWITCHES:
+        return (_SWITCHES[value].format(option),)
+    return (f"--{option}", *shlex.split(value))
+
+
+def combined(parts):
+    """One variant of several."""
+    name = ", ".join(part.name for part in parts)
+    return Variant(name, tuple(w for part in parts for w in part.words))
+
+
+def row_of(summary, log, level):
+    """What a comparison keeps of a finished run.
+
+    Args:
+        summary: the run's summary.json.
+        log: its log.csv, a ``pandas.DataFrame``.
+        level: validation IoU whose first epoch is kept.
+
+    Returns:
+        dict of a line of runs.csv. IoU, interval and boundary IoU are means
+        over the foreground classes; what no image could tell is NaN.
+        ``seconds_an_epoch`` is the median, because the first epoch is longer.
+    """
+    scores, best = summary["scores"], summary["scores_at_best_threshold"]
+    (monitor,) = [c for c in log if c.startswith("val_") and c.endswith("_iou")
+                  and c != "val_mean_iou"]  # fmt: skip
+    low, high = zip(
+        *(one["iou_interval"] or [None] * 2 for one in _classes(scores)),
+        strict=True,
+    )
+    curve = " ".join(f"{value:.4f}" for value in log[monitor])
+    return {
+        "iou": _mean(scores, "iou"),
+        "iou_low": _mean_of(low),
+        "iou_high": _mean_of(high),
+        "threshold": summary["best_threshold"],
+        "iou_at_threshold": _mean(best, "iou") if best else None,
+        "mean_iou": scores["mean_iou"],
+        "cross_entropy": scores["cross_entropy"],
+        "boundary_iou": _mean(scores, "boundary_iou"),
+        "validation_iou": _mean(summary["validation"], "iou"),
+        "epochs": summary["epochs"],
+        "best_epoch": summary["best_epoch"],
+        "level": level,
+        "epochs_to_level": epochs_to(curve, level),
+        "seconds_an_epoch": log["seconds"].median(),
+        "weights": summary["weights"],
+        "images": summary["images"]["training"],
+        "curve": curve,
+    }
+
+
+def epochs_to(curve, level):
+    """Epochs until a validation IoU reaches a level, or None if it never does.
+
+    Args:
+        curve: a value for each epoch, as text.
+    """
+    passed = np.flatnonzero(numbers_of(curve) >= level)
+    return int(passed[0]) + 1 if len(passed) else None
+
+
+def numbers_of(curve):
+    return np.array(str(curve).split(), float)
+
+
+def _classes(scores):
+    return scores["classes"].values()
+
+
+def _mean(scores, key):
+    return _mean_of([one[key] for one in _classes(scores)])
+
+
+def _mean_of(values):
+    """Mean of what is not None."""
+    return float(pd.Series(values, dtype=float).mean())
+
+
+def jobs_left(made, seeds, runs):
+    """What remains to be trained, all variants of a seed before the next.
+
+    Args:
+        made: list of ``Variant``, the default first.
+        seeds: numbers.
+        runs: ``pandas.DataFrame`` of what has been finished.
+
+    Returns:
+        List of (variant, seed).
+    """
+    done = set()
+    if len(runs):
+        done = set(zip(runs["options"], runs["seed"], strict=True))
+    absent = too_many_images(made, runs)
+    return [
+        (variant, seed)
+        for seed in seeds
+        for variant in made
+        if variant not in absent and (variant.options, seed) not in done
+    ]
+
+
+def too_many_images(made, runs):
+    """The variants that ask for more images than the default learns from."""
+    if not len(runs):
+        return []
+    there = runs.loc[runs["variant"] == DEFAULT, "images"].max()
+    asked = {v: re.fullmatch(r"images=(\d+)", v.name) for v in made}
+    return [v for v, found in asked.items() if found and int(found[1]) > there]
+
+
+def table(runs):
+    """One line per variant, with spread over the seeds.
+
+    Args:
+        runs: ``pandas.DataFrame`` of runs.csv.
+
+    Returns:
+        A ``pandas.DataFrame`` of str.
+    """
+    default = runs[runs["variant"] == DEFAULT].set_index("seed")["iou"]
+    level = runs["level"].iloc[-1]
+    lines = []
+    for name, some in runs.groupby("variant", sort=False):
+        gain = (some.set_index("seed")["iou"] - default).dropna()
+        low, high = some["iou_low"].mean(), some["iou_high"].mean()
+        lines.append(
+            {
+                "variant": name,
+                "seeds": str(len(some)),
+                "IoU": _spread(some["iou"]),
+                "95 %": f"{low:.3f} to {high:.3f}",
+                "against the default": ""
+                if name == DEFAULT or gain.empty
+                else f"{gain.mean():+.3f}",
+                "IoU at best threshold": _spread(some["iou_at_threshold"]),
+                "mean IoU": _spread(some["mean_iou"]),
+                "cross-entropy": _spread(some["cross_entropy"]),
+                "boundary IoU": _spread(some["boundary_iou"]),
+                "validation IoU": _spread(some["validation_iou"]),
+                f"epochs to {level:g}": _reached(some["epochs_to_level"]),
+                "seconds an epoch": f"{some['seconds_an_epoch'].mean():.1f}",
+                "weights": f"{some['weights'].iloc[0]:,}",
+            }
+        )
+    return pd.DataFrame(lines)
+
+
+def _spread(values):
+    """Mean and, of several seeds, standard deviation."""
+    values = values.dropna().astype(float)
+    if values.empty:
+        return "none"
+    text = f"{values.mean():.3f}"
+    return text if len(values) == 1 else f"{text} ± {values.std():.3f}"
+
+
+def _reached(epochs):
+    """Mean epoch of the seeds that reached the level, and how many did."""
+    reached = epochs.dropna().astype(float)
+    if reached.empty:
+        return "never"
+    part = f" ({len(reached)} of {len(epochs)})"
+    return f"{reached.mean():.1f}" + part * (len(reached) < len(epochs))
+
+
+def markdown(table):
+    """A table of str as Markdown."""
+    rows = [table.columns, ["---"] * table.shape[1], *table.to_numpy()]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def text(table):
+    """What of a table fits into a terminal."""
+    some = ["variant", "seeds", "IoU", "95 %", "against the default"]
+    rows = [some, *table[some].to_numpy()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
+    )
+
+
+def read_runs(path, level):
+    """runs.csv, or an empty table where there is none.
+
+    Args:
+        path: the file.
+        level: validation IoU whose first epoch is wanted.
+
+    Raises:
+        DataError: it is none of ours.
+    """
+    if not path.exists():
+        return pd.DataFrame()
+    try:
+        runs = pd.read_csv(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: expected runs.csv: {error}.") from None
+    missing = {"variant", "seed", "options", "data", "iou", "curve"} - set(runs)
+    if missing:
+        raise DataError(
+            f"{path}: expected the table of a comparison, found no column "
+            f"{', '.join(sorted(missing))}. Give another --out."
+        )
+    runs["options"] = runs["options"].fillna("")  # the default has none
+    runs["level"] = level
+    runs["epochs_to_level"] = [epochs_to(one, level) for one in runs["curve"]]
+    return runs
+
+
+def check_runs(runs, path, data, options):
+    """Refuse finished runs that cannot stand in one table with new ones.
+
+    Args:
+        runs: of ``read_runs``.
+        path: where they lie.
+        data: digest of the data now.
+        options: of the default now.
+
+    Raises:
+        DataError: they had other data, or another default.
+    """
+    if not len(runs):
+        return
+    if set(runs["data"]) != {data}:
+        raise DataError(
+            f"{path}: holds runs on other data than are given now. Give "
+            "another --out."
+        )
+    for had in runs.loc[runs["variant"] == DEFAULT, "options"]:
+        if had != options:
+            raise DataError(
+                f"{path}: holds runs with the options '{had}' for all "
+                f"variants, now they are '{options}'. Give the same, or "
+                "another --out."
+            )

@@ -1,0 +1,303 @@
+"""A tree of samples as two arrays, made once and memory-mapped ever after."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from unet.files.errors import DataError
+from unet.geometry.masks import resize_ids
+from unet.imagery.contrast import enhance
+from unet.imagery.georeference import read_georeference
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.reading import read_image
+from unet.imagery.resizing import resize_image
+
+# Raise it when the same files give other arrays than before.
+_VERSION = 2
+
+
+@dataclass
+class Dataset:
+    """Images and labels, one row a sample.
+
+    Attributes:
+        X: uint8, N x H x W x 3, RGB; memory-mapped, read only.
+        Y: uint8, N x H x W, class ids with 0 as background; likewise.
+        names: N sample names.
+        shapes: N original (height, width).
+        classes: foreground class names; class k has the id k + 1.
+        contrast: how the images were enhanced, see ``unet.imagery.contrast``.
+        resolutions: N (from row to row, from column to column) of the
+            originals, metres a pixel; None of those without a place on the
+            ground.
+        digest: of X, Y and the names: the same data give the same digest.
+    """
+
+    X: np.ndarray
+    Y: np.ndarray
+    names: list[str]
+    shapes: list[tuple[int, int]]
+    classes: list[str]
+    contrast: str
+    resolutions: list[tuple[float, float] | None]
+    digest: str
+
+    @property
+    def scale(self):
+        """Median side of an array row over the side of its original."""
+        sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
+        return float(np.median(sides))
+
+    @property
+    def scales(self):
+        """The same of rows and of columns: list of two floats."""
+        sides = np.array(self.X.shape[1:3]) / np.array(self.shapes)
+        return np.median(sides, axis=0).tolist()
+
+    @property
+    def resolution(self):
+        """Median metres a pixel of an array's rows and of its columns.
+
+        None if fewer than half of the images have a place on the ground.
+        """
+        known = [
+            np.multiply(resolution, shape) / self.X.shape[1:3]
+            for resolution, shape in zip(
+                self.resolutions, self.shapes, strict=True
+            )
+            if resolution
+        ]
+        if 2 * len(known) < len(self.names):
+            return None
+        return np.median(known, axis=0).tolist()
+
+    def has_object(self):
+        """Which rows show more than background: bool array."""
+        return np.array([bool(y.any()) for y in self.Y])
+
+    def traits(self):
+        """What each image is like: share of each class, and mean colour.
+
+        Returns:
+            float array, N x (classes + 3); shares and colours from 0 to 1.
+        """
+        ids = range(1, len(self.classes) + 1)
+        shares = [[np.mean(y == number) for number in ids] for y in self.Y]
+        colours = [np.divide(cv2.mean(x)[:3], 255) for x in self.X]
+        return np.hstack([shares, colours])
+
+    def class_shares(self):
+        """Share of all pixels per class id, float array that sums to 1."""
+        counts = sum(
+            np.bincount(y.ravel(), minlength=len(self.classes) + 1)
+            for y in self.Y
+        )
+        return counts / counts.sum()
+
+
+def cache_directory():
+    """Where arrays are kept: ``$UNET_CACHE``, else ``~/.cache/unet``."""
+    return Path(os.environ.get("UNET_CACHE", "~/.cache/unet")).expanduser()
+
+
+def load(samples, size, classes, progress, contrast="none"):
+    """Load labelled samples, from the cache where it holds them.
+
+    The cache is keyed by the place, size and time of change of every file,
+    and by the settings. It is built under a temporary name and renamed, so
+    that it is never half there, and checked whenever it is opened.
+
+    Args:
+        samples: list of labelled ``unet.files.folders.Sample``.
+        size: (height, width) of the arrays.
+        classes: foreground class names, in the order of their ids.
+        progress: function ``(iterable, total, title)`` that returns an
+            iterable; called only when files must be read.
+        contrast: how the images are enhanced at their new size, see
+            ``unet.imagery.contrast``.
+
+    Returns:
+        A ``Dataset``.
+
+    Raises:
+        DataError: a file is unreadable, or a mask does not fit its image.
+    """
+    folder = cache_directory() / _key(samples, size, classes, contrast)
+    dataset = _open(folder)
+    if dataset is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        try:
+            _build(temporary, samples, size, classes, progress, contrast)
+            dataset = _install(temporary, folder)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return dataset
+
+
+def _key(samples, size, classes, contrast):
+    """Digest of the files' state and the settings."""
+    settings = (_VERSION, size, classes, contrast)
+    digest = hashlib.sha256(repr(settings).encode())
+    for sample in samples:
+        digest.update(str(sample.image.absolute()).encode())
+        masks = [path for name in classes for path in _masks(sample, name)]
+        for path in [sample.image, *masks]:
+            state = path.stat()
+            digest.update(
+                repr((path.name, state.st_size, state.st_mtime_ns)).encode()
+            )
+    return digest.hexdigest()[:32]
+
+
+def digest_of_files(sides):
+    """A name for data as they lie on the disk, wherever that is.
+
+    Args:
+        sides: lists of labelled samples, such as training and test.
+
+    Returns:
+        16 hexadecimal digits of the names and sizes of all files.
+    """
+    names = [
+        [
+            (sample.name, kind, path.name, path.stat().st_size)
+            for sample in samples
+            for kind, paths in [("", [sample.image]), *sample.masks.items()]
+            for path in paths
+        ]
+        for samples in sides
+    ]
+    return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
+
+
+def _masks(sample, name):
+    return sample.masks.get(name, [])
+
+
+def _build(folder, samples, size, classes, progress, contrast):
+    """Write X.npy, Y.npy and, last, meta.json into an empty folder."""
+    count = len(samples)
+    X = _new_array(folder / "X.npy", (count, *size, 3))
+    Y = _new_array(folder / "Y.npy", (count, *size))
+
+    def read(index):
+        sample = samples[index]
+        image = read_image(sample.image)
+        ids = read_class_ids(sample, classes, image.shape[:2])
+        X[index] = enhance(resize_image(image, size), contrast)
+        Y[index] = resize_ids(ids, size)
+        shape = image.shape[:2]
+        place = read_georeference(sample.image)
+        return shape, place and place.resolution(shape)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = list(
+            progress(pool.map(read, range(count)), count, "Reading images")
+        )
+    shapes, resolutions = zip(*found, strict=True)
+    X.flush()
+    Y.flush()
+    names = [sample.name for sample in samples]
+    content = hashlib.sha256(repr((names, classes)).encode())
+    content.update(X)
+    content.update(Y)
+    meta = {
+        "names": names,
+        "shapes": shapes,
+        "classes": classes,
+        "contrast": contrast,
+        "resolutions": resolutions,
+        "digest": content.hexdigest()[:16],
+        "files": _states(folder),
+    }
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _new_array(path, shape):
+    """A memory-mapped array whose space on the disk is really there.
+
+    A file that grows only when it is touched would end the process with
+    SIGBUS on a full disk, instead of an error that can be reported.
+    """
+    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # not on every system
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
+
+
+def _states(folder):
+    """Size and time of change of the arrays: damage changes one of them."""
+    states = {}
+    for name in ("X.npy", "Y.npy"):
+        state = (folder / name).stat()
+        states[name] = [state.st_size, state.st_mtime_ns]
+    return states
+
+
+def _open(folder):
+    """The data set in a cache folder, or None if it is not whole."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        if meta.pop("files") != _states(folder):
+            return None
+        X = np.load(folder / "X.npy", mmap_mode="r")
+        Y = np.load(folder / "Y.npy", mmap_mode="r")
+        return Dataset(X, Y, **meta)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _install(temporary, folder):
+    """Give a finished cache its name; another process may be faster."""
+    try:
+        temporary.rename(folder)
+    except OSError:
+        dataset = _open(folder)
+        if dataset is not None:
+            return dataset
+        damaged = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        folder.rename(damaged / "damaged")
+        shutil.rmtree(damaged, ignore_errors=True)
+        return _install(temporary, folder)
+    return _open(folder)
+
+
+def labelled(samples, root):
+    """The samples that somebody has labelled.
+
+    Raises:
+        DataError: there is none.
+    """
+    known = [sample for sample in samples if sample.masks is not None]
+    if not known:
+        raise DataError(
+            f"{root}: expected folders with masks, found {len(samples)} "
+            "without a masks/ folder. Add masks, or an empty masks/ folder "
+            "where there is nothing to find."
+        )
+    return known
+
+
+def describe(samples):
+    """Counts of samples, in words."""
+    known = [sample for sample in samples if sample.masks is not None]
+    counts = [sum(map(len, sample.masks.values())) for sample in known]
+    text = f"{len(counts)} images, {sum(counts)} instances"
+    if counts:
+        text += (
+            f" ({min(counts)} to {max(counts)} an image, "
+            f"{counts.count(0)} images without any)"
+        )
+    if len(known) < len(samples):
+        text += f", {len(samples) - len(known)} without masks/ left out"
+    return text

@@ -1,0 +1,170 @@
+"""What a training needs beside batches: statistics, metrics, optimizer."""
+
+import math
+from importlib import import_module
+
+import numpy as np
+
+from unet.network.backend import half_precision, keras
+from unet.network.contract import read_contract
+
+
+def channel_statistics(X, rows):
+    """Mean and variance of each channel of images divided by 255.
+
+    Args:
+        X: uint8, N x H x W x 3.
+        rows: the rows that count.
+
+    Returns:
+        (mean, variance): lists of three floats.
+    """
+    counts = np.zeros((3, 256), np.int64)
+    for row in rows:
+        for channel in range(3):
+            values = X[row, ..., channel].ravel()
+            counts[channel] += np.bincount(values, minlength=256)
+    levels = np.arange(256) / 255
+    share = counts / counts.sum(axis=1, keepdims=True)
+    mean = share @ levels
+    variance = (share * (levels - mean[:, None]) ** 2).sum(axis=1)
+    return mean.tolist(), variance.tolist()
+
+
+def metric_name(classes):
+    """Name of the metric that counts: IoU of what is looked for."""
+    return f"{classes[0] if len(classes) == 1 else 'foreground'}_iou"
+
+
+def metrics(classes):
+    """Mean IoU and foreground IoU for the progress bar, as Keras metrics."""
+    name = metric_name(classes)
+    if len(classes) == 1:
+        # MeanIoU would truncate the sigmoid's probabilities to zero.
+        return [
+            keras.metrics.BinaryIoU([0, 1], threshold=0.5, name="mean_iou"),
+            keras.metrics.BinaryIoU([1], threshold=0.5, name=name),
+        ]
+    total = len(classes) + 1
+    foreground = list(range(1, total))
+    return [
+        keras.metrics.MeanIoU(total, sparse_y_pred=False, name="mean_iou"),
+        keras.metrics.IoU(total, foreground, sparse_y_pred=False, name=name),
+    ]
+
+
+def optimizer(
+    learning_rate,
+    weights="mean",
+    clip_norm=0,
+    weight_decay=0,
+    mixed_precision=False,
+):
+    """Adam that also keeps a running mean of the weights.
+
+    With dropout and few images the weights jump from step to step, and the
+    validation with them: patience could end by bad luck. The mean over about
+    the last 100 steps is calm (Polyak and Juditsky 1992; ``use_ema`` of
+    Keras). It lags: in the first ten epochs on the real tiles the weights
+    themselves scored higher.
+
+    Args:
+        learning_rate: of Adam.
+        weights: ``"last"`` leaves the mean out: what is validated and saved
+            are the weights of the last step.
+        clip_norm: the gradient of all weights together is shortened to this
+            length where it is longer (Pascanu et al. 2013); 0: never. In
+            small batches most are about 1 long and a few 20.
+        weight_decay: share of the kernels taken off in each step, times the
+            learning rate (Loshchilov and Hutter 2019); offsets and batch
+            normalisation are left alone.
+        mixed_precision: in float16 the loss is scaled, so that small
+            gradients do not vanish; bfloat16 has the range of 32 bits.
+    """
+    adam = keras.optimizers.Adam(
+        learning_rate,
+        global_clipnorm=clip_norm or None,
+        weight_decay=weight_decay or None,
+        use_ema=weights == "mean",
+        ema_momentum=0.99,
+    )
+    if weight_decay:
+        adam.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    if mixed_precision and half_precision() == "float16":
+        return keras.optimizers.LossScaleOptimizer(adam)
+    return adam
+
+
+def weights(model):
+    """Number of trainable weights."""
+    return sum(math.prod(w.shape) for w in model.trainable_weights)
+
+
+def statistics(args, X, rows):
+    """Mean and variance for the network's normalisation, or None twice.
+
+    Args:
+        args: with ``normalisation`` and ``start_from``, a model that has its
+            own.
+        X, rows: see ``channel_statistics``.
+    """
+    if args.start_from:
+        before = read_contract(args.start_from)["preprocessing"]
+        return before["mean"], before["variance"]
+    if args.normalisation == "article":
+        return None, None
+    return channel_statistics(X, rows)
+
+
+def _origin(path):
+    """What a model that a training starts from says of its own."""
+    if path is None:
+        return None
+    before = read_contract(path)
+    return {
+        name: before.get(name) for name in ("data", "training", "started_from")
+    }
+
+
+def contract(train, args, mean, variance):
+    """What a model file says of itself, before there are scores.
+
+    Args:
+        train: the training ``Dataset``.
+        args: the options of the training.
+        mean, variance: of the network's normalisation, or None.
+
+    Returns:
+        dict that JSON can hold.
+    """
+    # Where files lay on the machine is nobody's business.
+    places = {"data", "model", "out", "resume", "group", "start_from"}
+    manners = {"overwrite", "dry_run", "quiet"}
+    return {
+        "classes": train.classes,
+        "size": list(train.X.shape[1:3]),
+        "preprocessing": {
+            "resize": "the whole image, by area where it shrinks",
+            "contrast": train.contrast,
+            "input": "RGB, 0 to 255, scaled inside the network",
+            "mean": mean,
+            "variance": variance,
+        },
+        "scale": train.scale,
+        "scales": train.scales,
+        "resolution": train.resolution,
+        "threshold": 0.5,
+        "best_threshold": None,
+        "training": {
+            name: value
+            for name, value in vars(args).items()
+            if name not in places | manners
+        },
+        "data": {"images": len(train.names), "digest": train.digest},
+        "started_from": _origin(getattr(args, "start_from", None)),
+        "versions": {
+            name: import_module(name).__version__
+            for name in ("keras", "numpy", keras.backend.backend())
+        },
+        "scores": None,
+    }
