@@ -11,7 +11,7 @@ import pytest
 from scipy import ndimage
 
 from unet.imagery.png import write_png
-from unet.prediction.scenes import Strip
+from unet.prediction.strip import Strip
 
 ROOT = Path(__file__).resolve().parents[1]
 CODE = ROOT / "code"
@@ -149,7 +149,7 @@ def strips(height, ids, probability=None, image=None, known=None):
         yield Strip(
             top,
             image[rows],
-            ids[rows],
+            np.where(known[rows], ids[rows], 0).astype(np.uint8),
             probability[rows].astype(np.float32),
             known[rows],
         )

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from unet.geometry.masks import to_ids
-from unet.prediction.photos import Prediction
 from unet.scoring.calibration import Reliability
-from unet.scoring.scores import Scores, evaluate
+from unet.scoring.scores import Scores
 
 
 def noisy(seed=0, side=40):
@@ -82,22 +81,3 @@ def test_certainty_belongs_to_the_last_bin_and_classes_are_kept_apart():
         _, observed, pixels = one.curve(number)
         assert (observed[0], observed[-1]) == (0, 1)
         assert (pixels[0], pixels[-1]) == (2, 1)
-
-
-def test_predictions_pass_by_and_the_unknown_are_not_counted():
-    image = np.zeros((40, 40, 3), np.uint8)
-    truth, probability = noisy()
-    ids = to_ids(probability, 0.5)
-    given = [
-        Prediction("known", image, truth, ids, probability),
-        Prediction("unknown", image, None, ids, probability),
-    ]
-    one, other = Reliability(["building"]), Scores(["building"])
-    passed = other.watching(one.watching(given), 0.3)
-    scores, examples = evaluate(passed, 2, ["building"])
-    assert examples == given
-    assert one.counts.sum() == 1600
-    assert other.names == scores.names == ["known"]
-    at = other.summary()["classes"]["building"]["iou"]
-    assert at == pooled_iou([(truth, probability)], 0.3)
-    assert at != scores.summary()["classes"]["building"]["iou"]

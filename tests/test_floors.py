@@ -21,6 +21,8 @@ FLOORS = {
     "synthetic": 5,
     "terminal": 6,
 }
+MOST_LINES = 400
+MOST_LINES_OF_A_FUNCTION = 60
 
 
 def modules():
@@ -34,6 +36,15 @@ def imported(tree):
             yield node.module
         elif isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
+
+
+def length(function):
+    """Lines of a function without its docstring."""
+    lines = function.end_lineno - function.lineno + 1
+    first = function.body[0]
+    if ast.get_docstring(function) is not None:
+        lines -= first.end_lineno - first.lineno + 1
+    return lines
 
 
 def test_every_room_has_a_floor():
@@ -75,3 +86,17 @@ def test_only_the_terminal_parses_prints_and_shows_bars():
             and node.func.id == "print"
         ]
     assert wrong == []
+
+
+def test_files_and_functions_are_short():
+    long = []
+    for path in modules():
+        text = path.read_text(encoding="utf-8")
+        if text.count("\n") > MOST_LINES:
+            long.append(f"{path}: {text.count(chr(10))} lines")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                lines = length(node)
+                if lines > MOST_LINES_OF_A_FUNCTION:
+                    long.append(f"{path}: {node.name} has {lines} lines")
+    assert long == []

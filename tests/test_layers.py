@@ -15,12 +15,15 @@ from rasterio.transform import from_origin
 from conftest import CODE, blobs, strips
 from unet.files.errors import DataError
 from unet.geometry.masks import rasterise
+from unet.geometry.outlining import Outlining
 from unet.geometry.polygons import outlines
+from unet.imagery.georeference import Georeference
 from unet.prediction import map_layer
 from unet.prediction.map_layer import Layer
 
 ORIGIN = 9_520_000, 3_202_900
 HERE = from_origin(*ORIGIN, 0.5, 0.5)
+MERCATOR = Georeference("EPSG:3857", HERE)
 
 
 def write(path, height, ids, classes=("building",), known=None, **options):
@@ -60,7 +63,7 @@ def test_both_formats_say_the_same_in_the_crs_of_the_scene(tmp_path):
     ids = blobs(3).astype(np.uint8)
     tables = []
     for name in ("a.geojson", "a.gpkg"):
-        write(tmp_path / name, 32, ids, crs="EPSG:3857", transform=HERE)
+        write(tmp_path / name, 32, ids, place=MERCATOR)
         tables.append(geopandas.read_file(tmp_path / name))
     for table in tables:
         assert table.crs.to_epsg() == 3857
@@ -89,7 +92,7 @@ def test_both_formats_say_the_same_in_the_crs_of_the_scene(tmp_path):
 @pytest.mark.parametrize("name", ["a.geojson", "a.gpkg"])
 def test_longitude_and_latitude_by_option(tmp_path, name):
     ids = blobs(3).astype(np.uint8)
-    own = {"crs": "EPSG:3857", "transform": HERE}
+    own = {"place": MERCATOR}
     write(tmp_path / "own.gpkg", 32, ids, **own)
     write(tmp_path / name, 32, ids, longitude_latitude=True, **own)
     table = geopandas.read_file(tmp_path / name)
@@ -107,7 +110,11 @@ def test_rfc_7946_has_no_crs_and_turns_to_the_left(tmp_path):
     ids[7:10, 7:10] = 0
     path = tmp_path / "a.geojson"
     write(
-        path, 5, ids, crs="EPSG:3857", transform=HERE, longitude_latitude=True
+        path,
+        5,
+        ids,
+        place=MERCATOR,
+        longitude_latitude=True,
     )
     data = json.loads(path.read_text())
     assert set(data) == {"type", "features"}
@@ -121,8 +128,9 @@ def test_rfc_7946_has_no_crs_and_turns_to_the_left(tmp_path):
 @pytest.mark.parametrize("square", [False, True])
 def test_noise_gives_valid_polygons(tmp_path, share, square):
     ids = blobs(5, 0, (70, 60), share).astype(np.uint8)
-    here = {"crs": "EPSG:3857", "transform": HERE, "longitude_latitude": True}
-    write(tmp_path / "a.gpkg", 9, ids, square=square, **here)
+    here = {"place": MERCATOR, "longitude_latitude": True}
+    here["outlining"] = Outlining(square=square)
+    write(tmp_path / "a.gpkg", 9, ids, **here)
     table = geopandas.read_file(tmp_path / "a.gpkg")
     assert table.is_valid.all() and not table.is_empty.any()
     assert len(table) == len(outlines(ids == 1, tolerance=0))
@@ -145,7 +153,7 @@ def test_classes_small_objects_and_no_data(tmp_path):
         ("roof", "road"),
         known,
         probability=probability,
-        smallest=2,
+        outlining=Outlining(smallest=2),
     )
     table = geopandas.read_file(tmp_path / "a.gpkg")
     assert layer.count == 2 and table.crs is None
@@ -157,7 +165,7 @@ def test_classes_small_objects_and_no_data(tmp_path):
 @pytest.mark.parametrize("name", ["a.geojson", "a.gpkg"])
 def test_nothing_found_is_an_empty_layer(tmp_path, name):
     ids = np.zeros((30, 20), np.uint8)
-    write(tmp_path / name, 8, ids, crs="EPSG:32645", transform=HERE)
+    write(tmp_path / name, 8, ids, place=Georeference("EPSG:32645", HERE))
     table = geopandas.read_file(tmp_path / name)
     assert len(table) == 0 and table.crs.to_epsg() == 32645
 
@@ -166,7 +174,7 @@ def test_many_objects_come_in_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(map_layer, "_BATCH", 7)
     ids = np.zeros((90, 90), np.uint8)
     ids[::6, ::6] = 1
-    write(tmp_path / "a.gpkg", 16, ids, crs="EPSG:3857", transform=HERE)
+    write(tmp_path / "a.gpkg", 16, ids, place=MERCATOR)
     table = geopandas.read_file(tmp_path / "a.gpkg")
     assert table["id"].tolist() == list(range(1, 226))
 
@@ -232,10 +240,10 @@ KILLED = """
 import os, signal, sys
 import numpy as np
 from conftest import blobs, strips
-from unet import layers
-layers._BATCH = 2
+from unet.prediction import map_layer
+map_layer._BATCH = 2
 ids = blobs(3).astype(np.uint8)
-layer = layers.Layer(sys.argv[1], ids.shape, ["building"])
+layer = map_layer.Layer(sys.argv[1], ids.shape, ["building"])
 for strip in list(strips(30, ids))[:-1]:
     layer.add(strip)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -1,15 +1,23 @@
 """unet.prediction.overview: pictures of a scene, made while it streams."""
 
+from contextlib import ExitStack
+from pathlib import Path
+
 import numpy as np
 import pytest
 from rasterio.transform import from_origin
 
 from conftest import blobs, contents, strips
+from unet.files.folders import Sample
 from unet.geometry.components import UNKNOWN
+from unet.imagery.georeference import Georeference
 from unet.imagery.reading import read_image
 from unet.pictures import overlay
 from unet.prediction import overview
-from unet.prediction.overview import Overview
+from unet.prediction.sinks import Judgement, Overlay, Uncertain
+from unet.prediction.stream import Source
+from unet.prediction.windows import Tiling
+from unet.scoring.scores import Scores
 
 CLASSES = ("roof", "road")
 
@@ -22,25 +30,54 @@ def scene(shape, seed=0):
     return image, ids.astype(np.uint8), rng.dirichlet([1, 1, 1], shape)
 
 
+class Truth:
+    """A truth in memory, as of ``open_truth``."""
+
+    def __init__(self, ids):
+        self._ids = ids
+
+    def rows(self, top, height):
+        return self._ids[top : top + height]
+
+    def close(self):
+        pass
+
+
+def sinks_of(shape, truth=None, window=128, place=None):
+    """The sinks of a scene's pictures."""
+    tiling = Tiling(shape, (1, 1), (window, window), 0)
+    sample = Sample("a", Path("a.tif"), None)
+    source = Source(sample, tiling, shape, place=place)
+    sinks = [Overlay(source, CLASSES), Uncertain(source)]
+    if truth is not None:
+        sinks.append(Judgement(source, Truth(truth), Scores(CLASSES)))
+    return source, sinks
+
+
 def draw(out, height, image, ids, probability, truth=None, **options):
+    """Draw a scene; returns its uncertain places."""
     known = options.pop("known", None)
-    view = Overview(out, "a", ids.shape, CLASSES, **options)
-    for strip in strips(height, ids, probability, image, known):
-        rows = slice(strip.top, strip.top + len(strip.ids))
-        view.add(strip, None if truth is None else truth[rows])
-    view.close()
-    return view
+    source, sinks = sinks_of(ids.shape, truth, **options)
+    out.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+        for sink in sinks:
+            stack.enter_context(sink.opened(source, out))
+        for strip in strips(height, ids, probability, image, known):
+            for sink in sinks:
+                sink.add(strip)
+    written = sorted(name for sink in sinks for name in sink.files())
+    assert sorted(path.name for path in out.iterdir()) == written
+    return sinks[1].uncertain
 
 
 def test_a_small_scene_is_drawn_like_an_image(tmp_path):
     image, ids, probability = scene((150, 130))
     truth = scene((150, 130), 7)[1]
-    view = draw(tmp_path, 50, image, ids, probability, truth, window=32)
+    draw(tmp_path, 50, image, ids, probability, truth, window=32)
     drawn = read_image(tmp_path / "a_overlay.png")
     assert np.array_equal(drawn, overlay.overlay(image, ids))
     errors = read_image(tmp_path / "a_errors.png")
     assert np.array_equal(errors, overlay.errors(image, truth, ids))
-    assert sorted(tmp_path.iterdir()) == sorted(view.files(truth=True))
 
 
 def test_pictures_do_not_depend_on_the_strips(tmp_path, monkeypatch):
@@ -100,8 +137,7 @@ def test_uncertain_places_come_in_order_and_apart(tmp_path):
         ids,
         probability,
         window=64,
-        crs="EPSG:4326",
-        transform=from_origin(85, 28, 1e-5, 1e-5),
+        place=Georeference("EPSG:4326", from_origin(85, 28, 1e-5, 1e-5)),
     )
     found = [(place.row, place.column) for place in view.places[:3]]
     assert found == [(192, 384), (576, 896), (64, 64)]
@@ -135,7 +171,7 @@ def test_what_nobody_knows_is_neither_drawn_nor_uncertain(tmp_path):
     assert np.array_equal(drawn[~known], image[~known])
     errors = read_image(tmp_path / "a_errors.png")
     judged = known & (truth != UNKNOWN)
-    assert (errors[judged] == overlay.FOUND).all()
+    assert (errors[judged] == overlay.OUTCOMES[0]).all()
     assert np.array_equal(errors[~judged], image[~judged] // 3)
 
 
@@ -150,9 +186,11 @@ def test_a_sure_scene_has_no_uncertain_place(tmp_path):
 
 def test_a_scene_without_its_end_is_refused(tmp_path):
     image, ids, probability = scene((50, 50))
-    view = Overview(tmp_path, "a", (60, 50), CLASSES)
-    for strip in strips(50, ids, probability, image):
-        view.add(strip)
-    with pytest.raises(ValueError, match="50 of the 60 rows"):
-        view.close()
+    source, (sink, _) = sinks_of((60, 50))
+    with (
+        pytest.raises(ValueError, match="50 of the 60 rows"),
+        sink.opened(source, tmp_path),
+    ):
+        for strip in strips(50, ids, probability, image):
+            sink.add(strip)
     assert not list(tmp_path.iterdir())

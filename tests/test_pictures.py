@@ -9,7 +9,6 @@ from conftest import make_tree
 from unet.files.folders import find_samples
 from unet.network.model import build_unet
 from unet.pictures import figures, overlay
-from unet.prediction.photos import Prediction
 from unet.scoring.calibration import Reliability
 from unet.training.augmentation import Augmentation
 
@@ -44,9 +43,9 @@ def test_overlay_of_nothing_is_the_image():
 
 def test_errors_have_their_colours():
     picture = overlay.errors(GREY, square(0, 0, 10), square(0, 5, 10))
-    assert tuple(picture[0, 0]) == overlay.MISSED
-    assert tuple(picture[0, 7]) == overlay.FOUND
-    assert tuple(picture[0, 12]) == overlay.INVENTED
+    assert tuple(picture[0, 0]) == overlay.OUTCOMES[2]
+    assert tuple(picture[0, 7]) == overlay.OUTCOMES[0]
+    assert tuple(picture[0, 12]) == overlay.OUTCOMES[1]
     assert tuple(picture[30, 30]) == (30, 30, 30)
 
 
@@ -57,17 +56,10 @@ def test_one_class_is_white_and_several_are_colours():
     assert tuple(overlay.in_colour(two)[20, 20]) == tuple(overlay.colour_of(2))
 
 
-def test_large_overlays_are_reduced(tmp_path):
-    image = np.zeros((100, 4000, 3), np.uint8)
-    ids = np.zeros((100, 4000), np.uint8)
-    overlay.write_overlay(tmp_path / "o.png", image, ids)
-    assert cv2.imread(str(tmp_path / "o.png")).shape == (50, 2000, 3)
-
-
-def prediction(number, known=True):
+def prediction(number, known=True, name="a_{}"):
     truth = square(5, 5, 10) if known else None
-    probability = np.zeros((40, 40, 1), np.float32)
-    return Prediction(f"a_{number}", GREY, truth, square(5, 8, 10), probability)
+    name = name.format(number)
+    return figures.Example(name, GREY, square(5, 8, 10), truth)
 
 
 def all_figures(tmp_path):
@@ -108,8 +100,8 @@ def test_contact_sheet_names_images_and_what_colours_mean():
 
 
 def test_contact_sheet_of_unknown_truth_has_room_for_more_images():
-    predictions = [prediction(number, False) for number in range(4)]
-    predictions[0].name = "a_very_long_name_of_an_image_from_a_tool"
+    long = "a_very_long_name_of_an_image_from_a_tool"
+    predictions = [prediction(number, False, long) for number in range(4)]
     figure = figures.contact_sheet(predictions, 4)
     assert len(figure.axes) == 8
     assert all(axis.images for axis in figure.axes)

@@ -7,8 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from argparse import Namespace
-from functools import partial
+from functools import lru_cache
 
 import numpy as np
 import pytest
@@ -32,7 +31,11 @@ from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
 from unet.network.contract import read_contract
 from unet.network.model import load, save
-from unet.prediction.results import Extras, Scenery, find_scenes
+from unet.prediction.outputs import Outputs, Wanted
+from unet.prediction.run import Workplace, run
+from unet.prediction.sinks import WholeImage
+from unet.prediction.stream import find_sources
+from unet.prediction.strip import Settings
 from unet.terminal import cli
 
 UTM = {
@@ -55,29 +58,46 @@ def place(tmp_path_factory):
     return root
 
 
-def begin(place, path, out, model="m", **options):
-    """What predicts a scene in this process: ``Scenery``."""
-    args = Namespace(
-        model=place / f"{model}.keras", out=out, threshold=0.5, scale=None,
-        overlap=0.5, flips=False, bands=None, probability=None,
-        annotations=None, layer=None, longitude_latitude=False, truth=None,
-        tolerance=0.5, smallest=0, square=False,
-    )  # fmt: skip
-    vars(args).update(options)
-    contract = read_contract(args.model)
+# Loading a model writes a file, which a test forbids.
+loaded = lru_cache(load)
+
+
+class Held(WholeImage):
+    """Keeps the strips of an image, joined."""
+
+    def __init__(self, source, kept):
+        super().__init__(source, [], [lambda _, strip, __: kept.append(strip)])
+
+
+class HoldingOutputs(Outputs):
+    """The usual outputs, and the whole images where they are held."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.held = []
+
+    def sinks(self, source):
+        sinks = super().sinks(source)
+        if any(isinstance(sink, WholeImage) for sink in sinks):
+            sinks.append(Held(source, self.held))
+        return sinks
+
+
+def predict(place, path, out, model="m", scale=None, **wanted):
+    """Predict a scene in this process: (``Source``, whole images)."""
+    model = place / f"{model}.keras"
+    contract, settings = read_contract(model), Settings(scale=scale)
     samples = [Sample(path.stem, path, None)]
-    jobs = find_scenes(samples, contract, args)
-    extras = Extras(jobs, samples, contract["classes"], args)
-    bar = partial(cli.tile_bar, True)
-    return Scenery(load(args.model), contract, jobs, args, extras, bar)
-
-
-def predict(*arguments, **options):
-    """Predict a scene in this process: (``Scenery``, predictions)."""
-    scenery = begin(*arguments, **options)
-    predictions = list(scenery.predictions())
-    scenery.finish()
-    return scenery, predictions
+    sources = find_sources(samples, contract, settings)
+    outputs = HoldingOutputs(
+        out, sources, contract["classes"], Wanted(**wanted)
+    )
+    with cli.PredictionBars(True, 0) as bars:
+        run(
+            loaded(model), sources, settings, outputs,
+            Workplace(out, model, settings), bars,
+        )  # fmt: skip
+    return sources[0], outputs.held
 
 
 def read(path):
@@ -128,9 +148,9 @@ def test_several_classes_get_a_file_each(place, tmp_path):
 def test_the_ground_decides_the_scale(place, tmp_path):
     image = noise(96, 96)
     path = write_scene(tmp_path / "utm.tif", image, **UTM)
-    scenery, _ = predict(place, path, tmp_path / "out")
+    source, _ = predict(place, path, tmp_path / "out")
     # 0.5 m a pixel, the network's are 1 m, as in a CRS whose metres differ.
-    assert scenery.jobs["utm"].tiling.shape == (48, 48)
+    assert source.tiling.shape == (48, 48)
     left, bottom, right, top = transform_bounds(
         UTM["crs"], "EPSG:4326", 333000, 3057952, 333048, 3058000
     )
@@ -138,13 +158,13 @@ def test_the_ground_decides_the_scale(place, tmp_path):
     path = write_scene(
         tmp_path / "degrees.tif", image, crs="EPSG:4326", transform=degrees
     )
-    scenery, _ = predict(place, path, tmp_path / "out")
-    found = np.array(scenery.jobs["degrees"].tiling.shape)
+    source, _ = predict(place, path, tmp_path / "out")
+    found = np.array(source.tiling.shape)
     assert np.abs(found - 48).max() <= 1
     path = tmp_path / "plain.png"
     write_png(path, image[:40, :90])
-    scenery, _ = predict(place, path, tmp_path / "out", scale=2)
-    assert scenery.jobs["plain"].tiling.shape == (80, 180)
+    source, _ = predict(place, path, tmp_path / "out", scale=2)
+    assert source.tiling.shape == (80, 180)
 
 
 @pytest.mark.parametrize("kind", ["plain", "turned", "16 bit"])
@@ -169,7 +189,7 @@ def test_rasters_without_a_plain_place(place, tmp_path, kind):
 
 
 def test_large_photos_are_streamed_to_png(place, tmp_path, monkeypatch):
-    monkeypatch.setattr("unet.prediction.results._MOST_WHOLE", 1000)
+    monkeypatch.setattr("unet.prediction.stream._MOST_WHOLE", 1000)
     path = tmp_path / "in" / "a.png"
     write_png(path, noise(300, 90))
     _, nothing = predict(place, path, tmp_path / "out", probability="8bit")
@@ -187,14 +207,14 @@ def test_a_disk_that_fills_leaves_no_result_and_the_rest_is_resumed(
 ):
     path = write_scene(tmp_path / "a.tif", noise(600, 300), **UTM)
     out = tmp_path / "out"
-    scenery = begin(place, path, out, probability="float")
+    loaded(place / "m.keras")
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     # The probabilities at half scale take 180,000 bytes, the GeoTIFF more.
     for most in (20_000, 190_000):
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
         try:
             with pytest.raises(OSError, match=r"large|whole|space"):
-                list(scenery.predictions())
+                predict(place, path, out, probability="float")
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
         (work,) = out.iterdir()

@@ -8,9 +8,10 @@ from conftest import small_network
 from unet.files.errors import DataError
 from unet.imagery.rasters import Scene
 from unet.imagery.resizing import resize_image
-from unet.prediction.photos import predict
+from unet.prediction.photos import probabilities_of_images as seen_whole
 from unet.prediction.scaling import resampling, scales
 from unet.prediction.scenes import strips
+from unet.prediction.strip import DEFAULTS, Settings
 from unet.prediction.windows import Tiling
 
 
@@ -103,7 +104,9 @@ def test_strips_together_are_the_scene_at_once(model, shape, factor, overlap):
     image = noise(*shape)
     scene = Scene.of_array(image)
     tiling = Tiling(shape, (factor, factor), (32, 32), overlap)
-    ids, probability, known, seen = joined(strips(model, scene, tiling, 0.4))
+    ids, probability, known, seen = joined(
+        strips(model, scene, tiling, Settings(0.4))
+    )
     expected = at_once(model, image, factor, overlap)
     assert probability.dtype == np.float32
     # 32 and 64 bits round a few colours to different values.
@@ -120,12 +123,12 @@ def test_without_overlap_tiles_are_those_of_a_plain_loop(model):
     tiling = Tiling((64, 96), (1, 1), (32, 32), overlap=0)
     assert tiling.tiles == 6
     (_, probability, *_) = joined(
-        strips(model, Scene.of_array(image), tiling, 0.5)
+        strips(model, Scene.of_array(image), tiling, DEFAULTS)
     )
     for row in (0, 32):
         for column in (0, 32, 64):
             at = np.s_[row : row + 32, column : column + 32]
-            (expected,) = predict(model, [image[at]])
+            (expected,) = seen_whole(model, [image[at]])
             assert np.allclose(probability[at], expected, atol=1e-5)
 
 
@@ -135,9 +138,9 @@ def test_what_fits_the_network_takes_the_articles_path(model, shape):
     tiling = Tiling(shape, (0.5, 0.5), (32, 32))
     assert tiling.fits
     (_, probability, *_) = joined(
-        strips(model, Scene.of_array(image), tiling, 0.5)
+        strips(model, Scene.of_array(image), tiling, DEFAULTS)
     )
-    assert np.array_equal(probability, predict(model, [image])[0])
+    assert np.array_equal(probability, seen_whole(model, [image])[0])
 
 
 def test_every_pixel_lies_in_as_many_windows():
@@ -159,7 +162,7 @@ def test_an_interrupted_scene_goes_on_to_the_same_bytes(
     model = small_network(classes)
     scene = Scene.of_array(noise(700, 120))
     tiling = Tiling((700, 120), (0.5, 0.5), (32, 32))
-    whole = joined(strips(model, scene, tiling, 0.5, work=tmp_path / "a"))
+    whole = joined(strips(model, scene, tiling, DEFAULTS, work=tmp_path / "a"))
     data = (tmp_path / "a").read_bytes()
     width = 60 * model.output_shape[-1] * 4
     assert len(data) == 350 * width
@@ -168,7 +171,7 @@ def test_an_interrupted_scene_goes_on_to_the_same_bytes(
     seen = []
     again = joined(
         strips(
-            model, scene, tiling, 0.5, work=tmp_path / "b",
+            model, scene, tiling, DEFAULTS, work=tmp_path / "b",
             watch=lambda tiles, _: seen.append(tiles),
         )
     )  # fmt: skip
@@ -200,11 +203,13 @@ def test_what_has_no_data_is_not_predicted_and_disturbs_nobody(model, tmp_path):
     scene = Scene(path)
     assert scene.masked
     tiling = Tiling(scene.shape, (1, 1), (32, 32))
-    ids, probability, known, _ = joined(strips(model, scene, tiling, 0))
+    ids, probability, known, _ = joined(
+        strips(model, scene, tiling, Settings(0))
+    )
     assert np.array_equal(known, image[..., 0] > 0)
     assert np.array_equal(ids, known)
     other = Scene.of_array(image)
-    (_, black, *_) = joined(strips(model, other, tiling, 0))
+    (_, black, *_) = joined(strips(model, other, tiling, Settings(0)))
     # Far from the frame it is the same; there nobody sees black.
     assert np.allclose(probability[240:, 140:], black[240:, 140:], atol=1e-5)
     # The mean colour is not black.
@@ -279,7 +284,7 @@ def test_a_truncated_scene_is_told(model, tmp_path):
     scene = Scene(path)
     tiling = Tiling(scene.shape, (1, 1), (32, 32))
     with pytest.raises(DataError, match=r"a\.tif.*truncated"):
-        joined(strips(model, scene, tiling, 0.5))
+        joined(strips(model, scene, tiling, DEFAULTS))
 
 
 def test_four_bands_are_refused_unless_chosen(tmp_path):

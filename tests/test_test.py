@@ -15,7 +15,8 @@ from unet.imagery.mask_values import read_mask
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
 from unet.network.model import load, save
-from unet.prediction.photos import predict
+from unet.prediction.photos import probabilities_of_images
+from unet.prediction.strip import Settings
 
 TEST = "test/test.py"
 
@@ -57,7 +58,9 @@ def test_masks_are_the_thresholded_network_at_the_images_size(place, words):
         mask = cv2.imread(
             str(place / out / f"{name}.png"), cv2.IMREAD_UNCHANGED
         )
-        (probability,) = predict(model, [image], flips=bool(words))
+        (probability,) = probabilities_of_images(
+            model, [image], Settings(flips=bool(words))
+        )
         expected = np.where(probability[..., 0] >= 0.5, 255, 0)
         assert mask.shape == image.shape[:2]
         assert (mask != expected).mean() < 0.001
@@ -188,7 +191,7 @@ def test_annotations_have_classes_and_scores(place):
     assert data["annotations"]
     model = load(place / "three.keras")
     image = read_image(place / "photos" / "wide.png")
-    (probability,) = predict(model, [image])
+    (probability,) = probabilities_of_images(model, [image])
     (wide,) = (one for one in data["images"] if one["file_name"] == "wide.png")
     for name in ("road", "roof"):
         labels, count = instances(

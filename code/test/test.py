@@ -1,18 +1,17 @@
 """Images and a trained model to masks, overlays, a contact sheet, scores."""
 
-import json
-from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from unet.annotations.formats import WRITERS
-from unet.annotations.writing import Annotated
-from unet.files.atomic import refuse_existing, write_text
+from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import Sample, class_names, find_samples, list_images
+from unet.geometry.outlining import Outlining
 from unet.network.contract import read_contract
-from unet.prediction.results import Extras, Scenery, find_scenes
-from unet.prediction.sinks import mask_files, probability_files, write_photo
+from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
+from unet.prediction.run import Workplace, run
+from unet.prediction.stream import find_sources
+from unet.prediction.strip import Settings
 from unet.terminal import cli, reading_options
 
 
@@ -153,39 +152,6 @@ def collect(sources):
     return samples
 
 
-def result_files(out, samples, jobs, classes, writer, kind, extras):
-    """Every file that a prediction writes."""
-    files = []
-    if writer:
-        files += writer.files([sample.name for sample in samples])
-    has_truth = any(sample.masks is not None for sample in samples)
-    if has_truth or extras.args.truth:
-        files.append(out / "scores.json")
-    for sample in samples:
-        job = jobs.get(sample.name)
-        if job:
-            files += extras.files(job, out)
-        ending = job.ending if job else ".png"
-        files += mask_files(out, sample.name, classes, ending)
-        files += probability_files(out, sample.name, classes, kind, ending)
-        if job is None or not extras.is_drawn(job):
-            files.append(out / f"{sample.name}_overlay.png")
-    if is_shown(samples, jobs):
-        files.append(out / "contact_sheet.png")
-    twice = len(files) - len(set(files))
-    if twice:
-        raise DataError(
-            f"{out}: {twice} result(s) would have the name of another one. "
-            "Rename the images, or predict them into two directories."
-        )
-    return files
-
-
-def is_shown(samples, jobs):
-    """Whether anything is held whole, for the contact sheet."""
-    return len(samples) > sum(not job.whole for job in jobs.values())
-
-
 def check_classes(samples, classes, model):
     """Raise DataError if the truth has classes that the model cannot tell."""
     known = [sample for sample in samples if any((sample.masks or {}).values())]
@@ -215,112 +181,81 @@ def best_threshold(contract, model):
     return best
 
 
-def main():
-    args = read_arguments()
-    samples = collect(args.images)
-    contract = read_contract(args.model)
-    classes = contract["classes"]
-    if args.threshold == "best":
-        args.threshold = best_threshold(contract, args.model)
-    contrast = contract.get("preprocessing", {}).get("contrast", "none")
-    check_classes(samples, classes, args.model)
-    jobs = find_scenes(samples, contract, args)
-    # They take longest: what is interrupted should not begin with the others.
-    samples.sort(key=lambda sample: sample.name not in jobs)
+def settings_of(args, contract):
+    """How the images are predicted."""
+    threshold = args.threshold
+    if threshold == "best":
+        threshold = best_threshold(contract, args.model)
+    return Settings(
+        threshold=threshold,
+        contrast=contract.get("preprocessing", {}).get("contrast", "none"),
+        flips=args.flips,
+        bands=args.bands,
+        scale=args.scale,
+        overlap=args.overlap,
+    )
+
+
+def outputs_of(args, sources, classes):
+    """What is made of the predictions."""
+    wanted = Wanted(
+        probability=args.probability,
+        layer=args.layer,
+        longitude_latitude=args.longitude_latitude,
+        outlining=Outlining(args.tolerance, args.smallest, args.square),
+        truth=args.truth,
+    )
     writer = None
     if args.annotations:
         place = args.out / "annotations"
         writer = WRITERS[args.annotations](place, classes)
-    extras = Extras(jobs, samples, classes, args)
-    files = result_files(
-        args.out, samples, jobs, classes, writer, args.probability, extras
-    )
-    refuse_existing(files, args.overwrite)
+    return Outputs(args.out, sources, classes, wanted, writer)
+
+
+def main():
+    args = read_arguments()
+    samples = collect(args.images)
+    contract = read_contract(args.model)
+    settings = settings_of(args, contract)
+    check_classes(samples, contract["classes"], args.model)
+    sources = find_sources(samples, contract, settings)
+    outputs = outputs_of(args, sources, contract["classes"])
+    refuse_existing(outputs.files(), args.overwrite)
+    workplace = Workplace(args.out, args.model, settings)
 
     # Keras takes seconds to import: bad input is told before.
     from unet.network.model import load
-    from unet.pictures import figures
-    from unet.prediction.photos import predict_samples
-    from unet.scoring import scores
 
     model = load(args.model)
-    scenery = Scenery(
-        model, contract, jobs, args, extras, partial(cli.tile_bar, args.quiet)
-    )
-    photos = [sample for sample in samples if sample.name not in jobs]
-    predictions = predict_samples(
-        model, photos, classes, args.threshold, contrast, args.flips, args.bands
-    )
-    if photos:
-        progress = cli.progress_bar(args.quiet)
-        predictions = progress(predictions, len(photos), "Predicting")
-    predictions = chain(scenery.predictions(), predictions)
-    predictions = written(predictions, scenery)
-    if writer:
-        predictions = annotated(predictions, writer, samples, args)
-    resumes = any(job.streamed for job in jobs.values())
+    resumes = any(source.streams for source in sources)
     advice = "The same command goes on with the scene." if resumes else ""
-    with cli.when_interrupted(advice):
-        counted, examples = scores.evaluate(predictions, len(samples), classes)
-    scenery.finish()
-    if writer:
-        writer.close()
-    print(f"{len(samples)} masks -> {cli.short_path(args.out)}")
-    for line in [scenery.report(), *extras.notes] if jobs else []:
+    photos = sum(source.is_photo for source in sources)
+    with (
+        cli.when_interrupted(advice),
+        cli.PredictionBars(args.quiet, photos) as bars,
+    ):
+        speed = run(model, sources, settings, outputs, workplace, bars)
+    facts = {
+        "model": args.model.name,
+        "threshold": settings.threshold,
+        "flips": settings.flips,
+    }
+    report(outputs, outputs.close(facts), speed, len(sources))
+
+
+def report(outputs, summary, speed, count):
+    """Print what was made, and how good it is where that is known."""
+    from unet.scoring.scores import table
+
+    print(f"{count} masks -> {cli.short_path(outputs.out)}")
+    for line in [*speed.lines(), *outputs.notes]:
         print(f"  {line}")
-    if writer:
-        print(f"  polygons: {cli.short_path(writer.out)}")
-    if examples:
-        sheet = figures.contact_sheet(examples, len(samples))
-        figures.save_figure(sheet, args.out / "contact_sheet.png")
-    summary = counted.summary() if counted.names else extras.summary
+    if outputs.writer:
+        print(f"  polygons: {cli.short_path(outputs.writer.out)}")
     if summary:
-        result = {
-            "model": args.model.name,
-            "threshold": args.threshold,
-            "flips": args.flips,
-            **summary,
-            "per_image": counted.per_image() if counted.names else None,
-        }
-        text = json.dumps(result, indent=2) + "\n"
-        write_text(args.out / "scores.json", text)
-        print("\n".join(scores.table(summary)))
-    if examples:
-        cli.show(args.out / "contact_sheet.png")
-
-
-def written(predictions, scenery):
-    """Write the masks and the overlay of each prediction, and pass it on."""
-    from unet.pictures.overlay import write_overlay
-
-    args, classes = scenery.args, scenery.contract["classes"]
-    for one in predictions:
-        job = scenery.jobs.get(one.name)
-        place = scenery.place(job) if job else args.out
-        if not (job and job.streamed):
-            write_photo(one, place, classes, args.probability)
-        if not (job and scenery.extras.is_drawn(job)):
-            path = place / f"{one.name}_overlay.png"
-            write_overlay(path, one.image, one.ids)
-        yield one
-
-
-def annotated(predictions, writer, samples, args):
-    """Write the polygons of each prediction, and pass it on."""
-    from unet.geometry.polygons import class_outlines
-
-    for sample, one in zip(samples, predictions, strict=True):
-        found = class_outlines(
-            one.ids,
-            writer.classes,
-            one.probability,
-            tolerance=args.tolerance,
-            smallest=args.smallest,
-            square=args.square,
-        )
-        shape = one.ids.shape
-        writer.add(Annotated(one.name, sample.image, shape, found))
-        yield one
+        print("\n".join(table(summary)))
+    if (outputs.out / CONTACT_SHEET).exists():
+        cli.show(outputs.out / CONTACT_SHEET)
 
 
 if __name__ == "__main__":

@@ -323,25 +323,28 @@ cli.show(run / "curves.png")
 
 # %%
 from unet.network.model import load
-from unet.prediction.photos import predict_samples
+from unet.prediction.stream import predict_labelled
+from unet.prediction.strip import Settings
 from unet.scoring.calibration import Reliability
-from unet.scoring.scores import Scores, evaluate, table
+from unet.scoring.scores import Scores, table
 
 model = load(run / "unet.keras")
+how_to_predict = Settings(contrast=args.contrast)
+
+
+def predictions_of(samples):
+    """Name, truth and prediction of each sample."""
+    made = predict_labelled(model, samples, classes, how_to_predict)
+    return progress(made, len(samples), "Predicting")
+
+
 reliability = {"validation": Reliability(classes), "test": Reliability(classes)}
-
-
-def predictions_of(samples, side):
-    """Predict samples, and count how far the probabilities can be trusted."""
-    found = predict_samples(model, samples, classes, 0.5, args.contrast)
-    found = progress(found, len(samples), "Predicting")
-    return reliability[side].watching(found)
-
-
-held_back = [train_samples[row] for row in validation_rows]
-counted, _ = evaluate(
-    predictions_of(held_back, "validation"), len(held_back), classes
-)
+counted = Scores(classes)
+for name, truth, strip in predictions_of(
+    [train_samples[row] for row in validation_rows]
+):
+    counted.add(name, truth, strip.ids, strip.probability)
+    reliability["validation"].add(truth, strip.probability)
 validation_scores = counted.summary()
 best = reliability["validation"].best_threshold()
 print(f"best threshold on the validation images: {best}")
@@ -353,16 +356,25 @@ print(f"best threshold on the validation images: {best}")
 # replacement.
 
 # %%
+from unet.files.splits import spread
+from unet.geometry.masks import to_ids
+
 scores, best_scores = None, None
 if test_samples:
-    total, at_best = len(test_samples), Scores(classes)
-    predictions = predictions_of(test_samples, "test")
-    if best:
-        predictions = at_best.watching(predictions, best)
-    counted, examples = evaluate(predictions, total, classes)
-    scores = counted.summary()
+    at_half, at_best, examples = Scores(classes), Scores(classes), []
+    shown = {sample.name for sample in spread(test_samples, 16)}
+    for name, truth, strip in predictions_of(test_samples):
+        at_half.add(name, truth, strip.ids, strip.probability)
+        reliability["test"].add(truth, strip.probability)
+        if best:
+            ids = to_ids(strip.probability, best)
+            at_best.add(name, truth, ids, strip.probability)
+        if name in shown:
+            example = figures.Example(name, strip.image, strip.ids, truth)
+            examples.append(example.smaller())
+    scores = at_half.summary()
     best_scores = at_best.summary() if best else None
-    sheet = figures.contact_sheet(examples, total)
+    sheet = figures.contact_sheet(examples, len(test_samples))
     figures.save_figure(sheet, run / "predictions.png")
     print("\n".join(table(scores, best, best_scores)))
     cli.show(run / "predictions.png")

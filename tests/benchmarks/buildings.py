@@ -17,7 +17,8 @@ import pandas as pd
 from unet.files.folders import find_samples
 from unet.network.contract import read_contract
 from unet.network.model import load
-from unet.prediction.photos import predict_samples
+from unet.prediction.stream import predict_labelled
+from unet.prediction.strip import Settings
 from unet.scoring.counts import confusion, iou
 
 CODE = Path(__file__).resolve().parents[2] / "code"
@@ -44,11 +45,13 @@ def by_area(run, samples, areas):
     """Building IoU of a run's model on the tiles of each area, a Series."""
     model = load(run / "unet.keras")
     contrast = read_contract(run / "unet.keras")["preprocessing"]["contrast"]
-    found = predict_samples(model, samples, CLASSES, 0.5, contrast)
+    settings = Settings(contrast=contrast)
     counts = {}
-    for one in found:
-        matrix = confusion(one.truth, one.ids, 2, 2)
-        area = areas[one.name]
+    for name, truth, strip in predict_labelled(
+        model, samples, CLASSES, settings
+    ):
+        matrix = confusion(truth, strip.ids, 2, 2)
+        area = areas[name]
         counts[area] = counts.get(area, 0) + matrix
     return pd.Series({area: iou(one)[1] for area, one in counts.items()})
 

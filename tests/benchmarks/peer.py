@@ -30,9 +30,9 @@ from unet.files.folders import find_samples
 from unet.files.splits import group_names
 from unet.geometry.masks import to_ids
 from unet.network.model import load
-from unet.prediction.photos import predict_samples
+from unet.prediction.stream import predict_labelled
 from unet.scoring.counts import confusion, iou
-from unet.scoring.scores import evaluate
+from unet.scoring.scores import Scores
 from unet.terminal import cli
 from unet.training import dataset, fitting
 from unet.training.augmentation import Augmentation
@@ -129,8 +129,9 @@ def train_ours(args, options, run):
 
 
 def scores_of(network, samples):
-    found = predict_samples(network, samples, CLASSES, 0.5)
-    counted, _ = evaluate(found, len(samples), CLASSES)
+    counted = Scores(CLASSES)
+    for name, truth, strip in predict_labelled(network, samples, CLASSES):
+        counted.add(name, truth, strip.ids, strip.probability)
     return counted.summary()
 
 

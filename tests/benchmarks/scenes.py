@@ -34,9 +34,10 @@ from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 from unet.network.contract import read_contract
 from unet.network.model import load
-from unet.prediction.photos import predict
+from unet.prediction.photos import probabilities_of_images
 from unet.prediction.scaling import scales
 from unet.prediction.scenes import strips
+from unet.prediction.strip import DEFAULTS
 from unet.prediction.windows import Tiling
 from unet.scoring.counts import confusion, iou
 from unet.terminal import cli
@@ -93,7 +94,11 @@ def whole(model, scene, contract, overlap=0.5):
     tiling = Tiling(scene.shape, factors, contract["size"], overlap)
     inside, begun = [], time.monotonic()
     parts = strips(
-        model, scene, tiling, 0.5, watch=lambda _, took: inside.append(took)
+        model,
+        scene,
+        tiling,
+        DEFAULTS,
+        watch=lambda _, took: inside.append(took),
     )
     found = np.concatenate([strip.ids for strip in parts])
     return found, time.monotonic() - begun, sum(inside)
@@ -195,7 +200,9 @@ def accuracy(source, model, contract, place):
     print(f"{'':<24}" + "".join(f"{head:>10}" for head in heads))
     found = np.zeros(shape, np.uint8)
     crops = [image[at] for at in tiles]
-    for at, one in zip(tiles, predict(model, crops), strict=True):
+    for at, one in zip(
+        tiles, probabilities_of_images(model, crops), strict=True
+    ):
         found[at] = one[..., 0] >= 0.5
     show("test tiles one by one", found)
     begun = time.monotonic()

@@ -10,7 +10,7 @@ from unet.annotations.annotation import Annotation
 from unet.annotations.shapes import CLASS_KEYS, LEFT_OUT, add, areas, find_key
 from unet.annotations.writing import Writer, json_text
 from unet.files.errors import DataError
-from unet.imagery.georeference import named_ground
+from unet.imagery.georeference import Georeference, named_ground
 
 
 def read_geojson(data, path, rules):
@@ -59,7 +59,8 @@ class GeojsonWriter(Writer):
 
     def _text(self, annotated):
         with rasterio.open(annotated.image) as raster:
-            ground = named_ground(raster.crs, raster.transform)
+            place = raster.crs and Georeference(raster.crs, raster.transform)
+        ground = named_ground(place)
         features = []
         for one in annotated.instances:
             properties = {"class": one.label}

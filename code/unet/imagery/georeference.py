@@ -117,10 +117,9 @@ class Ground:
     """From pixels to a coordinate reference system (CRS), or to themselves.
 
     Args:
-        crs: of the scene, anything that ``pyproj`` understands (rasterio's
-            CRS is); None where nobody knows it. One that has no place on the
-            globe (a local grid) counts as None.
-        transform: ``affine.Affine`` from pixels to the CRS.
+        place: ``Georeference`` of the scene, with a CRS of any form that
+            ``pyproj`` understands; None where nobody knows it. A CRS that has
+            no place on the globe (a local grid) counts as None.
         longitude_latitude: give longitude and latitude, WGS 84, instead of
             coordinates in the CRS.
 
@@ -130,14 +129,14 @@ class Ground:
             has no registered name.
     """
 
-    def __init__(self, crs, transform, longitude_latitude=False):
-        own = None if crs is None else pyproj.CRS.from_user_input(crs)
+    def __init__(self, place, longitude_latitude=False):
+        own = place and pyproj.CRS.from_user_input(place.crs)
         if own is not None and own.geodetic_crs is None:
             own = None
         self.crs, self.member, self._project = own, None, None
         if own is None:
             return
-        self._matrix = transform.to_shapely()
+        self._matrix = place.transform.to_shapely()
         self._globe = own.get_geod()
         self._degrees = _transformer(own, own.geodetic_crs)
         if longitude_latitude:
@@ -196,14 +195,14 @@ class Ground:
         return at.x, at.y
 
 
-def named_ground(crs, transform):
+def named_ground(place):
     """The ``Ground`` for GeoJSON, whose CRS needs a registered name.
 
     Others become longitude and latitude.
     """
-    ground = Ground(crs, transform)
+    ground = Ground(place)
     unnamed = ground.crs is not None and ground.member is None
-    return Ground(crs, transform, True) if unnamed else ground
+    return Ground(place, True) if unnamed else ground
 
 
 def _transformer(source, target):

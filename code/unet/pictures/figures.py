@@ -3,6 +3,8 @@
 They are made without pyplot: no window, no global state.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -12,11 +14,8 @@ from unet.files.atomic import replacing
 from unet.files.splits import spread
 from unet.imagery.mask_values import read_class_ids, read_mask
 from unet.imagery.reading import read_image
-from unet.network.backend import keras
 from unet.pictures.overlay import (
-    FOUND,
-    INVENTED,
-    MISSED,
+    OUTCOMES,
     colour_of,
     errors,
     in_colour,
@@ -100,11 +99,41 @@ def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
     return figure
 
 
+@dataclass(frozen=True)
+class Example:
+    """One image of a contact sheet.
+
+    Attributes:
+        name: its name.
+        image: uint8, H x W x 3.
+        ids: uint8, H x W, predicted class ids.
+        truth: uint8, H x W, class ids; None: not known.
+    """
+
+    name: str
+    image: np.ndarray
+    ids: np.ndarray
+    truth: np.ndarray | None = None
+
+    def smaller(self, most=1000):
+        """The same with at most so many pixels a side."""
+        step = -(-max(self.ids.shape) // most)
+        if step == 1:
+            return self
+        return Example(
+            self.name,
+            *(
+                None if part is None else part[::step, ::step].copy()
+                for part in (self.image, self.ids, self.truth)
+            ),
+        )
+
+
 def contact_sheet(predictions, total):
     """image | prediction, and with them truth | errors if any truth is known.
 
     Args:
-        predictions: list of ``unet.prediction.photos.Prediction``.
+        predictions: list of ``Example``.
         total: how many there are in all, for the legend.
 
     Returns:
@@ -128,7 +157,7 @@ def contact_sheet(predictions, total):
             row[3].imshow(errors(one.image, one.truth, one.ids))
         elif known:
             row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
-    meanings = {"found": FOUND, "invented": INVENTED, "missed": MISSED}
+    meanings = dict(zip(("found", "invented", "missed"), OUTCOMES, strict=True))
     handles = [
         Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
         for label, colour in meanings.items()
@@ -247,6 +276,8 @@ def feature_maps(model, image, most=6):
     Returns:
         A ``Figure``.
     """
+    from unet.network.backend import keras  # slow to import
+
     layers = keras.layers
     skips = [
         layer.input[1]

@@ -3,8 +3,6 @@
 import numpy as np
 
 from unet.geometry.masks import boundary
-from unet.imagery.png import write_png
-from unet.imagery.resizing import resize_image
 
 # Okabe and Ito's colours, told apart by colour-blind eyes as well; the first
 # three stay clear of the greens and browns of the ground.
@@ -19,7 +17,8 @@ COLOURS = np.array(
     ],
     np.uint8,
 )
-FOUND, INVENTED, MISSED = (255, 255, 255), (255, 140, 0), (0, 140, 255)
+# Of what a prediction found, invented and missed, see ``outcomes``.
+OUTCOMES = (255, 255, 255), (255, 140, 0), (0, 140, 255)
 
 
 def colour_of(number):
@@ -39,23 +38,22 @@ def overlay(image, ids, strength=0.35):
         uint8, H x W x 3.
     """
     shares = [ids == number for number in range(1, int(ids.max()) + 1)]
-    width = max(1, round(max(ids.shape) / 400))
-    return overlay_shares(image, np.float32(shares), width, strength)
+    return overlay_shares(image, np.float32(shares), strength)
 
 
-def overlay_shares(image, shares, width, strength=0.35):
-    """``overlay`` of a scene that was made smaller.
+def overlay_shares(image, shares, strength=0.35):
+    """``overlay`` of an image that was made smaller.
 
     Args:
         image: uint8, H x W x 3.
         shares: float32, classes x H x W, 0 to 1: how much of each pixel each
             class covers.
-        width: of the outlines in pixels.
         strength: see ``overlay``.
 
     Returns:
         uint8, H x W x 3.
     """
+    width = max(1, round(max(image.shape) / 1000))
     weights = []
     for share in shares:
         mask = share >= 0.5
@@ -92,22 +90,32 @@ def in_colour(ids):
     return palette[ids % len(palette)]
 
 
-def errors(image, truth, predicted):
-    """Where a prediction is right and wrong, over the darkened image.
+def outcomes(truth, predicted):
+    """Whether a prediction found what is there, invented or missed it.
 
-    Found pixels are white, invented ones orange and missed ones blue; with
-    several classes a confused pixel counts as missed.
+    With several classes a confused pixel counts as missed.
+
+    Args:
+        truth, predicted: uint8, H x W, class ids.
+
+    Returns:
+        uint8, H x W: 0 right about the background, 1 found, 2 invented,
+        3 missed.
     """
-    result = image // 3
-    result[(truth > 0) & (predicted == truth)] = FOUND
-    result[(truth == 0) & (predicted > 0)] = INVENTED
-    result[(truth > 0) & (predicted != truth)] = MISSED
+    result = np.zeros(truth.shape, np.uint8)
+    result[(truth > 0) & (predicted == truth)] = 1
+    result[(truth == 0) & (predicted > 0)] = 2
+    result[(truth > 0) & (predicted != truth)] = 3
     return result
 
 
-def write_overlay(path, image, ids):
-    """Write ``overlay`` as PNG, at most 2,000 pixels a side."""
-    picture = overlay(image, ids)
-    scale = min(1, 2000 / max(ids.shape))
-    size = [max(1, round(side * scale)) for side in ids.shape]
-    write_png(path, resize_image(picture, size))
+def errors(image, truth, predicted):
+    """Where a prediction is right and wrong, over the darkened image.
+
+    Found pixels are white, invented ones orange and missed ones blue.
+    """
+    result = image // 3
+    found = outcomes(truth, predicted)
+    for number, colour in enumerate(OUTCOMES, start=1):
+        result[found == number] = colour
+    return result

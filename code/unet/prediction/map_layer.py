@@ -18,6 +18,7 @@ from shapely.geometry import mapping
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.geometry.components import Bands, Components
+from unet.geometry.outlining import DEFAULTS
 from unet.geometry.polygons import outline
 from unet.imagery.georeference import Ground, named_ground
 
@@ -49,12 +50,12 @@ class Layer:
             name when it is whole.
         shape: (H, W) of the scene.
         classes: foreground class names.
-        crs, transform: of the scene, see ``unet.imagery.georeference``; None:
+        place: ``unet.imagery.georeference.Georeference`` of the scene; None:
             not known.
+        outlining: ``unet.geometry.outlining.Outlining``.
         longitude_latitude: coordinates in longitude and latitude (WGS 84;
             GeoJSON then follows RFC 7946) instead of the CRS of the scene.
             GeoJSON always has them where the CRS has no registered name.
-        tolerance, smallest, square: see ``unet.geometry.polygons.outlines``.
 
     Attributes:
         path: the file.
@@ -71,12 +72,9 @@ class Layer:
         path,
         shape,
         classes,
-        crs=None,
-        transform=None,
+        place=None,
+        outlining=DEFAULTS,
         longitude_latitude=False,
-        tolerance=0.5,
-        smallest=0,
-        square=False,
     ):
         self.path, self.shape = Path(path), shape
         kind = self.path.suffix.lower()
@@ -86,9 +84,9 @@ class Layer:
                 "Give another name."
             )
         if kind == ".gpkg" or longitude_latitude:
-            self.ground = Ground(crs, transform, longitude_latitude)
+            self.ground = Ground(place, longitude_latitude)
         else:
-            self.ground = named_ground(crs, transform)
+            self.ground = named_ground(place)
         if longitude_latitude and self.ground.crs is None:
             raise DataError(
                 f"{path}: longitude and latitude need a scene that has a "
@@ -96,8 +94,7 @@ class Layer:
                 "scene, or write pixels."
             )
         self.count = self.cut = 0
-        self._drawing = tolerance, square
-        self._smallest = smallest
+        self._outlining = outlining
         self._bands = Bands(_BAND, shape[0])
         self._classes = [_Class(name) for name in classes]
         self._stack = ExitStack()
@@ -149,7 +146,7 @@ class Layer:
 
     def _write(self, name, objects):
         for one in objects:
-            if one.pixels < self._smallest:
+            if one.pixels < self._outlining.smallest:
                 continue
             polygon, geometry = self._drawn(one)
             self.count += 1
@@ -173,8 +170,8 @@ class Layer:
     def _drawn(self, one):
         """The outline of an object in pixels, and on the ground."""
         part, top, left = one.window()
-        tolerance, square = self._drawing
-        polygon = outline(part, top, left, self.shape, tolerance, square)
+        drawing = self._outlining.tolerance, self._outlining.square
+        polygon = outline(part, top, left, self.shape, *drawing)
         geometry = self.ground.move(polygon)
         if not geometry.is_valid:
             # Sides that nearly touch can cross when they are rounded anew;

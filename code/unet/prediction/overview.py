@@ -2,16 +2,13 @@
 
 import heapq
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from unet.geometry.components import UNKNOWN, Bands
+from unet.geometry.components import Bands
 from unet.imagery.georeference import Ground
-from unet.imagery.png import write_png
 from unet.imagery.resizing import resize_image
-from unet.pictures import figures
-from unet.pictures.overlay import FOUND, INVENTED, MISSED, mixed, overlay_shares
+from unet.pictures.overlay import OUTCOMES, mixed, overlay_shares
 
 _LARGEST = 2000  # pixels of a side of a picture
 _PLACES = 12
@@ -40,105 +37,14 @@ class Place:
     probability: np.ndarray
 
 
-class Overview:
-    """Draws a predicted scene.
+class Picture:
+    """An image and the shares of its classes, reduced row by row.
 
-    ``NAME_overlay.png``: the scene with its classes tinted and outlined, at
-    most 2,000 pixels a side. ``NAME_uncertain.png``: the places of which the
-    prediction is least sure, those an annotator should look at first, enlarged
-    and with their positions. ``NAME_errors.png``, with a truth: found white,
-    invented orange, missed blue. Memory is that of the pictures and of some
-    rows.
+    The result has at most 2,000 pixels a side, whatever the size of the
+    image; memory is that of the picture and of some rows.
 
     Args:
-        out: directory to write to.
-        name: of the scene, for the files.
-        shape: (H, W) of the scene.
-        classes: foreground class names.
-        crs, transform: of the scene, see ``unet.imagery.georeference``.
-        window: side in pixels of the scene of the places that are compared;
-            128 pixels of what the network sees are a good choice.
-
-    Attributes:
-        places: after ``close``, list of ``Place``, the least certain first.
-            They lie a window or more apart.
-    """
-
-    def __init__(
-        self, out, name, shape, classes, crs=None, transform=None, window=128
-    ):
-        self.out, self.name, self.shape = Path(out), name, tuple(shape)
-        self.ground = Ground(crs, transform)
-        self.places = []
-        self._picture = _Picture(self.shape, len(classes))
-        self._errors = None
-        self._search = _Search(self.shape, window)
-
-    def files(self, truth=False):
-        """Every file that is written, with or without a truth."""
-        kinds = ["overlay", "uncertain", *(["errors"] if truth else [])]
-        return [self.out / f"{self.name}_{kind}.png" for kind in kinds]
-
-    def add(self, strip, truth=None):
-        """Add the next rows.
-
-        Args:
-            strip: a ``Strip`` of ``unet.prediction.scenes``.
-            truth: uint8, h x W, class ids, ``UNKNOWN`` where not known; for
-                every strip or for none.
-        """
-        ids = np.where(strip.known, strip.ids, 0).astype(np.uint8)
-        self._picture.add(strip.image, ids)
-        self._search.add(strip.image, ids, strip.probability, strip.known)
-        if truth is not None:
-            if self._errors is None:
-                self._errors = _Picture(self.shape, 3)
-            kinds = _kinds(truth, ids, strip.known)
-            self._errors.add(strip.image, kinds)
-
-    def close(self):
-        """Write the pictures.
-
-        Raises:
-            ValueError: rows of the scene are missing.
-        """
-        self.places = self._search.close()
-        overlay, uncertain, errors = self.files(truth=True)
-        write_png(overlay, self._picture.overlay())
-        if self._errors:
-            write_png(errors, self._errors.errors())
-        figure = figures.place_grid(self.places, self.titles())
-        figures.save_figure(figure, uncertain)
-
-    def titles(self):
-        """Where each place is: its middle, on the globe and in pixels."""
-        titles = []
-        for place in self.places:
-            height, width = place.ids.shape
-            text = f"row {place.row}, column {place.column}"
-            middle = place.column + width / 2, place.row + height / 2
-            at = self.ground.place(*middle)
-            if at:
-                text += f"\n{at[1]:.6f}, {at[0]:.6f}"
-            titles.append(text)
-        return titles
-
-
-def _kinds(truth, ids, known):
-    """1 where a prediction found what is there, 2 invented, 3 missed it."""
-    kinds = np.zeros(ids.shape, np.uint8)
-    judged = known & (truth != UNKNOWN)
-    kinds[judged & (truth > 0) & (ids == truth)] = 1
-    kinds[judged & (truth == 0) & (ids > 0)] = 2
-    kinds[judged & (truth > 0) & (ids != truth)] = 3
-    return kinds
-
-
-class _Picture:
-    """A scene and the shares of its classes, reduced row by row.
-
-    Args:
-        shape: (H, W) of the scene.
+        shape: (H, W) of the image.
         total: number of classes, ids 1, 2, ...
     """
 
@@ -182,31 +88,45 @@ class _Picture:
         return resize_image(image, size), np.float32(shares) / 255
 
     def overlay(self):
-        """As ``unet.pictures.overlay``, but thin: objects are small here."""
+        """The image with its classes tinted and outlined, see ``overlay``."""
         image, shares = self._reduced()
-        width = max(1, round(max(image.shape) / 1000))
-        return overlay_shares(image, shares, width)
+        return overlay_shares(image, shares)
 
     def errors(self):
-        """As ``unet.pictures.overlay.errors``, of kinds 1, 2 and 3."""
+        """As ``unet.pictures.overlay.errors``, of the outcomes 1, 2 and 3."""
         image, shares = self._reduced()
-        colours = FOUND, INVENTED, MISSED
-        return mixed(image // 3, shares, colours)
+        return mixed(image // 3, shares, OUTCOMES)
 
 
-class _Search:
-    """Keeps the least certain windows of a scene."""
+class UncertainPlaces:
+    """The windows of a scene of which the prediction is least sure.
 
-    def __init__(self, shape, window):
+    Those an annotator should look at first. They lie a window or more apart.
+
+    Args:
+        shape: (H, W) of the scene.
+        window: side of the windows in pixels; what the network sees at once
+            is a good choice.
+        place: ``unet.imagery.georeference.Georeference``, or None.
+
+    Attributes:
+        places: after ``close``, list of ``Place``, the least certain first.
+    """
+
+    def __init__(self, shape, window, place=None):
+        self.places = []
+        self._ground = Ground(place)
         self._window = window
         self._bands = Bands(window, shape[0])
         self._above = None  # values of the row of windows before
         self._pending = {}  # by column: largest so far among its neighbours
         self._best = []  # a heap of (value, -row, -column, Place)
 
-    def add(self, *arrays):
-        """Add rows: image, ids, probability, known."""
-        for top, band in self._bands.add(*arrays):
+    def add(self, strip):
+        """Add the next ``Strip``."""
+        for top, band in self._bands.add(
+            strip.image, strip.ids, strip.probability, strip.known
+        ):
             values = self._values(*band[2:])
             self._decide(values)
             if self._above is None:
@@ -252,10 +172,28 @@ class _Search:
         self._pending = {}
 
     def close(self):
-        """List of ``Place``, the least certain first."""
+        """Find ``places``.
+
+        Raises:
+            ValueError: rows of the scene are missing.
+        """
         self._bands.close()
         self._decide(np.zeros_like(self._above))
-        return [place for *_, place in sorted(self._best, reverse=True)]
+        best = sorted(self._best, reverse=True)
+        self.places = [place for *_, place in best]
+
+    def titles(self):
+        """Where each place is: its middle, on the globe and in pixels."""
+        titles = []
+        for place in self.places:
+            height, width = place.ids.shape
+            text = f"row {place.row}, column {place.column}"
+            middle = place.column + width / 2, place.row + height / 2
+            at = self._ground.place(*middle)
+            if at:
+                text += f"\n{at[1]:.6f}, {at[0]:.6f}"
+            titles.append(text)
+        return titles
 
 
 def _left(values):

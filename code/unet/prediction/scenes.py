@@ -10,16 +10,15 @@ it with the whole scene at once, number by number.
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from unet.geometry.masks import to_ids
 from unet.imagery.contrast import enhance
 from unet.imagery.rasters import ROWS
-from unet.prediction.photos import predict, probabilities_of
+from unet.prediction.photos import probabilities_of, probabilities_of_images
 from unet.prediction.scaling import Reduced, Rows, wider
+from unet.prediction.strip import new_strip
 
 # Pixels that the network sees at once, and windows of which bands of narrow
 # scenes are made: both keep it busy, and neither changes a result.
@@ -28,33 +27,12 @@ _BATCH_PIXELS = 16 * 128 * 128
 _AHEAD = 3
 
 
-@dataclass
-class Strip:
-    """A band of rows of a predicted scene, over its whole width.
-
-    It has the scene's own size.
-
-    Attributes:
-        top: int, its first row.
-        image: uint8, h x W x 3.
-        ids: uint8, h x W, class ids; 0 where there is no data.
-        probability: float32, h x W x 1 (of class 1) or x classes.
-        known: bool, h x W, False where the scene has no data.
-    """
-
-    top: int
-    image: np.ndarray
-    ids: np.ndarray
-    probability: np.ndarray
-    known: np.ndarray
-
-
 class _Windows:
     """The windows of some rows of a tiling, and what the network makes."""
 
-    def __init__(self, model, scene, tiling, contrast, flips):
+    def __init__(self, model, scene, tiling, settings):
         self.model, self.tiling = model, tiling
-        self.contrast, self.flips = contrast, flips
+        self.settings = settings
         self.reduced = Reduced(scene, tiling.shape)
         height, width = tiling.size
         self.most = max(1, _BATCH_PIXELS // (height * width))
@@ -86,7 +64,7 @@ class _Windows:
                 ]
                 if known[around].any():
                     window = _filled(image[at], known[at])
-                    windows.append(enhance(window, self.contrast))
+                    windows.append(enhance(window, self.settings.contrast))
                     places.append((row, column))
         return windows, places
 
@@ -108,7 +86,9 @@ class _Windows:
         ):
             if len(some):
                 batch = np.stack([windows[k] for k in some])
-                found += list(probabilities_of(self.model, batch, self.flips))
+                found += list(
+                    probabilities_of(self.model, batch, self.settings.flips)
+                )
         return found, places, time.monotonic() - start
 
 
@@ -121,7 +101,7 @@ def _filled(window, known):
     return window
 
 
-def _predicted_rows(model, scene, tiling, contrast, flips, first, watch):
+def _predicted_rows(model, scene, tiling, settings, first, watch):
     """Rows of blended probabilities of the reduced scene.
 
     Args:
@@ -148,7 +128,7 @@ def _predicted_rows(model, scene, tiling, contrast, flips, first, watch):
     depth = (step - 1) * rows.step + height
     sums = np.zeros((depth, len(columns.index), channels), np.float32)
     weight = (rows.weight[:, None] * columns.weight)[..., None]
-    windows = _Windows(model, scene, tiling, contrast, flips)
+    windows = _Windows(model, scene, tiling, settings)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as network:
         waiting, pending = deque(groups), deque()
         try:
@@ -221,16 +201,7 @@ class Finished:
                 yield rows
 
 
-def strips(
-    model,
-    scene,
-    tiling,
-    threshold,
-    contrast="none",
-    flips=False,
-    work=None,
-    watch=None,
-):
+def strips(model, scene, tiling, settings, work=None, watch=None):
     """Predict a scene from the top to the bottom.
 
     Reading, the network and what is done with the strips run at the same
@@ -240,8 +211,7 @@ def strips(
         model: of ``unet.network.model``.
         scene: ``unet.imagery.rasters.Scene``.
         tiling: ``Tiling`` of it.
-        threshold: see ``unet.geometry.masks.to_ids``.
-        contrast, flips: see ``unet.prediction.photos.predict``.
+        settings: ``Settings``.
         work: file in which the probabilities are kept, so that another call
             with the same arguments goes on where this one was interrupted; it
             yields the same strips, all of them. None: nothing is kept.
@@ -255,7 +225,7 @@ def strips(
         DataError: the scene is damaged.
     """
     if tiling.fits:
-        yield from _seen_whole(model, scene, threshold, contrast, flips, watch)
+        yield from _seen_whole(model, scene, settings, watch)
         return
     channels = model.output_shape[-1]
     bands, first, finished = [], 0, None
@@ -264,16 +234,16 @@ def strips(
         first = finished.rows
     made = iter(())
     if first < tiling.shape[0]:
-        made = _predicted_rows(
-            model, scene, tiling, contrast, flips, first, watch
-        )
+        made = _predicted_rows(model, scene, tiling, settings, first, watch)
     elif watch:
         watch(tiling.tiles, 0.0)
     if finished:
         step = max(1, ROWS * tiling.shape[0] // scene.shape[0])
         bands = finished.read(step)
         made = finished.keep(made)
-    yield from _enlarged(scene, tiling, _chained(bands, made), threshold)
+    yield from _enlarged(
+        scene, tiling, _chained(bands, made), settings.threshold
+    )
 
 
 def _chained(*sources):
@@ -282,18 +252,23 @@ def _chained(*sources):
         yield from source
 
 
-def _seen_whole(model, scene, threshold, contrast, flips, watch):
+def _seen_whole(model, scene, settings, watch):
     """The strips of a scene that fits into the network's input."""
     height = scene.shape[0]
     image, known = scene.read(0, height)
     start = time.monotonic()
-    (probability,) = predict(model, [_filled(image, known)], contrast, flips)
+    seen = [_filled(image, known)]
+    (probability,) = probabilities_of_images(model, seen, settings)
     if watch:
         watch(1, time.monotonic() - start)
     for top in range(0, height, ROWS):
         part = slice(top, top + ROWS)
-        yield _strip(
-            top, image[part], known[part], probability[part], threshold
+        yield new_strip(
+            top,
+            image[part],
+            known[part],
+            probability[part],
+            settings.threshold,
         )
 
 
@@ -313,10 +288,4 @@ def _enlarged(scene, tiling, bands, threshold):
         probability = rows.resized(array, low, top, bottom)
         probability = wider(probability, width)
         image, known = scene.read(top, bottom)
-        yield _strip(top, image, known, probability, threshold)
-
-
-def _strip(top, image, known, probability, threshold):
-    ids = to_ids(probability, threshold)
-    ids[~known] = 0
-    return Strip(top, image, ids, probability, known)
+        yield new_strip(top, image, known, probability, threshold)

@@ -1,12 +1,22 @@
-"""Where strips of a prediction go: masks and probabilities."""
+"""Where the strips of a prediction go.
+
+To write something new make a ``Sink`` and name it in
+``unet.prediction.outputs``.
+"""
 
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import numpy as np
 
-from unet.imagery.png import new_png
-from unet.imagery.rasters import Scene, new_geotiff
-from unet.prediction.scenes import Strip
+from unet.geometry.components import UNKNOWN
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.png import new_png, write_png
+from unet.imagery.rasters import new_geotiff
+from unet.pictures.overlay import outcomes
+from unet.prediction.map_layer import Layer
+from unet.prediction.overview import Picture, UncertainPlaces
+from unet.prediction.strip import Strip
 
 # Of the pixels of a mask without data: what is neither class nor background.
 MASK_NODATA = 127
@@ -20,11 +30,11 @@ def mask_file(path, scene, number):
 
     Args:
         path: ends in ``.tif`` or ``.png``.
-        scene: ``Scene``.
+        scene: ``Source``, or anything with ``shape`` and ``place``.
         number: the class's id.
 
     Yields:
-        A function that takes the next ``unet.prediction.scenes.Strip``.
+        A function that takes the next ``unet.prediction.strip.Strip``.
     """
 
     def mask(strip):
@@ -41,29 +51,29 @@ def mask_file(path, scene, number):
 
 
 @contextmanager
-def probability_file(path, scene, kind, channel):
+def probability_file(path, scene, depth, channel):
     """Write the probability of a class from strips.
 
     Args:
         path: ends in ``.tif`` or ``.png``.
-        scene: ``Scene``.
-        kind: ``"float"``: float32, NaN where the scene has no data.
+        scene: ``Source``, or anything with ``shape`` and ``place``.
+        depth: ``"float"``: float32, NaN where the scene has no data.
             ``"8bit"``: a PNG has 0 to 255 for 0 to 1. A GeoTIFF has 0 to 254
             (its scale says so) and 255 where the scene has no data.
         channel: of ``Strip.probability``.
 
     Yields:
-        A function that takes the next ``unet.prediction.scenes.Strip``.
+        A function that takes the next ``unet.prediction.strip.Strip``.
     """
 
     def levels(strip, most):
-        found = np.rint(strip.probability[..., channel] * most)
-        return found.clip(0, most).astype(np.uint8)
+        level = np.rint(strip.probability[..., channel] * most)
+        return level.clip(0, most).astype(np.uint8)
 
     if path.suffix == ".png":
         with new_png(path, scene.shape) as add:
             yield lambda strip: add(levels(strip, 255) * strip.known)
-    elif kind == "8bit":
+    elif depth == "8bit":
         with new_geotiff(path, scene, "uint8", 255, True, 1 / 254) as add:
             yield lambda strip: add(
                 np.where(strip.known, levels(strip, 254), np.uint8(255))
@@ -76,63 +86,259 @@ def probability_file(path, scene, kind, channel):
             )
 
 
-def mask_files(out, name, classes, ending=".png"):
-    """Where the masks of an image go: one file a class."""
-    if len(classes) == 1:
-        return [out / f"{name}{ending}"]
-    return [out / f"{name}_{of}{ending}" for of in classes]
+class Sink:
+    """Takes the strips of one source and makes something of them.
 
+    Subclasses override what they need. What ``open`` enters in ``stack`` is
+    finished at the end, or taken back after an error.
+    """
 
-def probability_files(out, name, classes, kind, ending=".png"):
-    """Where its probabilities go, if ``kind`` asks for any: likewise."""
-    if kind is None:
+    def files(self):
+        """Names of the files that it writes."""
         return []
-    ending = ".tif" if kind == "float" else ending
-    files = mask_files(out, name, classes, ending)
-    return [path.with_stem(f"{path.stem}_probability") for path in files]
+
+    def notes(self):
+        """Lines for the user, when it is closed."""
+        return []
+
+    @contextmanager
+    def opened(self, source, directory):
+        """Open it, and close it if the block ends well.
+
+        Args:
+            source: ``unet.prediction.stream.Source`` with a shape.
+            directory: where its files are written.
+        """
+        with ExitStack() as self.stack:
+            self.open(source, Path(directory))
+            yield self
+            self.close()
+
+    def open(self, source, directory):
+        """Begin."""
+
+    def add(self, strip):
+        """Take the next ``Strip``."""
+        raise NotImplementedError
+
+    def close(self):
+        """Nothing follows."""
 
 
-def files_of_strips(stack, place, name, scene, classes, kind, ending):
-    """Begin the files of masks and probabilities that strips fill.
-
-    Args:
-        stack: ``contextlib.ExitStack``, in which they are finished.
-        place: directory.
-        name: of the image.
-        scene: ``unet.imagery.rasters.Scene``.
-        classes: foreground class names.
-        kind: of the probabilities: ``"8bit"``, ``"float"``, None for none.
-        ending: of the masks.
-
-    Returns:
-        List of functions that take a ``unet.prediction.scenes.Strip``.
-    """
-    paths = mask_files(place, name, classes, ending)
-    files = [
-        mask_file(path, scene, number)
-        for number, path in enumerate(paths, start=1)
-    ]
-    paths = probability_files(place, name, classes, kind, ending)
-    first = 0 if len(classes) == 1 else 1
-    files += [
-        probability_file(path, scene, kind, channel)
-        for channel, path in enumerate(paths, start=first)
-    ]
-    return [stack.enter_context(file) for file in files]
+def mask_names(name, classes, ending):
+    """What the masks of an image are called: one file a class."""
+    if len(classes) == 1:
+        return [f"{name}{ending}"]
+    return [f"{name}_{label}{ending}" for label in classes]
 
 
-def write_photo(one, out, classes, kind):
-    """Write masks and probabilities of a prediction that is held whole.
+class Masks(Sink):
+    """The mask of each class."""
 
-    Args:
-        one: ``unet.prediction.photos.Prediction``.
-        out, classes, kind: see ``files_of_strips``.
-    """
-    known = np.ones(one.ids.shape, bool)
-    strip = Strip(0, one.image, one.ids, one.probability, known)
-    scene = Scene.of_array(one.image)
-    with ExitStack() as stack:
-        for add in files_of_strips(
-            stack, out, one.name, scene, classes, kind, ".png"
-        ):
+    def __init__(self, source, classes):
+        self._names = mask_names(source.name, classes, source.ending)
+
+    def files(self):
+        return self._names
+
+    def open(self, source, directory):
+        self._add = [
+            self.stack.enter_context(mask_file(directory / name, source, k))
+            for k, name in enumerate(self._names, start=1)
+        ]
+
+    def add(self, strip):
+        for add in self._add:
             add(strip)
+
+
+class Probabilities(Sink):
+    """The probability of each class; ``depth``: see ``probability_file``."""
+
+    def __init__(self, source, classes, depth):
+        ending = ".tif" if depth == "float" else source.ending
+        names = mask_names(source.name, classes, ending)
+        self._names = [
+            f"{name.removesuffix(ending)}_probability{ending}" for name in names
+        ]
+        # Of two classes the network gives one probability.
+        self._first = 0 if len(classes) == 1 else 1
+        self._depth = depth
+
+    def files(self):
+        return self._names
+
+    def open(self, source, directory):
+        self._add = [
+            self.stack.enter_context(
+                probability_file(directory / name, source, self._depth, k)
+            )
+            for k, name in enumerate(self._names, start=self._first)
+        ]
+
+    def add(self, strip):
+        for add in self._add:
+            add(strip)
+
+
+class MapLayer(Sink):
+    """The objects as polygons, see ``unet.prediction.map_layer``.
+
+    Args:
+        ending: ``"geojson"`` or ``"gpkg"``.
+        outlining: ``unet.geometry.outlining.Outlining``.
+        longitude_latitude: see ``Layer``.
+    """
+
+    def __init__(
+        self, source, classes, ending, outlining, longitude_latitude=False
+    ):
+        self._name = f"{source.name}.{ending}"
+        self._classes, self._outlining = classes, outlining
+        self._longitude_latitude = longitude_latitude
+
+    def files(self):
+        return [self._name]
+
+    def notes(self):
+        return [f"{self._name}: {self._layer.count} polygons"]
+
+    def open(self, source, directory):
+        self._layer = Layer(
+            directory / self._name,
+            source.shape,
+            self._classes,
+            source.place,
+            self._outlining,
+            self._longitude_latitude,
+        )
+        self.stack.enter_context(self._layer)
+
+    def add(self, strip):
+        self._layer.add(strip)
+
+
+class Overlay(Sink):
+    """A picture of the image with its classes tinted and outlined."""
+
+    def __init__(self, source, classes):
+        self._name, self._classes = f"{source.name}_overlay.png", classes
+
+    def files(self):
+        return [self._name]
+
+    def open(self, source, directory):
+        self._path = directory / self._name
+        self._picture = Picture(source.shape, len(self._classes))
+
+    def add(self, strip):
+        self._picture.add(strip.image, strip.ids)
+
+    def close(self):
+        write_png(self._path, self._picture.overlay())
+
+
+class Uncertain(Sink):
+    """A picture of the places of which the prediction is least sure.
+
+    Attributes:
+        uncertain: ``UncertainPlaces``, once it is open.
+    """
+
+    def __init__(self, source):
+        self._name = f"{source.name}_uncertain.png"
+
+    def files(self):
+        return [self._name]
+
+    def open(self, source, directory):
+        # What the network sees at once, in pixels of the scene.
+        shape, tiling = source.shape, source.tiling
+        window = round(tiling.size[1] * shape[1] / tiling.shape[1])
+        window = max(1, min(window, *shape))
+        self._path = directory / self._name
+        self.uncertain = UncertainPlaces(shape, window, source.place)
+
+    def add(self, strip):
+        self.uncertain.add(strip)
+
+    def close(self):
+        from unet.pictures import figures  # Matplotlib is slow to import
+
+        self.uncertain.close()
+        places, titles = self.uncertain.places, self.uncertain.titles()
+        figure = figures.place_grid(places, titles)
+        figures.save_figure(figure, self._path)
+
+
+class Judgement(Sink):
+    """Scores of a scene, and a picture of its errors, by a truth in rows.
+
+    Args:
+        truth: of ``unet.prediction.truth.open_truth``.
+        scores: ``unet.scoring.scores.Scores``, to which the scene is added.
+    """
+
+    def __init__(self, source, truth, scores):
+        self._name = f"{source.name}_errors.png"
+        self._truth, self._scores = truth, scores
+
+    def files(self):
+        return [self._name]
+
+    def open(self, source, directory):
+        self._path = directory / self._name
+        self._errors = Picture(source.shape, 3)
+        self._image = self._scores.begin(source.name, source.shape)
+
+    def add(self, strip):
+        truth = self._truth.rows(strip.top, len(strip.ids))
+        judged = strip.known & (truth != UNKNOWN)
+        self._errors.add(strip.image, outcomes(truth, strip.ids) * judged)
+        self._image.add(truth, strip.ids, strip.probability, strip.known)
+
+    def close(self):
+        self._image.close()
+        write_png(self._path, self._errors.errors())
+        self._truth.close()
+
+
+class WholeImage(Sink):
+    """Joins strips for what needs an image as a whole.
+
+    Args:
+        source: the image; the masks beside it are its truth.
+        classes: foreground class names.
+        receivers: functions of the source, a ``Strip`` of the whole image,
+            and its truth (uint8, H x W, class ids; None: not known).
+    """
+
+    def __init__(self, source, classes, receivers):
+        self._classes, self._receivers = classes, receivers
+
+    def open(self, source, directory):
+        self._source, self._whole = source, None
+
+    def add(self, strip):
+        shape = self._source.shape
+        if strip.ids.shape == shape:
+            self._whole = strip
+            return
+        if self._whole is None:
+            self._whole = Strip(
+                0,
+                np.empty((*shape, 3), np.uint8),
+                np.empty(shape, np.uint8),
+                np.empty((*shape, strip.probability.shape[-1]), np.float32),
+                np.empty(shape, bool),
+            )
+        for name in ("image", "ids", "probability", "known"):
+            getattr(self._whole, name)[strip.rows] = getattr(strip, name)
+
+    def close(self):
+        sample, shape = self._source.sample, self._source.shape
+        truth = None
+        if sample.masks is not None:
+            truth = read_class_ids(sample, self._classes, shape)
+        for receive in self._receivers:
+            receive(self._source, self._whole, truth)

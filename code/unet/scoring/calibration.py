@@ -38,13 +38,6 @@ class Reliability:
             counts = np.bincount(index, minlength=2 * 101)
             self.counts[k] += counts.reshape(2, 101)
 
-    def watching(self, predictions):
-        """Add each prediction whose truth is known, and pass all on."""
-        for one in predictions:
-            if one.truth is not None:
-                self.add(one.truth, one.probability)
-            yield one
-
     def best_threshold(self):
         """The threshold with the highest IoU, in hundredths.
 

@@ -5,33 +5,15 @@ from collections import Counter
 import numpy as np
 
 from unet.geometry.components import Components
-from unet.geometry.masks import instances
-from unet.scoring.counts import confusion
-
-
-def match_objects(truth, predicted):
-    """Count objects found, of masks' connected components.
-
-    A true and a predicted object match when their IoU is above 0.5, which at
-    most one pair of each can be.
-
-    Args:
-        truth, predicted: bool arrays, H x W.
-
-    Returns:
-        int64 array: matches, predicted objects, true objects.
-    """
-    a, count_a = instances(truth)
-    b, count_b = instances(predicted)
-    shared = confusion(a, b, count_a + 1, count_b + 1)
-    size_a, size_b = shared.sum(axis=1), shared.sum(axis=0)
-    union = size_a[:, None] + size_b[None] - shared
-    matched = (2 * shared > union)[1:, 1:]
-    return np.array([matched.sum(), count_b, count_a], np.int64)
 
 
 class Matches:
-    """``match_objects`` of masks that come in bands."""
+    """Counts objects found, of masks that come in bands or at once.
+
+    Objects are connected components (8 neighbours). A true and a predicted
+    one match when their IoU is above 0.5, which at most one pair of each can
+    be.
+    """
 
     def __init__(self):
         self.matched = 0

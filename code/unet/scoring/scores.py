@@ -2,16 +2,13 @@
 
 import numpy as np
 
-from unet.files.splits import spread
 from unet.geometry.components import UNKNOWN, Bands
-from unet.geometry.masks import boundary, to_ids
+from unet.geometry.masks import boundary
 from unet.scoring.counts import confusion, cross_entropy, iou
-from unet.scoring.objects import Matches, match_objects
+from unet.scoring.objects import Matches
 
 _RESAMPLES = 1000
-_BAND = 64  # rows of a scene that are scored at once
-# Images kept for a contact sheet.
-EXAMPLES = 16
+_BAND = 64  # rows that are scored at once, of an image that comes by rows
 
 
 class Scores:
@@ -19,15 +16,15 @@ class Scores:
 
     Args:
         classes: foreground class names in the order of their ids.
+
+    Attributes:
+        names: of the images.
     """
 
     def __init__(self, classes):
         self.classes = list(classes)
         self.names = []
-        self._counts = []
-        self._boundaries = []
-        self._objects = []
-        self._entropies = []
+        self._images = []
 
     def add(self, name, truth, predicted, probability):
         """Add one image.
@@ -37,36 +34,23 @@ class Scores:
             truth, predicted: uint8, H x W, class ids.
             probability: float, H x W x 1 or x classes.
         """
-        total = len(self.classes) + 1
-        self.names.append(name)
-        self._counts.append(confusion(truth, predicted, total, total))
-        self._entropies.append(cross_entropy(truth, probability))
-        # Boundary IoU, Cheng et al. 2021: a band of 2 % of the diagonal.
-        band = max(1, round(0.02 * float(np.hypot(*truth.shape))))
-        edges, objects = [], []
-        for number in range(1, total):
-            a, b = truth == number, predicted == number
-            c, d = boundary(a, band), boundary(b, band)
-            edges.append([np.sum(c & d), np.sum(c | d)])
-            objects.append(match_objects(a, b))
-        self._boundaries.append(edges)
-        self._objects.append(objects)
+        image = self.begin(name, truth.shape)
+        image.add(truth, predicted, probability)
+        image.close()
 
-    def watching(self, predictions, threshold):
-        """Score what another threshold makes of predictions, pass all on.
+    def begin(self, name, shape):
+        """Add one image that comes by rows.
 
         Args:
-            predictions: iterable of ``unet.prediction.photos.Prediction``.
-            threshold: see ``unet.geometry.masks.to_ids``.
+            name: the image's name.
+            shape: (H, W).
 
-        Yields:
-            The predictions, as they are.
+        Returns:
+            ``ImageCounts``, to be fed and closed.
         """
-        for one in predictions:
-            if one.truth is not None:
-                ids = to_ids(one.probability, threshold)
-                self.add(one.name, one.truth, ids, one.probability)
-            yield one
+        self.names.append(name)
+        self._images.append(ImageCounts(shape, self.classes))
+        return self._images[-1]
 
     def summary(self, seed=0):
         """All scores, pooled over the images.
@@ -82,31 +66,48 @@ class Scores:
             ``precision``, ``recall``, ``f1``, ``boundary_iou``,
             ``object_f1`` (at IoU 0.5), ``pixels`` (int counts ``tp``,
             ``fp``, ``fn``, ``tn``). A score without a single pixel or
-            object to judge is None.
+            object to judge is None. Where an image came in pieces there is
+            neither ``iou_interval`` nor ``boundary_iou``.
         """
-        counts = np.array(self._counts)
+        counts = self._counts()
         pooled = counts.sum(axis=0)
-        intervals = self._intervals(counts, seed)
+        judged = int(pooled.sum())
+        entropy = float(np.sum([image.entropy for image in self._images]))
+        mean = np.nanmean(iou(pooled)) if judged else np.nan
         result = {
             "images": len(self.names),
-            "mean_iou": _number(np.nanmean(iou(pooled))),
-            "cross_entropy": float(np.sum(self._entropies) / pooled.sum()),
+            "mean_iou": _number(mean),
+            "cross_entropy": _ratio(entropy, judged),
             "classes": {},
         }
-        edges = np.sum(self._boundaries, axis=0)
-        objects = np.sum(self._objects, axis=0)
+        of_whole_images = self._of_whole_images(counts, seed)
+        objects = sum(image.objects() for image in self._images)
         for k, name in enumerate(self.classes, start=1):
             result["classes"][name] = {
                 **_of_pixels(pooled, k),
-                "iou_interval": intervals[k],
-                "boundary_iou": _ratio(*edges[k - 1].tolist()),
+                **of_whole_images[k - 1],
                 **_of_objects(*objects[k - 1].tolist()),
             }
         return result
 
+    def _of_whole_images(self, counts, seed):
+        """Scores by class that need images as a whole; none of a scene."""
+        if any(image.edges is None for image in self._images):
+            return [{} for _ in self.classes]
+        edges = sum(image.edges for image in self._images)
+        intervals = self._intervals(counts, seed)
+        return [
+            {"iou_interval": interval, "boundary_iou": _ratio(*both.tolist())}
+            for interval, both in zip(intervals[1:], edges, strict=True)
+        ]
+
+    def _counts(self):
+        """int64, images x classes x classes."""
+        return np.array([image.counts for image in self._images])
+
     def per_image(self):
         """IoU of each image and class: list of (name, {class: IoU})."""
-        scores = iou(np.array(self._counts))
+        scores = iou(self._counts())
         return [
             (
                 name,
@@ -135,97 +136,83 @@ class Scores:
         ]
 
 
-class SceneScores:
-    """Scores one scene while it streams: what ``Scores`` has of pixels and
-    objects, counted as if it were one image.
+class ImageCounts:
+    """What ``Scores`` counts in one image, fed with its rows.
 
     Args:
-        shape: (H, W) of the scene.
-        classes: foreground class names in the order of their ids.
+        shape: (H, W) of the image.
+        classes: foreground class names.
+
+    Attributes:
+        counts: int64, classes x classes with the background; rows are the
+            truth.
+        entropy: sum over pixels, in nats.
+        edges: int64, classes x 2: pixels that the two boundaries share, and
+            that either has; None if the image came in pieces.
     """
 
     def __init__(self, shape, classes):
-        self.classes = list(classes)
-        total = len(self.classes) + 1
+        self._total = len(classes) + 1
+        self.counts = np.zeros((self._total, self._total), np.int64)
+        self.entropy, self.edges = 0.0, None
+        self._matches = [Matches() for _ in classes]
         self._bands = Bands(_BAND, shape[0])
-        self._counts = np.zeros((total, total), np.int64)
-        self._entropy = 0.0
-        self._matches = [Matches() for _ in self.classes]
+        self._height = shape[0]
 
-    def add(self, strip, truth):
-        """Add the next rows.
+    def add(self, truth, predicted, probability, known=None):
+        """Add the next rows, or all at once.
 
         Args:
-            strip: a ``Strip`` of ``unet.prediction.scenes``.
-            truth: uint8, h x W, class ids; ``UNKNOWN`` is not judged, nor is
-                what the scene does not know. An object that reaches there is
-                cut off.
+            truth: uint8, h x W, class ids; ``UNKNOWN`` is not judged. An
+                object that reaches there is cut off.
+            predicted: uint8, h x W, class ids.
+            probability: float, h x W x 1 or x classes.
+            known: bool, h x W, False is not judged; None: all is.
         """
-        total = len(self.classes) + 1
-        for _, (ids, probability, known, true) in self._bands.add(
-            strip.ids, strip.probability, strip.known, truth
-        ):
-            judged = known & (true != UNKNOWN)
-            a, b = true[judged], ids[judged]
-            self._counts += confusion(a, b, total, total)
-            self._entropy += cross_entropy(a, probability[judged])
-            for number, matches in enumerate(self._matches, start=1):
-                matches.add((true == number) & judged, (ids == number) & judged)
+        if known is None:
+            known = np.ones(truth.shape, bool)
+        if len(truth) == self._height:
+            self._bands = None
+            self._count(truth, predicted, probability, known)
+            self.edges = self._boundaries(truth, predicted)
+            return
+        for _, band in self._bands.add(truth, predicted, probability, known):
+            self._count(*band)
+
+    def _count(self, truth, predicted, probability, known):
+        judged = known & (truth != UNKNOWN)
+        a, b = truth[judged], predicted[judged]
+        self.counts += confusion(a, b, self._total, self._total)
+        self.entropy += cross_entropy(a, probability[judged])
+        for number, matches in enumerate(self._matches, start=1):
+            matches.add(
+                (truth == number) & judged, (predicted == number) & judged
+            )
+
+    def _boundaries(self, truth, predicted):
+        """Boundary IoU, Cheng et al. 2021: a band of 2 % of the diagonal."""
+        band = max(1, round(0.02 * float(np.hypot(*truth.shape))))
+        edges = []
+        for number in range(1, self._total):
+            a = boundary(truth == number, band)
+            b = boundary(predicted == number, band)
+            edges.append([np.sum(a & b), np.sum(a | b)])
+        return np.array(edges, np.int64)
 
     def close(self):
         """Nothing follows.
 
         Raises:
-            ValueError: rows of the scene are missing.
+            ValueError: rows of the image are missing.
         """
-        self._bands.close()
+        if self._bands:
+            self._bands.close()
         for matches in self._matches:
             matches.close()
 
-    def summary(self):
-        """All scores, after ``close``.
-
-        Returns:
-            dict as of ``Scores.summary``, without ``images``, intervals and
-            boundary IoU.
-        """
-        judged = self._counts.sum()
-        mean = np.nanmean(iou(self._counts)) if judged else np.nan
-        return {
-            "mean_iou": _number(mean),
-            "cross_entropy": _ratio(self._entropy, int(judged)),
-            "classes": {
-                name: {
-                    **_of_pixels(self._counts, k),
-                    **_of_objects(*m.counts()),
-                }
-                for k, (name, m) in enumerate(
-                    zip(self.classes, self._matches, strict=True), start=1
-                )
-            },
-        }
-
-
-def evaluate(predictions, total, classes):
-    """Score predictions as they come, and keep some to look at.
-
-    Args:
-        predictions: iterable of ``unet.prediction.photos.Prediction``.
-        total: how many there will be.
-        classes: foreground class names.
-
-    Returns:
-        (``Scores`` of those with a known truth, at most ``EXAMPLES``
-        predictions spread evenly over all, large ones made smaller).
-    """
-    scores, examples = Scores(classes), []
-    shown = set(spread(range(total), EXAMPLES))
-    for index, one in enumerate(predictions):
-        if one.truth is not None:
-            scores.add(one.name, one.truth, one.ids, one.probability)
-        if index in shown:
-            examples.append(one.smaller())
-    return scores, examples
+    def objects(self):
+        """int64, classes x 3: matches, predicted objects, true objects."""
+        return np.array([matches.counts() for matches in self._matches])
 
 
 def _of_pixels(counts, k):

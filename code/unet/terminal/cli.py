@@ -83,12 +83,48 @@ def progress_bar(quiet):
     return progress
 
 
-def tile_bar(quiet, total, title):
-    """A bar with tiles a second and the time left: of ``tqdm``."""
-    hidden = True if quiet else None
-    return tqdm(
-        total=total, desc=title, unit=" tiles", smoothing=0, disable=hidden
-    )
+class PredictionBars:
+    """One bar for each scene, in windows, and one for all photos.
+
+    It is the ``watch`` of ``unet.prediction.run.run``; a context manager.
+
+    Args:
+        quiet: show nothing.
+        photos: their number.
+    """
+
+    def __init__(self, quiet, photos):
+        self._hidden, self._photos = True if quiet else None, photos
+        self._title = self._bar = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, source, windows, seconds):
+        """Count windows of a source that are finished."""
+        title = "Predicting" if source.is_photo else source.name
+        if title != self._title:
+            self.__exit__()
+            self._title, self._bar = title, self._new_bar(source, title)
+        # Finished in an earlier call: it says nothing of the speed.
+        if not (seconds or source.is_photo or self._bar.disable):
+            self._bar.initial += windows
+        self._bar.update(windows)
+
+    def _new_bar(self, source, title):
+        if source.is_photo:
+            return tqdm(total=self._photos, desc=title, disable=self._hidden)
+        return tqdm(
+            total=source.tiling.tiles,
+            desc=title,
+            unit=" tiles",
+            smoothing=0,
+            disable=self._hidden,
+        )
 
 
 def short_path(path):

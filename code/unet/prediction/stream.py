@@ -1,0 +1,195 @@
+"""One stream of strips: photos and scenes of any size to class ids.
+
+A photo is a scene of one strip. To see what is made of the strips go to
+``unet.prediction.sinks``.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from unet.files.folders import Sample
+from unet.imagery.georeference import Georeference, read_georeference
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.rasters import Scene
+from unet.imagery.reading import read_image
+from unet.imagery.stored import stored_as
+from unet.prediction.photos import photo_strips
+from unet.prediction.scaling import scales
+from unet.prediction.scenes import strips
+from unet.prediction.strip import DEFAULTS
+from unet.prediction.windows import Tiling
+
+# Pixels up to which a predicted scene may be held whole.
+_MOST_WHOLE = 2**25
+# Longest side in pixels of an image that shows all its places at a glance.
+_AT_A_GLANCE = 2000
+
+
+@dataclass(frozen=True)
+class Source:
+    """An image to predict.
+
+    Attributes:
+        sample: ``unet.files.folders.Sample``.
+        tiling: the windows of a scene; None: a photo, which the network sees
+            as a whole.
+        shape: (H, W) as the eye sees it; None: not read yet.
+        is_raster: whether it is a georeferenced raster; its masks are, too.
+        place: where a streamed scene lies on the ground, or None.
+    """
+
+    sample: Sample
+    tiling: Tiling | None = None
+    shape: tuple[int, int] | None = None
+    is_raster: bool = False
+    place: Georeference | None = None
+
+    @property
+    def name(self):
+        """What its results are called."""
+        return self.sample.name
+
+    @property
+    def is_photo(self):
+        """Whether the network sees it as a whole."""
+        return self.tiling is None
+
+    @property
+    def ending(self):
+        """Of its masks: rasters become GeoTIFF."""
+        return ".tif" if self.is_raster else ".png"
+
+    @property
+    def is_large(self):
+        """Whether a scene is too large to be held whole without need."""
+        pixels = np.prod(self.shape or 0, dtype=float)
+        return not self.is_photo and pixels > _MOST_WHOLE
+
+    @property
+    def streams(self):
+        """Whether it is read by rows, and its prediction can be resumed."""
+        return not self.is_photo and (
+            self.is_raster or (self.is_large and not self.tiling.fits)
+        )
+
+    @property
+    def has_places(self):
+        """Whether parts of it deserve pictures of their own."""
+        return not self.is_photo and (
+            self.is_raster
+            or (max(self.shape) > _AT_A_GLANCE and not self.tiling.fits)
+        )
+
+
+def find_sources(samples, contract, settings):
+    """Tell scenes from photos.
+
+    Scenes are images larger than the network's input at its ground scale,
+    and georeferenced rasters.
+
+    Args:
+        samples: list of ``unet.files.folders.Sample``.
+        contract: of the model.
+        settings: ``Settings``.
+
+    Returns:
+        List of ``Source``, scenes first: they take longest, and what is
+        interrupted should not begin with the others.
+    """
+    sources = [_source(sample, contract, settings) for sample in samples]
+    return sorted(sources, key=lambda source: source.is_photo)
+
+
+def _source(sample, contract, settings):
+    stored = stored_as(sample.image)
+    if stored is None:
+        return Source(sample)  # reading it as a photo says what is wrong
+    turned = stored.orientation >= 5
+    shape = stored.shape[::-1] if turned else stored.shape
+    place = read_georeference(sample.image)
+    resolution = place and place.resolution(shape)
+    factors = scales(contract, resolution, settings.scale)
+    tiling = Tiling(shape, factors, contract["size"], settings.overlap)
+    is_raster = place is not None and not stored.is_photo
+    if tiling.fits and not is_raster:
+        return Source(sample)
+    source = Source(sample, tiling, tuple(shape), is_raster)
+    return replace(source, place=place) if source.streams else source
+
+
+def predict(model, sources, settings, work_of=None, watch=None):
+    """Predict images from the top to the bottom, scenes first.
+
+    Args:
+        model: of ``unet.network.model``.
+        sources: list of ``Source``.
+        settings: ``Settings``.
+        work_of: function that returns the directory of a source in which
+            finished rows are kept, so that an interrupted prediction goes
+            on there; None: nothing is kept.
+        watch: called with the source, the number of its windows that were
+            just finished, and the seconds they took in the network (0 for
+            those of an earlier call); at the beginning of a scene with none.
+
+    Yields:
+        (``Source``, ``Strip``), from a photo one strip, from a scene strips
+        of ``unet.imagery.rasters.ROWS`` rows.
+
+    Raises:
+        DataError: an image is damaged.
+    """
+    watch = watch or (lambda source, windows, seconds: None)
+    for source in sources:
+        if not source.is_photo:
+            watch(source, 0, 0.0)
+            work = work_of and source.streams and work_of(source)
+            for strip in _scene_strips(model, source, settings, work, watch):
+                yield source, strip
+    photos = [source for source in sources if source.is_photo]
+    paths = [photo.sample.image for photo in photos]
+    made = photo_strips(model, paths, settings)
+    for photo, strip in zip(photos, made, strict=True):
+        yield replace(photo, shape=strip.ids.shape), strip
+        watch(photo, 1, 0.0)
+
+
+def predict_labelled(model, samples, classes, settings=DEFAULTS):
+    """Predict labelled samples, all seen as a whole, beside their truth.
+
+    Args:
+        model: of ``unet.network.model``.
+        samples: list of labelled ``unet.files.folders.Sample``.
+        classes: foreground class names.
+        settings: ``Settings``.
+
+    Yields:
+        (name, truth, strip) of each sample: its name; uint8, H x W, class
+        ids; a ``Strip`` of the whole image.
+
+    Raises:
+        DataError: an image or a mask cannot be read.
+    """
+    sources = [Source(sample) for sample in samples]
+    for source, strip in predict(model, sources, settings):
+        truth = read_class_ids(source.sample, classes, strip.ids.shape)
+        yield source.name, truth, strip
+
+
+def _scene_strips(model, source, settings, work, watch):
+    """The strips of one scene."""
+
+    def finished(windows, seconds):
+        watch(source, windows, seconds)
+
+    rows = work and Path(work) / "probabilities"
+    path = source.sample.image
+    if source.streams:
+        scene = Scene(path, settings.bands)
+    else:
+        scene = Scene.of_array(read_image(path, settings.bands))
+    with scene:
+        yield from strips(
+            model, scene, source.tiling, settings, rows or None, finished
+        )

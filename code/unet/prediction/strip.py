@@ -1,0 +1,67 @@
+"""How images are predicted, and the strips that a prediction is made of."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from unet.geometry.masks import to_ids
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How images are predicted.
+
+    Attributes:
+        threshold: probability from which on a pixel is of the class; several
+            classes need none, the most probable one wins.
+        contrast: enhancement of the model's images, see
+            ``unet.imagery.contrast``.
+        flips: the mean over all flips and quarter turns.
+        bands: red, green and blue of images with more bands, from 1.
+        scale: pixels of the network's input for each pixel of an image; None:
+            as in training.
+        overlap: share of a window that the next one covers too, 0 to below 1.
+    """
+
+    threshold: float = 0.5
+    contrast: str = "none"
+    flips: bool = False
+    bands: tuple[int, ...] | None = None
+    scale: float | None = None
+    overlap: float = 0.5
+
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows of a predicted image, over its whole width and at its own size.
+
+    A photo is one strip.
+
+    Attributes:
+        top: int, the first row.
+        image: uint8, h x W x 3.
+        ids: uint8, h x W, class ids; 0 where there is no data.
+        probability: float32, h x W x 1 (of class 1) or x classes.
+        known: bool, h x W, False where the image has no data.
+    """
+
+    top: int
+    image: np.ndarray
+    ids: np.ndarray
+    probability: np.ndarray
+    known: np.ndarray
+
+    @property
+    def rows(self):
+        """Where in the image it lies, as a slice."""
+        return slice(self.top, self.top + len(self.ids))
+
+
+def new_strip(top, image, known, probability, threshold):
+    """A ``Strip`` whose class ids follow from its probabilities."""
+    ids = to_ids(probability, threshold)
+    ids[~known] = 0
+    return Strip(top, image, ids, probability, known)
