@@ -38,15 +38,29 @@ def read_arguments():
             "python code/test/test.py my/scene.tif --layer gpkg --square",
         ],
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "images",
         nargs="*",
         type=Path,
         default=[cli.DATA / "test"],
         help="image files, directories of images, or Folder_n trees",
     )
+    add_common(parser.add_argument_group("most people need"))
+    add_views(parser.add_argument_group("how the network sees an image"))
+    add_results(parser.add_argument_group("more results"))
+    add_outlines(parser.add_argument_group("polygons"))
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser.parse_args()
+
+
+def add_common(group):
+    """The options that most people need."""
+    add = group.add_argument
     add("--model", type=Path, default=cli.MODEL, help="a trained model")
+    add(
+        "--out", type=Path, default=Path("predictions"), help="output directory"
+    )
+    add("--overwrite", action="store_true", help="replace what is in --out")
     add(
         "--threshold",
         type=threshold,
@@ -55,22 +69,25 @@ def read_arguments():
         "where the IoU of the model's validation images was best",
     )
     add(
-        "--flips",
-        action="store_true",
-        help="the mean over all flips and quarter turns of each image: a "
-        "little better, eight times slower",
+        "--annotations",
+        choices=WRITERS,
+        help="write the masks as polygons for this tool, to correct them",
     )
     add(
-        "--probability",
-        choices=("8bit", "float"),
-        help="also write the probabilities, OUT/NAME_probability: 8bit has 0 "
-        "to 255 in a PNG, 0 to 254 in a GeoTIFF (255: no data); float is a "
-        "TIFF of 0 to 1",
+        "--layer",
+        choices=("geojson", "gpkg"),
+        help="write the objects of a scene as a map layer, OUT/NAME.gpkg, "
+        "with area and probability",
     )
+
+
+def add_views(group):
+    """What the network sees of an image, and how often."""
+    add = group.add_argument
     add(
         "--scale",
         type=cli.number(float, 0.001, 1000),
-        help="how many pixels of the network's input a pixel of the image is "
+        help="pixels of the network's input for each pixel of the image "
         "(default: as in training, on the ground if both are georeferenced)",
     )
     add(
@@ -79,56 +96,63 @@ def read_arguments():
         default=0.5,
         help="share of a window that the next one covers too",
     )
-    reading_options.add_bands(parser)
     add(
-        "--annotations",
-        choices=WRITERS,
-        help="write the masks as polygons for this tool too",
-    )
-    add(
-        "--layer",
-        choices=("geojson", "gpkg"),
-        help="write the objects of a scene as a map layer too, OUT/NAME.gpkg, "
-        "with area and probability",
-    )
-    add(
-        "--longitude-latitude",
+        "--flips",
         action="store_true",
-        help="of the layer, instead of the scene's own reference system",
+        help="take the mean over all flips and quarter turns of each image: "
+        "a little better, eight times slower",
+    )
+    reading_options.add_bands(group)
+
+
+def add_results(group):
+    """Results beside masks and overlays."""
+    add = group.add_argument
+    add(
+        "--probability",
+        choices=("8bit", "float"),
+        help="write the probabilities too, OUT/NAME_probability: 8bit has 0 "
+        "to 255 in a PNG, 0 to 254 in a GeoTIFF (255: no data); float is a "
+        "TIFF of 0 to 1",
     )
     add(
         "--truth",
         type=Path,
         metavar="FILE",
-        help="of one scene, a mask or polygons: for its scores, and a picture "
+        help="a mask or polygons of one scene: gives its scores and a picture "
         "of the errors",
+    )
+    add(
+        "--longitude-latitude",
+        action="store_true",
+        help="coordinates of --layer, instead of the scene's own reference "
+        "system",
+    )
+
+
+def add_outlines(group):
+    """How polygons are drawn round the masks."""
+    add = group.add_argument
+    add(
+        "--square",
+        action="store_true",
+        help="draw right angles where that fits: for buildings",
     )
     add(
         "--tolerance",
         metavar="PIXELS",
         type=cli.number(float, 0, 100),
         default=0.5,
-        help="how far from a polygon's outline the centre of a pixel on its "
-        "wrong side may be; 0 gives back the masks exactly",
+        help="how far from an outline the centre of a pixel on its wrong side "
+        "may be; 0 gives back the masks exactly",
     )
     add(
         "--smallest",
         metavar="AREA",
         type=cli.number(float, 0),
         default=0,
-        help="pixels below which an instance gets no polygon",
+        help="pixels below which an object gets no polygon",
     )
-    add(
-        "--square",
-        action="store_true",
-        help="polygons with right angles, where that fits: for buildings",
-    )
-    add(
-        "--out", type=Path, default=Path("predictions"), help="output directory"
-    )
-    add("--overwrite", action="store_true", help="replace what is in --out")
-    add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args()
 
 
 def collect(sources):

@@ -124,8 +124,8 @@ def _touching(above, below):
     width = len(above)
     pairs = []
     for shift in (-1, 0, 1):
-        one = above[max(0, shift) : width + min(0, shift)]
-        other = below[max(0, -shift) : width + min(0, -shift)]
-        both = (one > 0) & (other > 0)
-        pairs.append(np.stack([one[both], other[both]]))
+        upper = above[max(0, shift) : width + min(0, shift)]
+        lower = below[max(0, -shift) : width + min(0, -shift)]
+        both = (upper > 0) & (lower > 0)
+        pairs.append(np.stack([upper[both], lower[both]]))
     return np.unique(np.concatenate(pairs, axis=1), axis=1)

@@ -77,7 +77,7 @@ class Scene:
             self.place = Georeference(raster.crs, raster.transform)
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
-        self.masked = any(everywhere not in one for one in flags)
+        self.masked = any(everywhere not in band for band in flags)
         self.masked |= np.dtype(raster.dtypes[0]).kind == "f"  # NaN
         if raster.colorinterp[0].name == "palette":
             table = raster.colormap(1)

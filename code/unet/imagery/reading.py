@@ -210,9 +210,9 @@ def decode_raster(data, path, most, bands=None):
             # Pillow reads 16-bit colours, but cuts them to 8.
             if max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) <= 8:
                 picture = ImageOps.exif_transpose(picture)
-                kinds = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
-                kind = kinds.get(picture.mode, "RGB")
-                return np.asarray(picture.convert(kind))
+                modes = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
+                mode = modes.get(picture.mode, "RGB")
+                return np.asarray(picture.convert(mode))
         except (OSError, SyntaxError, ValueError):
             pass  # GDAL will tell what is wrong, if anything is
     picture = _read_bands(data, path, most, bands)

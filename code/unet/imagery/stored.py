@@ -67,9 +67,9 @@ def stored_as(source):
     try:
         with rasterio.open(source) as raster:
             alpha = ColorInterp.alpha in raster.colorinterp
-            kind = np.dtype(raster.dtypes[0])
+            dtype = np.dtype(raster.dtypes[0])
             count = raster.count - alpha
-            bits, is_float = kind.itemsize * 8, kind.kind == "f"
+            bits, is_float = dtype.itemsize * 8, dtype.kind == "f"
             name = "TIFF" if raster.driver == "GTiff" else raster.driver
             return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
     except (RasterioIOError, TypeError, ValueError):

@@ -64,10 +64,12 @@ def sample_grid(samples, classes, rows=6):
         image = read_image(sample.image)
         shape = image.shape[:2]
         paths = [p for name in classes for p in sample.masks.get(name, [])]
-        one = [read_mask(path, shape) for path in paths[:1]]
+        first = [read_mask(path, shape) for path in paths[:1]]
         ids = read_class_ids(sample, classes, shape)
         row[0].imshow(image)
-        row[1].imshow(one[0] if one else np.zeros(shape), cmap="gray", vmin=0)
+        row[1].imshow(
+            first[0] if first else np.zeros(shape), cmap="gray", vmin=0
+        )
         row[2].imshow(in_colour(ids))
     return figure
 
@@ -129,32 +131,32 @@ class Example:
         )
 
 
-def contact_sheet(predictions, total):
+def contact_sheet(examples, total):
     """image | prediction, and with them truth | errors if any truth is known.
 
     Args:
-        predictions: list of ``Example``.
+        examples: list of ``Example``.
         total: how many there are in all, for the legend.
 
     Returns:
         A ``Figure``.
     """
-    known = any(one.truth is not None for one in predictions)
+    known = any(example.truth is not None for example in examples)
     titles = ["", "prediction"]
     if known:
         titles = ["", "truth", "prediction", "errors"]
     a_line = _COLUMNS // len(titles)
-    lines = -(-len(predictions) // a_line)
+    lines = -(-len(examples) // a_line)
     figure, axes = _grid(lines, _COLUMNS, titles * a_line)
-    for one, row in zip(
-        predictions, axes.reshape(-1, len(titles)), strict=False
+    for example, row in zip(
+        examples, axes.reshape(-1, len(titles)), strict=False
     ):
-        row[0].imshow(one.image)
-        row[0].set_title(_short(one.name), fontsize=6, loc="left")
-        row[titles.index("prediction")].imshow(in_colour(one.ids))
-        if one.truth is not None:
-            row[1].imshow(in_colour(one.truth))
-            row[3].imshow(errors(one.image, one.truth, one.ids))
+        row[0].imshow(example.image)
+        row[0].set_title(_short(example.name), fontsize=6, loc="left")
+        row[titles.index("prediction")].imshow(in_colour(example.ids))
+        if example.truth is not None:
+            row[1].imshow(in_colour(example.truth))
+            row[3].imshow(errors(example.image, example.truth, example.ids))
         elif known:
             row[1].text(0.5, 0.5, "unknown", ha="center", va="center")
     meanings = dict(zip(("found", "invented", "missed"), OUTCOMES, strict=True))
@@ -167,7 +169,7 @@ def contact_sheet(predictions, total):
         loc="outside lower center",
         ncols=3,
         fontsize=8,
-        title=f"{len(predictions)} of {total} images",
+        title=f"{len(examples)} of {total} images",
         title_fontsize=8,
     )
     return figure
@@ -236,15 +238,19 @@ def reliability(sides):
     Returns:
         A ``Figure``.
     """
-    sides = {name: one for name, one in sides.items() if one.counts.any()}
+    sides = {
+        title: reliability
+        for title, reliability in sides.items()
+        if reliability.counts.any()
+    }
     figure = Figure((4 * len(sides), 4.5), layout="constrained")
     axes = figure.subplots(
         2, len(sides), squeeze=False, sharex=True, height_ratios=[3, 1]
     )
-    for (title, one), top, low in zip(sides.items(), *axes, strict=True):
+    for (title, side), top, low in zip(sides.items(), *axes, strict=True):
         top.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
-        for number, name in enumerate(one.classes):
-            predicted, observed, pixels = one.curve(number)
+        for number, name in enumerate(side.classes):
+            predicted, observed, pixels = side.curve(number)
             colour = colour_of(number + 1) / 255
             top.plot(predicted, observed, ".-", color=colour, label=name)
             low.stairs(pixels, np.linspace(0, 1, len(pixels) + 1), color=colour)

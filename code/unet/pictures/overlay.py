@@ -115,7 +115,7 @@ def errors(image, truth, predicted):
     Found pixels are white, invented ones orange and missed ones blue.
     """
     result = image // 3
-    found = outcomes(truth, predicted)
+    outcome = outcomes(truth, predicted)
     for number, colour in enumerate(OUTCOMES, start=1):
-        result[found == number] = colour
+        result[outcome == number] = colour
     return result

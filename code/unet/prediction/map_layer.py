@@ -77,13 +77,13 @@ class Layer:
         longitude_latitude=False,
     ):
         self.path, self.shape = Path(path), shape
-        kind = self.path.suffix.lower()
-        if kind not in ENDINGS:
+        ending = self.path.suffix.lower()
+        if ending not in ENDINGS:
             raise DataError(
                 f"{path}: expected a file that ends in {', '.join(ENDINGS)}. "
                 "Give another name."
             )
-        if kind == ".gpkg" or longitude_latitude:
+        if ending == ".gpkg" or longitude_latitude:
             self.ground = Ground(place, longitude_latitude)
         else:
             self.ground = named_ground(place)
@@ -102,7 +102,7 @@ class Layer:
         area = "area_px" if self.ground.crs is None else "area_m2"
         fields = ("id", "class", area, "probability")
         self._geometries, self._table = [], {field: [] for field in fields}
-        if kind == ".gpkg":
+        if ending == ".gpkg":
             self._file = _GeoPackage(temporary, self.path.stem, self.ground.crs)
         else:
             self._file = _GeoJson(temporary, self.ground, longitude_latitude)
@@ -123,13 +123,13 @@ class Layer:
         for top, (ids, probability, known) in self._bands.add(
             strip.ids, strip.probability, strip.known
         ):
-            for number, one in enumerate(self._classes, start=1):
+            for number, objects in enumerate(self._classes, start=1):
                 mask = (ids == number) & known
                 own = probability[..., number if several else 0]
-                self._write(one.name, one.add(mask, own, top))
-                large = one.take_large()
+                self._write(objects.name, objects.add(mask, own, top))
+                large = objects.take_large()
                 self.cut += len(large)
-                self._write(one.name, large)
+                self._write(objects.name, large)
 
     def close(self):
         """Write what is still open; the file takes its name.
@@ -139,23 +139,23 @@ class Layer:
         """
         with self._stack:
             self._bands.close()
-            for one in self._classes:
-                self._write(one.name, one.close())
+            for objects in self._classes:
+                self._write(objects.name, objects.close())
             self._flush()
             self._file.close()
 
     def _write(self, name, objects):
-        for one in objects:
-            if one.pixels < self._outlining.smallest:
+        for item in objects:
+            if item.pixels < self._outlining.smallest:
                 continue
-            polygon, geometry = self._drawn(one)
+            polygon, geometry = self._drawn(item)
             self.count += 1
             self._geometries.append(geometry)
             values = (
                 self.count,
                 name,
                 round(self.ground.area(polygon), 2),
-                round(one.sum / one.pixels, 4),
+                round(item.sum / item.pixels, 4),
             )
             for column, value in zip(self._table.values(), values, strict=True):
                 column.append(value)
@@ -167,9 +167,9 @@ class Layer:
         self._geometries = []
         self._table = {field: [] for field in self._table}
 
-    def _drawn(self, one):
+    def _drawn(self, item):
         """The outline of an object in pixels, and on the ground."""
-        part, top, left = one.window()
+        part, top, left = item.window()
         drawing = self._outlining.tolerance, self._outlining.square
         polygon = outline(part, top, left, self.shape, *drawing)
         geometry = self.ground.move(polygon)
@@ -244,8 +244,8 @@ class _Class:
         labels, numbers, merged, finished = self._components.add(mask)
         for old, new in merged.items():
             # Of an object that was cut nothing is left.
-            if old != new and (one := self._open.pop(old, None)):
-                self._add(new, one.runs, one.box, one.pixels, one.sum)
+            if old != new and (item := self._open.pop(old, None)):
+                self._add(new, item.runs, item.box, item.pixels, item.sum)
         if len(numbers) > 1:
             sums = np.bincount(labels.ravel(), probability.ravel())
             for piece in _pieces(labels, numbers, sums, top):
@@ -262,7 +262,7 @@ class _Class:
 
     def take_large(self):
         """Cut off the objects that are too large now, and return them."""
-        large = {n for n, one in self._open.items() if one.size() > _LARGEST}
+        large = {n for n, item in self._open.items() if item.size() > _LARGEST}
         for number in large:
             self._components.forget(number)
         return self._taken(large)
@@ -295,8 +295,8 @@ def _pieces(labels, numbers, sums, top):
     low = np.minimum.reduceat(runs[:, :2], first)
     high = np.maximum.reduceat(runs[:, [0, 2]] + [1, 0], first)
     pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
-    which = np.searchsorted(names, numbers[1:])
-    sums = np.bincount(which, sums[1:])
+    owner = np.searchsorted(names, numbers[1:])
+    sums = np.bincount(owner, sums[1:])
     parts = np.split(runs, first[1:])
     boxes = np.concatenate([low, high], axis=1)
     for piece in zip(

@@ -80,16 +80,16 @@ class _Windows:
         """
         windows, places = reading.result()
         start = time.monotonic()
-        found = []
-        for some in np.array_split(
+        probabilities, flips = [], self.settings.flips
+        for part in np.array_split(
             np.arange(len(windows)), -(-len(windows) // self.most) or 1
         ):
-            if len(some):
-                batch = np.stack([windows[k] for k in some])
-                found += list(
-                    probabilities_of(self.model, batch, self.settings.flips)
+            if len(part):
+                batch = np.stack([windows[k] for k in part])
+                probabilities += list(
+                    probabilities_of(self.model, batch, flips)
                 )
-        return found, places, time.monotonic() - start
+        return probabilities, places, time.monotonic() - start
 
 
 def _filled(window, known):
@@ -138,10 +138,12 @@ def _predicted_rows(model, scene, tiling, settings, first, watch):
                     answer = network.submit(windows.predicted, reading)
                     pending.append((waiting.popleft(), answer))
                 group, answer = pending.popleft()
-                found, places, seconds = answer.result()
-                for one, (row, column) in zip(found, places, strict=True):
+                probabilities, places, seconds = answer.result()
+                for probability, (row, column) in zip(
+                    probabilities, places, strict=True
+                ):
                     part = sums[row : row + height, column : column + width]
-                    part += one * weight
+                    part += probability * weight
                 if watch:
                     watch(len(group) * len(columns.starts), seconds)
                 last = not (waiting or pending)

@@ -23,7 +23,9 @@ class Matches:
     def add(self, truth, predicted):
         """Add a band: bool, h x W each."""
         pairs = zip(self._sides, (truth, predicted), strict=True)
-        (a, renamed_a), (b, renamed_b) = [one.add(mask) for one, mask in pairs]
+        (a, renamed_a), (b, renamed_b) = [
+            side.add(mask) for side, mask in pairs
+        ]
         shared = Counter()
         for (i, j), pixels in self._shared.items():
             shared[renamed_a.get(i, i), renamed_b.get(j, j)] += pixels

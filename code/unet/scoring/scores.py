@@ -230,9 +230,9 @@ def _of_pixels(counts, k):
     }
 
 
-def _of_objects(found, predicted, true):
+def _of_objects(matches, predicted, true):
     return {
-        "object_f1": _ratio(2 * found, predicted + true),
+        "object_f1": _ratio(2 * matches, predicted + true),
         "objects": {"true": true, "predicted": predicted},
     }
 

@@ -5,7 +5,9 @@ import errno
 import io
 import math
 import os
+import shutil
 import sys
+import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +42,11 @@ class _Help(
 class _Parser(argparse.ArgumentParser):
     """Tell what is wrong in one line; the options are one --help away."""
 
+    def format_help(self):
+        """Named groups come before --help and --quiet."""
+        self._action_groups.sort(key=lambda group: group is self._optionals)
+        return super().format_help()
+
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}. See --help.\n")
 
@@ -51,24 +58,25 @@ def new_parser(description, examples):
         description: "The result is ...".
         examples: commands that work on the repository's own data.
     """
+    width = shutil.get_terminal_size().columns - 2
     return _Parser(
-        description=description,
+        description=textwrap.fill(description, width),
         epilog="examples:\n" + "\n".join(f"  {line}" for line in examples),
         formatter_class=_Help,
     )
 
 
-def number(kind, low, high=math.inf):
+def number(type_, low, high=math.inf):
     """An argparse type: an int or float from low to high, both included."""
 
     def parse(text):
-        value = kind(text)
+        value = type_(text)
         if not low <= value <= high:
             limits = f"{low} to {high}" if high < math.inf else f"{low} or more"
             raise argparse.ArgumentTypeError(f"expected {limits}, found {text}")
         return value
 
-    parse.__name__ = kind.__name__  # named in argparse's own error
+    parse.__name__ = type_.__name__  # named in argparse's own error
     return parse
 
 

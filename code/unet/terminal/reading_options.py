@@ -92,7 +92,7 @@ def add_bands(parser):
         "--bands",
         type=_bands,
         metavar="R,G,B",
-        help="of images with more than three bands: which to take, from 1",
+        help="bands to take of images with more than three, counted from 1",
     )
 
 
