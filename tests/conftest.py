@@ -28,7 +28,7 @@ def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("UNET_CACHE", str(tmp_path / "cache"))
 
 
-def small_network(classes=2):
+def small_network(classes=("building",)):
     """An untrained network that finds every class somewhere in noise."""
     # Not imported above: most tests need no TensorFlow.
     from unet.network.backend import keras

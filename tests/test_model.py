@@ -65,7 +65,9 @@ def test_input_is_centred_inside_the_network():
 
 
 def test_more_classes_give_a_softmax():
-    probability = build_unet(classes=4, **TINY).predict(images(), verbose=0)
+    probability = build_unet(classes=["road", "roof", "tree"], **TINY).predict(
+        images(), verbose=0
+    )
     assert probability.shape == (2, 32, 32, 4)
     assert np.allclose(probability.sum(axis=-1), 1, atol=1e-5)
 

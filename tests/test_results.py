@@ -49,7 +49,7 @@ def place(tmp_path_factory):
     """A directory with models of one class and of two, at half scale."""
     root = tmp_path_factory.mktemp("place")
     for name, classes in {"m": ["building"], "two": ["road", "roof"]}.items():
-        model = small_network(len(classes) + 1)
+        model = small_network(classes)
         contract = {
             "classes": classes, "size": [32, 32], "scale": 0.5,
             "resolution": [1.0, 1.0],

@@ -154,7 +154,7 @@ def test_every_pixel_lies_in_as_many_windows():
     assert (count[one.rows.margin :][:100] == 4).all()
 
 
-@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("classes", [["roof"], ["road", "roof"]])
 @pytest.mark.parametrize("rows", [0, 1, 77, 349, 350])
 def test_an_interrupted_scene_goes_on_to_the_same_bytes(
     tmp_path, rows, classes

@@ -22,7 +22,7 @@ TEST = "test/test.py"
 
 
 def make_model(path, classes=("building",)):
-    model = small_network(len(classes) + 1)
+    model = small_network(classes)
     save(model, path, {"classes": list(classes), "size": [32, 32]})
     return path
 

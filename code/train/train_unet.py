@@ -217,7 +217,7 @@ if args.start_from:
 else:
     model = build_unet(
         size,
-        len(classes) + 1,
+        classes,
         filters=args.filters,
         depth=args.depth,
         dropout=args.dropout,

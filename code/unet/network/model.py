@@ -6,6 +6,7 @@ Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 """
 
 import json
+from dataclasses import dataclass
 
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
@@ -19,7 +20,7 @@ DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 
 def build_unet(
     size=(128, 128),
-    classes=2,
+    classes=("building",),
     *,
     filters=16,
     depth=4,
@@ -36,8 +37,8 @@ def build_unet(
 
     Args:
         size: (height, width) of its input, multiples of ``2**depth``.
-        classes: number of classes, the background counted. Two give one
-            sigmoid output, more give a softmax over all.
+        classes: foreground class names. One class gives one sigmoid output,
+            several give a softmax over the background and all of them.
         filters: convolutions of the first level; they double on each level
             further down.
         depth: how often the image is halved.
@@ -58,52 +59,22 @@ def build_unet(
     Returns:
         An uncompiled ``keras.Model`` from RGB images, N x height x width x 3
         with values from 0 to 255, to probabilities, N x height x width x 1
-        (or x classes).
+        (several classes: x their number + 1, the background first).
 
     Raises:
         DataError: a side cannot be halved ``depth`` times, or is too short
             to be mirrored after that.
     """
     check_size(size, depth)
-    if padding == "reflect" and min(size) < 2 ** (depth + 1):
-        raise DataError(
-            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
-            "padding reflect, because a single pixel has no mirror image. Use "
-            "a larger size or less depth."
-        )
+    if padding == "reflect":
+        _check_mirror(size, depth)
     widths = [filters * 2**level for level in range(depth + 1)]
     rates = [dropout[min(i, len(dropout) - 1)] for i in range(depth + 1)]
     if dropout_kind == "none":
         rates = [0] * (depth + 1)
     spatial = dropout_kind == "spatial"
     drop = layers.SpatialDropout2D if spatial else layers.Dropout
-
-    def block(x, width, rate, residual=False):
-        """Two convolutions with dropout between them."""
-        first = x
-        x = convolution(x, width)
-        x = drop(rate)(x)
-        x = convolution(x, width)
-        if residual:
-            x = layers.Add()([x, layers.Conv2D(width, 1)(first)])
-        return x
-
-    def convolution(x, width):
-        if padding == "reflect":
-            around = ((0, 0), (1, 1), (1, 1), (0, 0))
-            x = ops.pad(x, around, mode="reflect")
-        x = layers.Conv2D(
-            width,
-            3,
-            padding="valid" if padding == "reflect" else "same",
-            activation=activation,
-            kernel_initializer="he_normal",
-        )(x)
-        if not batch_norm:
-            return x
-        # Keras' own momentum of 0.99 needs more steps than small data give;
-        # with 0.9 and small batches the statistics jump, and scores with them.
-        return layers.BatchNormalization(momentum=0.98)(x)
+    block = _Block(drop, activation, batch_norm, padding)
 
     image = keras.Input((*size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -125,17 +96,81 @@ def build_unet(
         x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
         x = block(x, widths[level], rates[level])
 
-    if classes == 2:
+    if len(classes) == 1:
         output = layers.Conv2D(1, 1, activation="sigmoid")(x)
     else:
-        output = layers.Conv2D(classes, 1, activation="softmax")(x)
+        channels = len(classes) + 1
+        output = layers.Conv2D(channels, 1, activation="softmax")(x)
     return keras.Model(image, output, name="unet")
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Two convolutions with dropout between them.
+
+    Attributes:
+        drop: class of the dropout layer.
+        activation, batch_norm, padding: see ``build_unet``.
+    """
+
+    drop: type
+    activation: str
+    batch_norm: bool
+    padding: str
+
+    def __call__(self, x, width, rate, residual=False):
+        """Put a block behind a tensor; all blocks make layers in this order.
+
+        Args:
+            x: tensor, N x height x width x channels.
+            width: convolutions of each of the two layers.
+            rate: of the dropout.
+            residual: add x, brought to this width, to the result.
+
+        Returns:
+            Tensor, N x height x width x ``width``.
+        """
+        first = x
+        x = self._convolution(x, width)
+        x = self.drop(rate)(x)
+        x = self._convolution(x, width)
+        if residual:
+            x = layers.Add()([x, layers.Conv2D(width, 1)(first)])
+        return x
+
+    def _convolution(self, x, width):
+        mirror = self.padding == "reflect"
+        if mirror:
+            around = ((0, 0), (1, 1), (1, 1), (0, 0))
+            x = ops.pad(x, around, mode="reflect")
+        x = layers.Conv2D(
+            width,
+            3,
+            padding="valid" if mirror else "same",
+            activation=self.activation,
+            kernel_initializer="he_normal",
+        )(x)
+        if not self.batch_norm:
+            return x
+        # Keras' own momentum of 0.99 needs more steps than small data give;
+        # with 0.9 and small batches the statistics jump, and scores with them.
+        return layers.BatchNormalization(momentum=0.98)(x)
+
+
+def _check_mirror(size, depth):
+    """Raise DataError if the maps of the lowest level are single pixels."""
+    if min(size) < 2 ** (depth + 1):
+        raise DataError(
+            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
+            "padding reflect, because a single pixel has no mirror image. Use "
+            "a larger size or less depth."
+        )
 
 
 def convolutions(model):
     """Number of convolutional layers, transposed ones included."""
-    kinds = (layers.Conv2D, layers.Conv2DTranspose)
-    return sum(isinstance(layer, kinds) for layer in model.layers)
+    types = (layers.Conv2D, layers.Conv2DTranspose)
+    return sum(isinstance(layer, types) for layer in model.layers)
 
 
 def start_from(path, freeze=None):
