@@ -8,7 +8,7 @@ import pytest
 
 from unet.files.errors import DataError
 from unet.network.backend import half_precision, keras
-from unet.network.contract import read_contract
+from unet.network.contract import Contract, read_contract
 from unet.network.model import (
     FadingDropout,
     build_unet,
@@ -20,6 +20,7 @@ from unet.network.model import (
 )
 
 layers = keras.layers
+BUILDING = Contract(["building"])
 TINY = {"size": (32, 32), "filters": 2}
 MEAN = {"mean": [0.4, 0.5, 0.6], "variance": [0.04, 0.05, 0.06]}
 
@@ -102,7 +103,7 @@ def test_mirrored_borders_open_with_plain_keras_and_are_exact(tmp_path):
     assert model.output_shape == build_unet(**TINY).output_shape
     assert convolutions(model) == 23
     path = tmp_path / "m.keras"
-    save(model, path, {"classes": ["building"]})
+    save(model, path, BUILDING)
     opened = keras.models.load_model(path, safe_mode=True)
     expected = model.predict(images(), verbose=0)
     assert np.array_equal(opened.predict(images(), verbose=0), expected)
@@ -140,7 +141,7 @@ def test_what_only_training_needs_is_not_saved(tmp_path, dropout_kind):
     assert trained.output.dtype == "float32"
     assert len(kinds(trained, FadingDropout)) == 9 * fading
     path = tmp_path / "m.keras"
-    save(trained, path, {"classes": ["building"]})
+    save(trained, path, BUILDING)
     opened = keras.models.load_model(path, safe_mode=True)
     assert {layer.compute_dtype for layer in opened.layers} == {"float32"}
     assert [(type(a), a.name) for a in opened.layers] == [
@@ -164,14 +165,14 @@ def test_training_without_wishes_has_the_network_itself():
 def test_starting_from_a_model_trains_all_of_it_or_the_way_up(tmp_path):
     model = build_unet(**TINY)
     path = tmp_path / "m.keras"
-    save(model, path, {"classes": ["building"]})
+    save(model, path, BUILDING)
     whole, half = start_from(path), start_from(path, "encoder")
     assert len(whole.trainable_weights) == 46
     frozen = [layer for layer in half.layers if not layer.trainable]
     assert len(kinds(half, layers.Conv2D)) == 19
     assert sum(isinstance(one, layers.Conv2D) for one in frozen) == 10
     assert len(half.trainable_weights) == 46 - 2 * 10
-    save(half, path, {"classes": ["building"]})
+    save(half, path, BUILDING)
     assert len(start_from(path).trainable_weights) == 46
     pairs = zip(model.get_weights(), half.get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -188,18 +189,18 @@ def test_saved_model_opens_with_plain_keras_and_predicts_the_same(tmp_path):
     target = np.zeros((2, 32, 32, 1), np.uint8)
     model.fit(images(), target, verbose=0)
     path = tmp_path / "m.keras"
-    save(model, path, {"classes": ["building"]})
+    save(model, path, BUILDING)
     opened = keras.models.load_model(path, safe_mode=True)
     assert not opened.compiled
     expected = model.predict(images(), verbose=0)
     assert np.array_equal(opened.predict(images(), verbose=0), expected)
     assert np.array_equal(load(path).predict(images(), verbose=0), expected)
-    assert read_contract(path) == {"format": 1, "classes": ["building"]}
+    assert read_contract(path) == BUILDING
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_default_model_file_is_small(tmp_path):
-    save(build_unet(**MEAN), tmp_path / "m.keras", {"classes": ["building"]})
+    save(build_unet(**MEAN), tmp_path / "m.keras", BUILDING)
     assert (tmp_path / "m.keras").stat().st_size < 9_000_000
 
 
@@ -221,7 +222,8 @@ def test_a_model_without_contract_or_of_the_future_is_told(tmp_path):
     build_unet(**TINY).save(path)
     with pytest.raises(DataError, match=r"made by code/train"):
         load(path)
-    save(build_unet(**TINY), path, {"format": 2})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("contract.json", json.dumps({"format": 2}))
     with pytest.raises(DataError, match=r"expected format 1, found 2"):
         load(path)
 
@@ -230,6 +232,8 @@ def test_a_damaged_model_is_told(tmp_path):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", "{}")
-        archive.writestr("contract.json", json.dumps({"format": 1}))
+        archive.writestr(
+            "contract.json", json.dumps({"format": 1, "classes": []})
+        )
     with pytest.raises(DataError, match=r"m.keras: the model is damaged"):
         load(path)

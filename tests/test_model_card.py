@@ -1,14 +1,14 @@
 """model_card.py says what the model's file says."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from conftest import assert_refused, run_script
-from unet.network.contract import read_contract
+from unet.network.contract import Contract, TrainingSettings, read_contract
 from unet.network.model import build_unet, save
 from unet.terminal import cli
-from unet.terminal.training_options import ARTICLE
 
 CARD = "test/model_card.py"
 
@@ -19,35 +19,31 @@ def summary(iou, images=7):
     return {"images": images, "mean_iou": 0.8125, "classes": {"roof": one}}
 
 
-CONTRACT = {
-    "classes": ["roof"],
-    "size": [32, 64],
-    "scale": 0.5,
-    "threshold": 0.5,
-    "best_threshold": 0.4375,
-    "training": {
-        **ARTICLE,
-        "augment": "wide",
-        "batch_norm": True,
-        "clip_norm": 1.0,
-        "seed": 3,
-    },
-    "data": {"images": 1234, "digest": "abcdef"},
-    "versions": {"keras": "3.15.1"},
-    "scores": summary(0.625),
-}
-MORE = {
-    "resolution": [0.3, 0.25],
-    "notes": {
+CONTRACT = Contract(
+    classes=["roof"],
+    size=[32, 64],
+    scale=0.5,
+    best_threshold=0.4375,
+    training=TrainingSettings(
+        augment="wide", batch_norm=True, clip_norm=1.0, seed=3
+    ),
+    data={"images": 1234, "digest": "abcdef"},
+    versions={"keras": "3.15.1"},
+    scores=summary(0.625),
+)
+MORE = replace(
+    CONTRACT,
+    resolution=[0.3, 0.25],
+    notes={
         "title": "Roofs",
         "trained_on": "tiles of two places",
         "attribution": ["Imagery: somebody, CC BY 4.0."],
         "limits": ["Sheds are missed."],
     },
-    "evaluations": [
+    evaluations=[
         {"where": "another place", "scale": 2.0, "scores": summary(0.25, 9)}
     ],
-}
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +51,7 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("cards")
     model = build_unet((32, 64), filters=2, depth=2)
     save(model, root / "plain.keras", CONTRACT)
-    save(model, root / "more.keras", {**CONTRACT, **MORE})
+    save(model, root / "more.keras", MORE)
     return root
 
 
@@ -103,7 +99,7 @@ def test_a_card_is_not_replaced_unasked(place):
 def shipped():
     """The contract of the model that comes with the project."""
     contract = read_contract(cli.MODEL)
-    if "notes" not in contract:
+    if not contract.notes:
         pytest.skip("code/test/unet.keras is a training of your own")
     return contract
 
@@ -112,7 +108,7 @@ def test_the_shipped_model_says_whose_images_it_learned_from(shipped):
     page = cli.MODEL.with_name("MODEL.md").read_text()
     for owner in ("OpenAerialMap contributors, CC BY 4.0", "OpenStreetMap"):
         assert owner in page
-    places = {one["where"]: one for one in shipped["evaluations"]}
+    places = {one["where"]: one for one in shipped.evaluations}
     for where, one in places.items():
         assert f"| {where} | {one['images']} |" in page
 

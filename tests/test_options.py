@@ -1,9 +1,12 @@
 """Which of several wishes counts."""
 
+import json
+import zipfile
+
 import pytest
 
 from unet.files.errors import DataError
-from unet.network.model import build_unet, save
+from unet.network.model import build_unet
 from unet.terminal import cli, training_options
 
 
@@ -59,8 +62,10 @@ def model(tmp_path):
     trained = {**training_options.ARTICLE, "size": 64, "dropout": [0.2]}
     del trained["padding"], trained["contrast"], trained["dropout_kind"]
     path = tmp_path / "m.keras"
-    network = build_unet((64, 64), filters=2, depth=1)
-    save(network, path, {"classes": ["building"], "training": trained})
+    build_unet((64, 64), filters=2, depth=1).save(path)
+    contract = {"format": 1, "classes": ["building"], "training": trained}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("contract.json", json.dumps(contract))
     return path
 
 
@@ -83,3 +88,18 @@ def test_a_model_to_start_from_brings_its_network(model):
 def test_another_network_is_refused(model, words, told):
     with pytest.raises(DataError, match=told):
         read("--start-from", model, *words)
+
+
+def test_a_training_on_other_classes_is_refused(model):
+    training_options.check_start(None, ["road"])
+    training_options.check_start(model, ["building"])
+    with pytest.raises(DataError, match=r"made for building.*have road, roof"):
+        training_options.check_start(model, ["road", "roof"])
+
+
+def test_settings_tell_the_choices_and_no_places():
+    args = read("--group", "/secret/groups.csv", "--seed", 7)
+    args.data, args.model = "/secret/data", "/secret/m.keras"
+    settings = training_options.settings_of(args)
+    assert (settings.seed, settings.loss) == (7, "bce")
+    assert "secret" not in str(settings)

@@ -29,7 +29,7 @@ from unet.files.folders import Sample
 from unet.imagery.mask_values import read_mask
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
-from unet.network.contract import read_contract
+from unet.network.contract import Contract, read_contract
 from unet.network.model import load, save
 from unet.prediction.outputs import Outputs, Wanted
 from unet.prediction.run import Workplace, run
@@ -50,10 +50,7 @@ def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("place")
     for name, classes in {"m": ["building"], "two": ["road", "roof"]}.items():
         model = small_network(classes)
-        contract = {
-            "classes": classes, "size": [32, 32], "scale": 0.5,
-            "resolution": [1.0, 1.0],
-        }  # fmt: skip
+        contract = Contract(classes, [32, 32], scale=0.5, resolution=[1.0, 1.0])
         save(model, root / f"{name}.keras", contract)
     return root
 

@@ -14,6 +14,7 @@ from unet.geometry.masks import instances
 from unet.imagery.mask_values import read_mask
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
+from unet.network.contract import Contract
 from unet.network.model import load, save
 from unet.prediction.photos import probabilities_of_images
 from unet.prediction.strip import Settings
@@ -23,7 +24,7 @@ TEST = "test/test.py"
 
 def make_model(path, classes=("building",)):
     model = small_network(classes)
-    save(model, path, {"classes": list(classes), "size": [32, 32]})
+    save(model, path, Contract(list(classes), [32, 32]))
     return path
 
 

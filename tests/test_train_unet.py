@@ -71,13 +71,13 @@ def test_model_is_copied_and_knows_itself(trained, data):
         cwd / "run" / "unet.keras"
     ).read_bytes()
     contract = read_contract(cwd / "my.keras")
-    assert contract["classes"] == ["building"]
-    assert contract["size"] == [32, 32]
-    assert contract["scores"]["images"] == 3
-    assert contract["training"]["epochs"] == 3
-    assert str(data) not in json.dumps(contract)
+    assert contract.classes == ["building"]
+    assert contract.size == [32, 32]
+    assert contract.scores["images"] == 3
+    assert contract.training.epochs == 3
+    assert str(data) not in json.dumps(contract.as_dict())
     summary = json.loads((cwd / "run" / "summary.json").read_text())
-    assert summary["scores"] == contract["scores"]
+    assert summary["scores"] == contract.scores
     assert summary["images"] == {"training": 11, "validation": 1, "test": 3}
 
 
@@ -135,7 +135,7 @@ def test_several_classes_train_a_softmax(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "road IoU" in result.stdout
     contract = read_contract(tmp_path / "my.keras")
-    assert contract["classes"] == ["road", "roof"]
+    assert contract.classes == ["road", "roof"]
     model = keras.models.load_model(tmp_path / "my.keras")
     assert model.output_shape[-1] == 3
 
@@ -227,14 +227,14 @@ def tried(data, tmp_path_factory):
 
 def test_options_are_recorded_and_their_pictures_drawn(tried):
     contract = read_contract(tried / "my.keras")
-    recorded = contract["training"]
-    assert recorded["loss"] == "bce+dice"
-    assert recorded["class_weights"] == ["balanced"]
-    assert recorded["dropout_kind"] == "spatial"
-    assert contract["preprocessing"]["contrast"] == "clahe"
-    assert 0 < contract["best_threshold"] < 1
+    recorded = contract.training
+    assert recorded.loss == "bce+dice"
+    assert recorded.class_weights == ["balanced"]
+    assert recorded.dropout_kind == "spatial"
+    assert contract.preprocessing.contrast == "clahe"
+    assert 0 < contract.best_threshold < 1
     summary = json.loads((tried / "run" / "summary.json").read_text())
-    one = contract["scores_at_best_threshold"]["classes"]["building"]
+    one = contract.scores_at_best_threshold["classes"]["building"]
     assert summary["scores_at_best_threshold"]["classes"]["building"] == one
     assert summary["validation"]["images"] == 1
     assert summary["weights"] == 30_567
@@ -251,11 +251,11 @@ def test_best_threshold_and_contrast_are_used_in_prediction(tried, data):
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     contract = read_contract(tried / "my.keras")
-    best = contract["best_threshold"]
+    best = contract.best_threshold
     assert f"threshold {best:g}, chosen on" in result.stdout
     scores = json.loads((tried / "masks" / "scores.json").read_text())
     assert scores["threshold"] == best
-    expected = contract["scores_at_best_threshold"]
+    expected = contract.scores_at_best_threshold
     assert scores["classes"] == expected["classes"]
 
 
@@ -268,10 +268,10 @@ def test_a_model_is_where_another_training_starts(tried, data):
     assert result.returncode == 0, result.stderr
     assert "weights to train" in result.stdout
     contract = read_contract(tried / "second.keras")
-    assert contract["preprocessing"]["contrast"] == "clahe"
-    assert contract["training"]["padding"] == "reflect"
-    assert contract["started_from"]["training"]["epochs"] == 2
-    assert str(tried) not in json.dumps(contract)
+    assert contract.preprocessing.contrast == "clahe"
+    assert contract.training.padding == "reflect"
+    assert contract.started_from["training"]["epochs"] == 2
+    assert str(tried) not in json.dumps(contract.as_dict())
     first, second = (
         keras.models.load_model(tried / name).get_weights()
         for name in ("my.keras", "second.keras")

@@ -14,6 +14,7 @@ from unet.files import splits
 from unet.files.errors import DataError
 from unet.network import losses
 from unet.network.backend import keras
+from unet.network.contract import TrainingSettings
 from unet.network.model import build_unet, for_training
 from unet.training import callbacks, fitting
 from unet.training.augmentation import Augmentation
@@ -156,7 +157,7 @@ def test_bar_metrics_of_several_classes():
     assert float(foreground.result()) == pytest.approx(0.5)
 
 
-ARGS = argparse.Namespace(epochs=3, data="/secret/place", seed=1)
+SETTINGS = TrainingSettings(epochs=3, seed=1)
 
 
 class KilledError(Exception):
@@ -194,7 +195,7 @@ def run_training(
         metrics=fitting.metrics(data.classes),
     )
     batches = Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
-    contract = fitting.contract(data, ARGS, None, None)
+    contract = fitting.contract(data, SETTINGS, None, None)
     keeper = callbacks.Keeper(model, run, contract, data.classes, patience)
     first = keeper.resume(batches)
     pace = argparse.Namespace(
@@ -402,13 +403,15 @@ def test_training_stops_when_patience_is_at_its_end(tmp_path):
     assert all(a < b for a, b in itertools.pairwise(values[:-1]))
 
 
-def test_contract_tells_no_places(tmp_path):
+def test_contract_tells_data_and_settings(tmp_path):
     data = load(make_tree(tmp_path / "tree", 2))
-    contract = fitting.contract(data, ARGS, [0.5] * 3, [0.1] * 3)
-    assert "secret" not in str(contract)
-    assert contract["classes"] == ["building"]
-    assert contract["size"] == [32, 32]
-    assert contract["training"] == {"epochs": 3, "seed": 1}
+    contract = fitting.contract(data, SETTINGS, [0.5] * 3, [0.1] * 3)
+    assert str(tmp_path) not in str(contract)
+    assert contract.classes == ["building"]
+    assert contract.size == [32, 32]
+    assert contract.preprocessing.mean == [0.5] * 3
+    assert contract.training == SETTINGS
+    assert contract.data == {"images": 2, "digest": data.digest}
 
 
 def bright_scenes(count, side=32):

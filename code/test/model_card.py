@@ -1,10 +1,11 @@
 """A model's own contract to a page that people can read."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from unet.files.atomic import refuse_existing, write_text
-from unet.network.contract import read_contract
-from unet.terminal import cli, training_options
+from unet.network.contract import TrainingSettings, read_contract
+from unet.terminal import cli
 
 # Of the options of a training, those that name no choice.
 _SILENT = ("seed", "images", "freeze", "recipe", "size")
@@ -37,7 +38,7 @@ def card(contract, name):
     Returns:
         Markdown, str.
     """
-    notes = contract.get("notes", {})
+    notes = contract.notes
     lines = [
         f"# {notes.get('title', 'U-Net')}: {name}",
         "",
@@ -45,7 +46,7 @@ def card(contract, name):
         "",
         "## Trained on",
         "",
-        *trained(contract, notes),
+        *trained(contract),
         "",
         "## Scores",
         "",
@@ -60,16 +61,16 @@ def card(contract, name):
 
 def what(contract):
     """What it takes and gives."""
-    height, width = contract["size"]
-    threshold = f"{contract['threshold']:g}"
-    if contract.get("best_threshold") is not None:
+    height, width = contract.size
+    threshold = f"{contract.threshold:g}"
+    if contract.best_threshold is not None:
         threshold += (
-            f" (best on its validation images: {contract['best_threshold']:g})"
+            f" (best on its validation images: {contract.best_threshold:g})"
         )
     return [
-        f"* Finds: {', '.join(contract['classes'])}",
+        f"* Finds: {', '.join(contract.classes)}",
         f"* Input: RGB, {width} x {height} pixels; `test.py` shows it larger "
-        f"images through windows, at {contract['scale']:.3g} of their own size "
+        f"images through windows, at {contract.scale:.3g} of their own size "
         "(`--scale` overrides)",
         *ground(contract),
         f"* Threshold: {threshold}",
@@ -78,38 +79,37 @@ def what(contract):
 
 def ground(contract):
     """At which ground resolution it sees georeferenced images, if any."""
-    if contract.get("resolution") is None:
+    if contract.resolution is None:
         return []
-    metres = " x ".join(f"{side:.3g}" for side in contract["resolution"])
+    metres = " x ".join(f"{side:.3g}" for side in contract.resolution)
     return [f"* Georeferenced images: at {metres} m a pixel"]
 
 
-def trained(contract, notes):
+def trained(contract):
     """Data and recipe."""
-    data = contract["data"]
-    versions = [f"{k} {v}" for k, v in contract["versions"].items()]
+    notes, data = contract.notes, contract.data
+    versions = [f"{k} {v}" for k, v in contract.versions.items()]
+    article = asdict(TrainingSettings())
     differs = {
         name: value
-        for name, value in contract["training"].items()
-        if name not in _SILENT
-        and name in training_options.ARTICLE
-        and value != training_options.ARTICLE[name]
+        for name, value in asdict(contract.training).items()
+        if name not in _SILENT and value != article[name]
     }
     told = [f"{k.replace('_', '-')} {_text(v)}" for k, v in differs.items()]
     return [
         *([f"* {_sentence(notes['trained_on'])}"] if notes else []),
         f"* {data['images']} images, digest `{data['digest']}`",
         f"* Unlike the article's recipe: {', '.join(told) or 'nothing'}",
-        f"* Seed {contract['training']['seed']}; {', '.join(versions)}",
+        f"* Seed {contract.training.seed}; {', '.join(versions)}",
     ]
 
 
 def scores(contract):
     """Test scores, and those of other places and scales."""
     lines = []
-    if contract["scores"]:
-        lines = table([("test folders of its training", 1, contract["scores"])])
-    others = contract.get("evaluations", [])
+    if contract.scores:
+        lines = table([("test folders of its training", 1, contract.scores)])
+    others = contract.evaluations
     if others:
         rows = [(one["where"], one["scale"], one["scores"]) for one in others]
         lines += [

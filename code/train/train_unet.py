@@ -18,6 +18,7 @@
 # %%
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,7 +99,6 @@ args = read_arguments()
 from unet.files.folders import class_names, find_samples
 from unet.files.splits import group_names
 from unet.network import sizes
-from unet.network.contract import check_start
 from unet.training import dataset
 
 size = (args.size, args.size)
@@ -111,7 +111,7 @@ test_found = find_samples(test_root) if test_root else []
 train_samples = dataset.labelled(train_found, train_root)
 test_samples = [sample for sample in test_found if sample.masks is not None]
 classes = class_names(train_samples)
-check_start(args.start_from, classes)
+training_options.check_start(args.start_from, classes)
 how = (size, classes, progress, args.contrast)
 train = dataset.load(train_samples, *how)
 test = test_samples and dataset.load(test_samples, *how)
@@ -278,7 +278,8 @@ batches = Batches(
     train.X, train.Y, fit_rows, args.batch_size, args.seed, augment
 )
 validation = Batches(train.X, train.Y, validation_rows, args.batch_size)
-contract = fitting.contract(train, args, mean, variance)
+settings = training_options.settings_of(args)
+contract = fitting.contract(train, settings, mean, variance, args.start_from)
 keeper = callbacks.Keeper(model, run, contract, classes, args.patience)
 first = keeper.resume(batches)
 
@@ -408,14 +409,15 @@ cli.show(run / "features.png")
 # %%
 from unet.network.model import save
 
-contract |= {
-    "scores": scores,
-    "best_threshold": best,
-    "scores_at_best_threshold": best_scores,
-}
+contract = replace(
+    contract,
+    scores=scores,
+    best_threshold=best,
+    scores_at_best_threshold=best_scores,
+)
 save(model, run / "unet.keras", contract)
 summary = {
-    **contract,
+    **contract.as_dict(),
     "images": {
         "training": len(fit_rows),
         "validation": len(validation_rows),

@@ -44,7 +44,7 @@ def prepare(source, out):
 def by_area(run, samples, areas):
     """Building IoU of a run's model on the tiles of each area, a Series."""
     model = load(run / "unet.keras")
-    contrast = read_contract(run / "unet.keras")["preprocessing"]["contrast"]
+    contrast = read_contract(run / "unet.keras").preprocessing.contrast
     settings = Settings(contrast=contrast)
     counts = {}
     for name, truth, strip in predict_labelled(

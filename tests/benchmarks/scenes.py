@@ -91,7 +91,7 @@ def whole(model, scene, contract, overlap=0.5):
     """(mask, seconds, of them in the network) of a scene."""
     resolution = scene.place and scene.place.resolution(scene.shape)
     factors = scales(contract, resolution)
-    tiling = Tiling(scene.shape, factors, contract["size"], overlap)
+    tiling = Tiling(scene.shape, factors, contract.size, overlap)
     inside, begun = [], time.monotonic()
     parts = strips(
         model,

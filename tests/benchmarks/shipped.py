@@ -14,6 +14,7 @@ same command gives the same weights.
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -207,13 +208,14 @@ def evaluations(model, out):
 def publish(trained, out, path):
     """Write the model with all that is to be said of it, and its card."""
     model = load(trained)
-    contract = read_contract(trained) | {
-        "notes": NOTES,
-        "evaluations": evaluations(model, out),
-        "resolution": [RESOLUTION, RESOLUTION],
-        "scale": SCALE,
-        "scales": [SCALE, SCALE],
-    }
+    contract = replace(
+        read_contract(trained),
+        notes=NOTES,
+        evaluations=evaluations(model, out),
+        resolution=[RESOLUTION, RESOLUTION],
+        scale=SCALE,
+        scales=[SCALE, SCALE],
+    )
     save(model, path, contract)
     script("test/model_card.py", "--model", path, "--overwrite")
 

@@ -285,7 +285,8 @@ def save(model, path, contract):
     Args:
         model: a ``keras.Model``.
         path: must end in ``.keras``; replaced in one step.
-        contract: what the model needs and is, as JSON can hold it.
+        contract: what the model needs and is, a
+            ``unet.network.contract.Contract``.
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
     if any(

@@ -1,43 +1,23 @@
 """The options of a training, for every script that trains."""
 
 import argparse
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from unet.files.errors import DataError
 from unet.imagery.contrast import CONTRASTS
-from unet.network.contract import read_contract
+from unet.network.contract import TrainingSettings, read_contract
 from unet.terminal import cli
 from unet.training.augmentation import LEVELS
 
 # The article's training, whatever the defaults are.
 ARTICLE = {
-    "size": 128,
-    "contrast": "none",
-    "normalisation": "article",
-    "group": "(.+)",  # each image is its own group: validation at random
-    "validation": 0.1,
-    "augment": "none",
-    "filters": 16,
-    "depth": 4,
-    "dropout": [0.1, 0.1, 0.2, 0.2, 0.3],
-    "dropout_kind": "standard",
-    "activation": "elu",
-    "batch_norm": False,
-    "encoder": "plain",
-    "padding": "same",
-    "loss": "bce",
-    "class_weights": None,
-    "epochs": 30,
-    "batch_size": 16,
-    "learning_rate": 0.001,
-    "schedule": "constant",
-    "warm_up": 0,
-    "clip_norm": 0.0,
-    "weight_decay": 0.0,
-    "weights": "last",
-    "mixed_precision": False,
-    "patience": 5,
+    name: value
+    for name, value in asdict(TrainingSettings()).items()
+    if name not in ("images", "freeze", "seed", "recipe")
 }
+# Each image is its own group: validation at random.
+ARTICLE["group"] = "(.+)"
 # What scored highest on the real tiles; the rest is as by default.
 BEST = {
     "size": 192,
@@ -65,8 +45,6 @@ NETWORK = (
     "encoder",
     "padding",
 )
-# What models were before these could be chosen.
-_BEFORE = {"contrast": "none", "dropout_kind": "standard", "padding": "same"}
 _COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
 
 
@@ -328,8 +306,32 @@ def _brought_along(path):
     """The network's options of a model to start from."""
     if path is None:
         return {}
-    had = {**_BEFORE, **read_contract(path)["training"]}
-    return {name: had[name] for name in NETWORK}
+    had = read_contract(path).training
+    return {name: getattr(had, name) for name in NETWORK}
+
+
+def settings_of(args):
+    """What of the options a model file tells, as ``TrainingSettings``."""
+    names = [each.name for each in fields(TrainingSettings)]
+    return TrainingSettings(**{name: getattr(args, name) for name in names})
+
+
+def check_start(path, classes):
+    """Raise DataError if a training on these classes cannot start there.
+
+    Args:
+        path: a model's, or None.
+        classes: foreground class names of the training.
+    """
+    if path is None:
+        return
+    known = read_contract(path).classes
+    if known != classes:
+        raise DataError(
+            f"{path}: this model was made for {', '.join(known)}, the "
+            f"training data have {', '.join(classes)}. Rename the folders of "
+            "masks, or train without --start-from."
+        )
 
 
 def _text(value):

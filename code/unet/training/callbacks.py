@@ -29,7 +29,7 @@ class Keeper:
     Args:
         model: compiled.
         run: the run's directory.
-        contract: stored in the model file.
+        contract: a ``unet.network.contract.Contract`` for the model file.
         classes: foreground class names.
         patience: epochs without a new best after which training stops.
     """
@@ -73,12 +73,12 @@ class Keeper:
         """
         epoch = 0
         if self.state_path.exists():
-            had = read_contract(self.best_path)["data"]
-            if had != self.contract["data"]:
+            had = read_contract(self.best_path).data
+            if had != self.contract.data:
                 raise DataError(
                     f"{self.best_path}: this run was trained on other data "
                     f"({had['images']} images) than there are now "
-                    f"({self.contract['data']['images']}). Start a new run."
+                    f"({self.contract.data['images']}). Start a new run."
                 )
             self.model.optimizer.build(self.model.trainable_variables)
             self.model.load_weights(self.state_path)

@@ -1,12 +1,13 @@
 """What a training needs beside batches: statistics, metrics, optimizer."""
 
 import math
+from dataclasses import asdict
 from importlib import import_module
 
 import numpy as np
 
 from unet.network.backend import half_precision, keras
-from unet.network.contract import read_contract
+from unet.network.contract import Contract, Preprocessing, read_contract
 
 
 def channel_statistics(X, rows):
@@ -109,62 +110,49 @@ def statistics(args, X, rows):
         X, rows: see ``channel_statistics``.
     """
     if args.start_from:
-        before = read_contract(args.start_from)["preprocessing"]
-        return before["mean"], before["variance"]
+        before = read_contract(args.start_from).preprocessing
+        return before.mean, before.variance
     if args.normalisation == "article":
         return None, None
     return channel_statistics(X, rows)
 
 
-def _origin(path):
-    """What a model that a training starts from says of its own."""
-    if path is None:
-        return None
-    before = read_contract(path)
-    return {
-        name: before.get(name) for name in ("data", "training", "started_from")
-    }
-
-
-def contract(train, args, mean, variance):
+def contract(train, settings, mean, variance, start_from=None):
     """What a model file says of itself, before there are scores.
 
     Args:
         train: the training ``Dataset``.
-        args: the options of the training.
+        settings: the ``TrainingSettings``.
         mean, variance: of the network's normalisation, or None.
+        start_from: path of the model that the training begins with, or None.
 
     Returns:
-        dict that JSON can hold.
+        A ``Contract``.
     """
-    # Where files lay on the machine is nobody's business.
-    places = {"data", "model", "out", "resume", "group", "start_from"}
-    manners = {"overwrite", "dry_run", "quiet"}
+    packages = ("keras", "numpy", keras.backend.backend())
+    return Contract(
+        classes=train.classes,
+        size=list(train.X.shape[1:3]),
+        preprocessing=Preprocessing(
+            contrast=train.contrast, mean=mean, variance=variance
+        ),
+        scale=train.scale,
+        scales=train.scales,
+        resolution=train.resolution,
+        training=settings,
+        data={"images": len(train.names), "digest": train.digest},
+        started_from=_origin(start_from),
+        versions={name: import_module(name).__version__ for name in packages},
+    )
+
+
+def _origin(path):
+    """What a model that a training starts from says of its own origin."""
+    if path is None:
+        return None
+    before = read_contract(path)
     return {
-        "classes": train.classes,
-        "size": list(train.X.shape[1:3]),
-        "preprocessing": {
-            "resize": "the whole image, by area where it shrinks",
-            "contrast": train.contrast,
-            "input": "RGB, 0 to 255, scaled inside the network",
-            "mean": mean,
-            "variance": variance,
-        },
-        "scale": train.scale,
-        "scales": train.scales,
-        "resolution": train.resolution,
-        "threshold": 0.5,
-        "best_threshold": None,
-        "training": {
-            name: value
-            for name, value in vars(args).items()
-            if name not in places | manners
-        },
-        "data": {"images": len(train.names), "digest": train.digest},
-        "started_from": _origin(getattr(args, "start_from", None)),
-        "versions": {
-            name: import_module(name).__version__
-            for name in ("keras", "numpy", keras.backend.backend())
-        },
-        "scores": None,
+        "data": before.data,
+        "training": asdict(before.training),
+        "started_from": before.started_from,
     }
