@@ -5,7 +5,7 @@ import pytest
 
 from unet.files.errors import DataError
 from unet.network.backend import keras
-from unet.network.losses import class_weights, loss
+from unet.network.losses import balanced, loss
 
 TRUTH = np.array([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)[..., None]
 P = np.array([[[0.9, 0.4], [0.2, 0.1]], [[0.3, 0.1], [0.1, 0.1]]], np.float32)
@@ -128,12 +128,12 @@ def test_overlap_is_not_made_small_by_objects_everywhere(name):
 
 def test_balanced_classes_count_alike_and_the_mean_pixel_one():
     shares = [0.8, 0.2]
-    weights = class_weights(["balanced"], shares)
+    weights = balanced(["balanced"], shares)
     assert weights == pytest.approx([0.625, 2.5])
     assert np.dot(weights, shares) == pytest.approx(1)
-    assert class_weights(["balanced"], [1.0, 0.0]) == [1.0, 0.0]
-    assert class_weights([1.0, 3.0], shares) == [1.0, 3.0]
-    assert class_weights(None, shares) is None
+    assert balanced(["balanced"], [1.0, 0.0]) == [1.0, 0.0]
+    assert balanced([1.0, 3.0], shares) == [1.0, 3.0]
+    assert balanced(None, shares) is None
 
 
 @pytest.mark.parametrize(

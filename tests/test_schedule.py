@@ -6,14 +6,12 @@ import pytest
 from unet.network.backend import keras
 from unet.network.model import FadingDropout
 from unet.training.callbacks import Fading
-from unet.training.schedule import learning_rate
+from unet.training.schedule import LearningRate
 
 
 def rates(schedule, warm_up, epochs, values=()):
-    return [
-        learning_rate(epoch, 0.1, schedule, warm_up, epochs, values[:epoch])
-        for epoch in range(epochs)
-    ]
+    rate = LearningRate(0.1, schedule, warm_up, epochs)
+    return [rate.at(epoch, values[:epoch]) for epoch in range(epochs)]
 
 
 def test_constant_is_the_given_rate():

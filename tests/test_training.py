@@ -1,6 +1,5 @@
 """Batches, validation, and a run that can be broken off and gone on with."""
 
-import argparse
 import contextlib
 import itertools
 import time
@@ -19,6 +18,7 @@ from unet.network.model import build_unet, for_training
 from unet.training import callbacks, fitting
 from unet.training.augmentation import Augmentation
 from unet.training.batches import STEPS, Batches
+from unet.training.schedule import LearningRate
 
 
 def arrays(count=10, side=16):
@@ -174,9 +174,9 @@ def run_training(
     last=False,
     **options,
 ):
-    """Train a tiny network; returns (weights, keeper).
+    """Train a tiny network; returns (weights, checkpoint).
 
-    ``options`` are those of ``for_training``, and what ``Pace`` needs.
+    ``options`` are those of ``for_training``, and the ``schedule``.
     """
     schedule = options.pop("schedule", "constant")
     tree = tmp_path / "tree"
@@ -188,24 +188,21 @@ def run_training(
     model = for_training(model, **options)
     precise = not options.get("mixed_precision", False)
     model.compile(
-        fitting.optimizer(
-            0.001, "last" if last else "mean", mixed_precision=not precise
-        ),
+        fitting.optimizer(0.001, not last, mixed_precision=not precise),
         loss=losses.loss("bce", data.classes),
         metrics=fitting.metrics(data.classes),
     )
     batches = Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
     contract = fitting.contract(data, SETTINGS, None, None)
-    keeper = callbacks.Keeper(model, run, contract, data.classes, patience)
-    first = keeper.resume(batches)
-    pace = argparse.Namespace(
-        learning_rate=0.001,
-        schedule=schedule,
-        warm_up=1,
-        epochs=epochs,
-        dropout_kind="fading" if options.get("fading") else "standard",
+    checkpoint = callbacks.Checkpoint(
+        model, run, contract, data.classes, patience
     )
-    paced = callbacks.callbacks(keeper, pace) if schedule != "constant" else []
+    first = checkpoint.resume(batches)
+    paced = []
+    if schedule != "constant":
+        rate = LearningRate(0.001, schedule, 1, epochs)
+        fading = options.get("fading", False)
+        paced = callbacks.of_epochs(checkpoint, rate, fading)
 
     def kill(epoch, logs=None):
         if epoch == kill_after:
@@ -222,10 +219,10 @@ def run_training(
             callbacks=[
                 keras.callbacks.LambdaCallback(on_epoch_begin=kill),
                 *paced,
-                *keeper.callbacks(),
+                *checkpoint.callbacks(),
             ],
         )
-    return model.get_weights(), keeper
+    return model.get_weights(), checkpoint
 
 
 def equal(a, b):
@@ -239,12 +236,12 @@ def test_two_runs_end_in_identical_weights(tmp_path):
 
 
 def test_a_resumed_run_equals_one_that_was_never_killed(tmp_path):
-    whole, whole_keeper = run_training(tmp_path, "whole", epochs=4)
+    whole, whole_checkpoint = run_training(tmp_path, "whole", epochs=4)
     run_training(tmp_path, "broken", kill_after=2, epochs=4)
-    resumed, keeper = run_training(tmp_path, "broken", epochs=4)
+    resumed, checkpoint = run_training(tmp_path, "broken", epochs=4)
     assert equal(whole, resumed)
-    assert keeper.log().equals(whole_keeper.log())
-    assert len(keeper.log()) == 4
+    assert checkpoint.log().equals(whole_checkpoint.log())
+    assert len(checkpoint.log()) == 4
 
 
 @pytest.mark.parametrize(
@@ -262,25 +259,25 @@ def test_every_kind_of_training_can_be_resumed(tmp_path, options):
     resumed, other = run_training(tmp_path, "broken", **options)
     assert equal(whole, resumed)
     logs = [
-        keeper.log().drop(columns="seconds", errors="ignore")
-        for keeper in (one, other)
+        checkpoint.log().drop(columns="seconds", errors="ignore")
+        for checkpoint in (one, other)
     ]
     assert logs[0].equals(logs[1])
     assert len(logs[0]) == 3
 
 
 def test_a_run_broken_off_in_its_first_epoch_begins_again(tmp_path):
-    _, keeper = run_training(tmp_path, "a", kill_after=0)
-    assert keeper.log_path.read_text() == ""
+    _, checkpoint = run_training(tmp_path, "a", kill_after=0)
+    assert checkpoint.log_path.read_text() == ""
     resumed, _ = run_training(tmp_path, "a", epochs=1)
     whole, _ = run_training(tmp_path, "b", epochs=1)
     assert equal(whole, resumed)
 
 
 def test_without_the_mean_the_last_weights_are_kept(tmp_path):
-    _, keeper = run_training(tmp_path, "a", epochs=1, last=True)
-    assert not keeper.model.optimizer.use_ema
-    saved = keras.models.load_model(keeper.best_path)
+    _, checkpoint = run_training(tmp_path, "a", epochs=1, last=True)
+    assert not checkpoint.model.optimizer.use_ema
+    saved = keras.models.load_model(checkpoint.best_path)
     with_mean, _ = run_training(tmp_path, "b", epochs=1)
     assert not equal(saved.get_weights(), with_mean)
 
@@ -367,37 +364,37 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
 
 
 def test_an_epoch_that_was_logged_but_not_saved_is_forgotten(tmp_path):
-    _, keeper = run_training(tmp_path, "a", epochs=2)
-    row = keeper.log_path.read_text().splitlines()[-1]
-    with keeper.log_path.open("a") as file:
+    _, checkpoint = run_training(tmp_path, "a", epochs=2)
+    row = checkpoint.log_path.read_text().splitlines()[-1]
+    with checkpoint.log_path.open("a") as file:
         file.write(row.replace("1,", "2,", 1) + "\n")
     _, again = run_training(tmp_path, "a", epochs=3)
     assert again.log()["epoch"].tolist() == [0, 1, 2]
 
 
 def test_best_weights_are_saved_and_come_back(tmp_path):
-    weights, keeper = run_training(tmp_path, "a")
-    values = keeper.log()["val_building_iou"]
-    assert keeper.best_epoch == values.argmax()
-    saved = keras.models.load_model(keeper.best_path)
+    weights, checkpoint = run_training(tmp_path, "a")
+    values = checkpoint.log()["val_building_iou"]
+    assert checkpoint.best_epoch == values.argmax()
+    saved = keras.models.load_model(checkpoint.best_path)
     assert equal(weights, saved.get_weights())
 
 
 def test_what_is_saved_is_what_was_validated(tmp_path):
-    _, keeper = run_training(tmp_path, "a")
-    saved = keras.models.load_model(keeper.best_path)
+    _, checkpoint = run_training(tmp_path, "a")
+    saved = keras.models.load_model(checkpoint.best_path)
     saved.compile(loss="mse", metrics=fitting.metrics(["building"]))
     data = load(tmp_path / "tree")
     result = saved.evaluate(
         Batches(data.X, data.Y, [6, 7], 2), verbose=0, return_dict=True
     )
-    best = keeper.log()["val_building_iou"].max()
+    best = checkpoint.log()["val_building_iou"].max()
     assert result["building_iou"] == pytest.approx(best, abs=1e-4)
 
 
 def test_training_stops_when_patience_is_at_its_end(tmp_path):
-    _, keeper = run_training(tmp_path, "a", patience=1, epochs=50)
-    values = keeper.log()["val_building_iou"].tolist()
+    _, checkpoint = run_training(tmp_path, "a", patience=1, epochs=50)
+    values = checkpoint.log()["val_building_iou"].tolist()
     assert len(values) < 50
     assert values[-1] <= max(values[:-1])
     assert all(a < b for a, b in itertools.pairwise(values[:-1]))

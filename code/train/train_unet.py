@@ -151,6 +151,7 @@ from unet.files import splits
 from unet.network.backend import keras
 from unet.training import callbacks, fitting
 from unet.training.batches import Batches
+from unet.training.schedule import LearningRate
 
 keras.utils.set_random_seed(args.seed)
 rule = args.group or splits.recorded_groups(args.data)
@@ -211,7 +212,9 @@ if args.augment != "none":
 # %%
 from unet.network.model import build_unet, convolutions, start_from
 
-mean, variance = fitting.statistics(args, train.X, fit_rows)
+mean, variance = fitting.input_statistics(
+    train.X, fit_rows, args.normalisation, args.start_from
+)
 if args.start_from:
     model = start_from(args.start_from, args.freeze)
 else:
@@ -231,7 +234,7 @@ else:
     )
 print(
     f"{convolutions(model)} convolutional layers, "
-    f"{fitting.weights(model):,} weights{' to train' * bool(args.freeze)}"
+    f"{fitting.count_weights(model):,} weights{' to train' * bool(args.freeze)}"
 )
 
 # %% [markdown]
@@ -251,12 +254,13 @@ print(
 from unet.network import losses
 from unet.network.model import for_training
 
-model = for_training(model, args.dropout_kind == "fading", args.mixed_precision)
-class_weights = losses.class_weights(args.class_weights, train.class_shares())
+fading = args.dropout_kind == "fading"
+model = for_training(model, fading, args.mixed_precision)
+class_weights = losses.balanced(args.class_weights, train.class_shares())
 model.compile(
     optimizer=fitting.optimizer(
         args.learning_rate,
-        args.weights,
+        args.weights == "mean",
         args.clip_norm,
         args.weight_decay,
         args.mixed_precision,
@@ -280,14 +284,18 @@ batches = Batches(
 validation = Batches(train.X, train.Y, validation_rows, args.batch_size)
 settings = training_options.settings_of(args)
 contract = fitting.contract(train, settings, mean, variance, args.start_from)
-keeper = callbacks.Keeper(model, run, contract, classes, args.patience)
-first = keeper.resume(batches)
+checkpoint = callbacks.Checkpoint(model, run, contract, classes, args.patience)
+learning_rate = LearningRate(
+    args.learning_rate, args.schedule, args.warm_up, args.epochs
+)
+first = checkpoint.resume(batches)
+most = 1 if args.dry_run else args.epochs
 
 
 def draw_curves(epoch=None, logs=None):
     """Draw what the log holds so far."""
-    names = ["loss", "mean_iou", keeper.monitor]
-    figure = figures.curves(keeper.log(), names)
+    names = ["loss", "mean_iou", checkpoint.monitor]
+    figure = figures.curves(checkpoint.log(), names)
     figures.save_figure(figure, run / "curves.png")
 
 
@@ -297,19 +305,19 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         batches,
         validation_data=validation,
         initial_epoch=first,
-        epochs=first if keeper.worn_out else 1 if args.dry_run else args.epochs,
+        epochs=first if checkpoint.out_of_patience else most,
         steps_per_epoch=1 if args.dry_run else None,
         validation_steps=1 if args.dry_run else None,
         shuffle=False,  # the batches do, in an order that can be resumed
         callbacks=[
-            *callbacks.callbacks(keeper, args),
-            *keeper.callbacks(),
+            *callbacks.of_epochs(checkpoint, learning_rate, fading),
+            *checkpoint.callbacks(),
             keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
         ],
         verbose=cli.verbosity(args.quiet),
     )
 seconds = time.monotonic() - started
-print(f"best epoch: {keeper.best_epoch + 1} of {len(keeper.log())}")
+print(f"best epoch: {checkpoint.best_epoch + 1} of {len(checkpoint.log())}")
 cli.show(run / "curves.png")
 
 # %% [markdown]
@@ -424,13 +432,13 @@ summary = {
         "test": len(test_samples),
     },
     "validation": validation_scores,
-    "weights": fitting.weights(model),
-    "epochs": len(keeper.log()),
-    "best_epoch": keeper.best_epoch + 1,
+    "weights": fitting.count_weights(model),
+    "epochs": len(checkpoint.log()),
+    "best_epoch": checkpoint.best_epoch + 1,
     "seconds": round(seconds, 1),
 }
 write_text(run / "summary.json", json.dumps(summary, indent=2) + "\n")
-keeper.forget()
+checkpoint.forget()
 print(f"  run:     {cli.short_path(run)}")
 if not args.dry_run:
     runs.publish(run / "unet.keras", args.model, args.overwrite, run.name)

@@ -175,7 +175,7 @@ def main():
         "peer": (time.monotonic() - middle) / 60,
     }
     networks = {"ours": ours, "peer": peer}
-    weights = {"ours": fitting.weights(ours), "peer": peer.weights()}
+    weights = {"ours": fitting.count_weights(ours), "peer": peer.weights()}
     fast = speeds(networks, data.X)
     table = []
     for name, network in networks.items():

@@ -14,24 +14,24 @@ _BATCH = (0, 1, 2)
 ops = keras.ops
 
 
-def class_weights(given, shares):
-    """What a pixel of each class counts.
+def balanced(class_weights, shares):
+    """What a pixel of each class counts, in numbers.
 
     Args:
-        given: None (all the same), ``["balanced"]`` (the classes count
-            alike, and the mean pixel 1), or one number per class.
+        class_weights: None (all the same), ``["balanced"]`` (the classes
+            count alike, and the mean pixel 1), or one number per class.
         shares: of all pixels, one per class, the background first.
 
     Returns:
         List of floats, or None; 0 for a class without a pixel to balance.
     """
-    if given != ["balanced"]:
-        return given
+    if class_weights != ["balanced"]:
+        return class_weights
     present = sum(share > 0 for share in shares)
     return [float(1 / (present * s)) if s > 0 else 0.0 for s in shares]
 
 
-def loss(name, classes, weights=None):
+def loss(name, classes, class_weights=None):
     """A loss for ``compile``; truth is N x H x W x 1, class ids.
 
     Args:
@@ -39,17 +39,17 @@ def loss(name, classes, weights=None):
             categorical one for several classes; Dice is then the mean over
             all classes with the background, which Tversky always is.
         classes: foreground class names.
-        weights: what a pixel of each class counts in the cross-entropy or
-            the focal loss, the background first; None: all the same.
+        class_weights: what a pixel of each class counts in the cross-entropy
+            or the focal loss, the background first; None: all the same.
 
     Raises:
         DataError: there is not one weight for each class, or the loss counts
             no pixels that could have a weight.
     """
     total = len(classes) + 1
-    if weights is not None:
-        _check_weights(name, classes, weights)
-    if name == "bce" and weights is None:
+    if class_weights is not None:
+        _check_class_weights(name, classes, class_weights)
+    if name == "bce" and class_weights is None:
         # Categorical cross-entropy on class ids instead of one-hot labels.
         sparse = "sparse_categorical_crossentropy"
         return "binary_crossentropy" if total == 2 else sparse
@@ -59,16 +59,15 @@ def loss(name, classes, weights=None):
 
     def of_pixels(function, truth, probability, **options):
         values = function(one_hot(truth), probability, **options)
-        if weights is None:
+        if class_weights is None:
             return ops.mean(values)
-        table = ops.convert_to_tensor(weights, values.dtype)
+        table = ops.convert_to_tensor(class_weights, values.dtype)
         return ops.mean(values * ops.take(table, _ids(truth), axis=0))
 
     def entropy(truth, probability):
-        kinds = keras.losses
-        function = kinds.binary_crossentropy
+        function = keras.losses.binary_crossentropy
         if total > 2:
-            function = kinds.categorical_crossentropy
+            function = keras.losses.categorical_crossentropy
         return of_pixels(function, truth, probability)
 
     def entropy_and_dice(truth, probability):
@@ -84,24 +83,31 @@ def loss(name, classes, weights=None):
         return of_pixels(function, truth, probability, gamma=_GAMMA, **options)
 
     def tversky(truth, probability):
-        # Keras 3.15 has one, in which the two costs are swapped. With the
-        # class alone, all pixels rise together until they are 1 and no
-        # gradient is left; the background holds them back.
-        truth = ops.one_hot(_ids(truth), total, dtype=probability.dtype)
-        if total == 2:
-            probability = ops.concatenate([1 - probability, probability], -1)
-        found = ops.sum(truth * probability, _BATCH)
-        invented = ops.sum((1 - truth) * probability, _BATCH)
-        missed = ops.sum(truth * (1 - probability), _BATCH)
-        # What the background invents is an object that is missed.
-        background = ops.arange(total) == 0
-        invented *= ops.where(background, _MISSED, _INVENTED)
-        missed *= ops.where(background, _INVENTED, _MISSED)
-        whole = found + invented + missed + keras.config.epsilon()
-        return 1 - ops.mean(found / whole)
+        return _tversky(truth, probability, total)
 
     functions = (entropy, entropy_and_dice, focal, tversky)
     return dict(zip(LOSSES, functions, strict=True))[name]
+
+
+def _tversky(truth, probability, total):
+    """Tversky loss, the mean over all classes with the background.
+
+    Keras 3.15 has one, in which the two costs are swapped. With the class
+    alone, all pixels rise together until they are 1 and no gradient is left;
+    the background holds them back.
+    """
+    truth = ops.one_hot(_ids(truth), total, dtype=probability.dtype)
+    if total == 2:
+        probability = ops.concatenate([1 - probability, probability], -1)
+    shared = ops.sum(truth * probability, _BATCH)
+    invented = ops.sum((1 - truth) * probability, _BATCH)
+    missed = ops.sum(truth * (1 - probability), _BATCH)
+    # What the background invents is an object that is missed.
+    background = ops.arange(total) == 0
+    invented *= ops.where(background, _MISSED, _INVENTED)
+    missed *= ops.where(background, _INVENTED, _MISSED)
+    whole = shared + invented + missed + keras.config.epsilon()
+    return 1 - ops.mean(shared / whole)
 
 
 def _ids(truth):
@@ -109,16 +115,16 @@ def _ids(truth):
     return ops.cast(ops.squeeze(truth, -1), "int32")
 
 
-def _check_weights(name, classes, weights):
+def _check_class_weights(name, classes, class_weights):
     if name == "tversky":
         raise DataError(
             "class weights: tversky counts overlap and has no use for them. "
             "Leave them out, or use bce, bce+dice or focal."
         )
-    if "balanced" in weights or len(weights) != len(classes) + 1:
+    if "balanced" in class_weights or len(class_weights) != len(classes) + 1:
         names = ", ".join(["background", *classes])
         raise DataError(
             f"class weights: expected {len(classes) + 1} numbers ({names}), "
-            f"found {' '.join(map(str, weights))}. Give one for each, or "
+            f"found {' '.join(map(str, class_weights))}. Give one for each, or "
             "'balanced' alone."
         )

@@ -15,10 +15,9 @@ from unet.network.backend import keras
 from unet.network.contract import read_contract
 from unet.network.model import FadingDropout, copy_weights, load, save
 from unet.training.fitting import metric_name
-from unet.training.schedule import learning_rate
 
 
-class Keeper:
+class Checkpoint:
     """Keeps a run's best model, its log, and what is needed to go on.
 
     All of it lies in the run's directory: ``unet.keras`` (the best model so
@@ -54,8 +53,8 @@ class Keeper:
         return int(self.log()[f"val_{self.monitor}"].argmax())
 
     @property
-    def worn_out(self):
-        """Whether ``patience`` epochs brought nothing new."""
+    def out_of_patience(self):
+        """Whether ``patience`` epochs brought no new best."""
         epochs = len(self.log())
         return epochs > 0 and epochs - 1 - self.best_epoch >= self.patience
 
@@ -73,11 +72,11 @@ class Keeper:
         """
         epoch = 0
         if self.state_path.exists():
-            had = read_contract(self.best_path).data
-            if had != self.contract.data:
+            trained_on = read_contract(self.best_path).data
+            if trained_on != self.contract.data:
                 raise DataError(
                     f"{self.best_path}: this run was trained on other data "
-                    f"({had['images']} images) than there are now "
+                    f"({trained_on['images']} images) than there are now "
                     f"({self.contract.data['images']}). Start a new run."
                 )
             self.model.optimizer.build(self.model.trainable_variables)
@@ -102,7 +101,7 @@ class Keeper:
             keras.callbacks.CSVLogger(self.log_path, append=True),
             keras.callbacks.LambdaCallback(
                 on_epoch_begin=self._renew_noise,
-                on_epoch_end=self._keep,
+                on_epoch_end=self._save_epoch,
                 on_train_end=self._restore_best,
             ),
         ]
@@ -119,10 +118,10 @@ class Keeper:
                 seed = keras.ops.convert_to_numpy(generator.state)[0]
                 generator.state.assign([seed, epoch << 16])
 
-    def _keep(self, epoch, logs):
+    def _save_epoch(self, epoch, logs):
         if self.best_epoch == epoch:
             self._save_best()
-        if self.worn_out:
+        if self.out_of_patience:
             self.model.stop_training = True
         with replacing(self.state_path) as temporary:
             self.model.save_weights(temporary)
@@ -131,11 +130,11 @@ class Keeper:
 
     def _save_best(self):
         """Save what the validation has seen: the mean of the weights."""
-        now = self.model.get_weights()
+        last = self.model.get_weights()
         trained = self.model.trainable_variables
         self.model.optimizer.finalize_variable_values(trained)
         save(self.model, self.best_path, self.contract)
-        self.model.set_weights(now)
+        self.model.set_weights(last)
 
     def _restore_best(self, logs):
         copy_weights(load(self.best_path), self.model)
@@ -145,42 +144,41 @@ class Keeper:
         self.state_path.unlink(missing_ok=True)
 
 
-def callbacks(keeper, args):
+def of_epochs(checkpoint, learning_rate, fading=False):
     """What must be set before an epoch, and logged before the log is written.
 
     Args:
-        keeper: the ``unet.training.callbacks.Keeper`` of the run.
-        args: the options of the training.
+        checkpoint: the run's ``Checkpoint``.
+        learning_rate: a ``unet.training.schedule.LearningRate``.
+        fading: whether the dropout falls to 0 in its last epoch.
+
+    Returns:
+        List of Keras callbacks.
     """
-    fading = args.dropout_kind == "fading"
-    return [Pace(keeper, args), *([Fading(args.epochs)] if fading else [])]
+    made = [SetLearningRate(checkpoint, learning_rate)]
+    if fading:
+        made.append(Fading(learning_rate.epochs))
+    return made
 
 
-class Pace(keras.callbacks.Callback):
+class SetLearningRate(keras.callbacks.Callback):
     """Sets the learning rate of each epoch, and logs it and the seconds.
 
     Args:
-        keeper: the ``unet.training.callbacks.Keeper`` of the run.
-        args: with ``learning_rate``, ``schedule``, ``warm_up`` and
-            ``epochs``.
+        checkpoint: the run's ``Checkpoint``, whose log has the scores.
+        learning_rate: a ``unet.training.schedule.LearningRate``.
     """
 
-    def __init__(self, keeper, args):
+    def __init__(self, checkpoint, learning_rate):
         super().__init__()
-        self.keeper, self.args = keeper, args
+        self.checkpoint, self.learning_rate = checkpoint, learning_rate
 
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
-        args, log = self.args, self.keeper.log()
-        name = f"val_{self.keeper.monitor}"
-        self.rate = learning_rate(
-            epoch,
-            args.learning_rate,
-            args.schedule,
-            args.warm_up,
-            args.epochs,
-            log[name].tolist() if len(log) else [],
-        )
+        log = self.checkpoint.log()
+        name = f"val_{self.checkpoint.monitor}"
+        scores = log[name].tolist() if len(log) else []
+        self.rate = self.learning_rate.at(epoch, scores)
         self.model.optimizer.learning_rate = self.rate
 
     def on_epoch_end(self, epoch, logs):

@@ -56,7 +56,7 @@ def metrics(classes):
 
 def optimizer(
     learning_rate,
-    weights="mean",
+    running_mean=True,
     clip_norm=0,
     weight_decay=0,
     mixed_precision=False,
@@ -71,7 +71,7 @@ def optimizer(
 
     Args:
         learning_rate: of Adam.
-        weights: ``"last"`` leaves the mean out: what is validated and saved
+        running_mean: False leaves the mean out: what is validated and saved
             are the weights of the last step.
         clip_norm: the gradient of all weights together is shortened to this
             length where it is longer (Pascanu et al. 2013); 0: never. In
@@ -86,7 +86,7 @@ def optimizer(
         learning_rate,
         global_clipnorm=clip_norm or None,
         weight_decay=weight_decay or None,
-        use_ema=weights == "mean",
+        use_ema=running_mean,
         ema_momentum=0.99,
     )
     if weight_decay:
@@ -96,23 +96,26 @@ def optimizer(
     return adam
 
 
-def weights(model):
+def count_weights(model):
     """Number of trainable weights."""
     return sum(math.prod(w.shape) for w in model.trainable_weights)
 
 
-def statistics(args, X, rows):
-    """Mean and variance for the network's normalisation, or None twice.
+def input_statistics(X, rows, normalisation, start_from=None):
+    """Mean and variance that the network centres its input by.
 
     Args:
-        args: with ``normalisation`` and ``start_from``, a model that has its
-            own.
         X, rows: see ``channel_statistics``.
+        normalisation: ``"centred"``, or ``"article"``: not at all.
+        start_from: path of a model that brings its own, or None.
+
+    Returns:
+        (mean, variance): lists of three floats, or None twice.
     """
-    if args.start_from:
-        before = read_contract(args.start_from).preprocessing
+    if start_from:
+        before = read_contract(start_from).preprocessing
         return before.mean, before.variance
-    if args.normalisation == "article":
+    if normalisation == "article":
         return None, None
     return channel_statistics(X, rows)
 

@@ -1,16 +1,17 @@
 """The learning rate of each epoch."""
 
 import math
+from dataclasses import dataclass
 
 # On a plateau the rate is halved after so many epochs without a new best.
 _PLATEAU = 2
 
 
-def learning_rate(epoch, highest, schedule, warm_up, epochs, values=()):
-    """The learning rate of an epoch.
+@dataclass(frozen=True)
+class LearningRate:
+    """How the learning rate goes through a training.
 
-    Args:
-        epoch: its number, from 0.
+    Attributes:
         highest: the rate after the warm-up.
         schedule: ``"constant"``; ``"cosine"``: half a cosine from ``highest``
             in the first epoch after the warm-up towards 0 after the last
@@ -18,28 +19,39 @@ def learning_rate(epoch, highest, schedule, warm_up, epochs, values=()):
             halved whenever two epochs brought no new best.
         warm_up: epochs in which it rises in equal steps.
         epochs: most epochs of the training.
-        values: what the validation said in the epochs before; higher is
-            better.
-
-    Returns:
-        float.
     """
-    if epoch < warm_up:
-        return highest * (epoch + 1) / (warm_up + 1)
-    if schedule == "cosine":
-        done = (epoch - warm_up) / (epochs - warm_up)
-        return highest * (1 + math.cos(math.pi * done)) / 2
-    if schedule == "plateau":
-        return highest / 2 ** _plateaus(values[warm_up:])
-    return highest
+
+    highest: float
+    schedule: str
+    warm_up: int
+    epochs: int
+
+    def at(self, epoch, scores=()):
+        """The rate of an epoch.
+
+        Args:
+            epoch: its number, from 0.
+            scores: of the validation in the epochs before; higher is better.
+
+        Returns:
+            float.
+        """
+        if epoch < self.warm_up:
+            return self.highest * (epoch + 1) / (self.warm_up + 1)
+        if self.schedule == "cosine":
+            done = (epoch - self.warm_up) / (self.epochs - self.warm_up)
+            return self.highest * (1 + math.cos(math.pi * done)) / 2
+        if self.schedule == "plateau":
+            return self.highest / 2 ** _plateaus(scores[self.warm_up :])
+        return self.highest
 
 
-def _plateaus(values):
+def _plateaus(scores):
     """How often ``_PLATEAU`` epochs in a row brought no new best."""
     count, waited, best = 0, 0, -math.inf
-    for value in values:
-        waited = 0 if value > best else waited + 1
-        best = max(best, value)
+    for score in scores:
+        waited = 0 if score > best else waited + 1
+        best = max(best, score)
         if waited == _PLATEAU:
             count, waited = count + 1, 0
     return count
