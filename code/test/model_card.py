@@ -42,7 +42,7 @@ def card(contract, name):
     lines = [
         f"# {notes.get('title', 'U-Net')}: {name}",
         "",
-        *what(contract),
+        *finds_and_takes(contract),
         "",
         "## Trained on",
         "",
@@ -59,8 +59,8 @@ def card(contract, name):
     return "\n".join(lines) + "\n"
 
 
-def what(contract):
-    """What it takes and gives."""
+def finds_and_takes(contract):
+    """What it finds, in which images, and from which threshold on."""
     height, width = contract.size
     threshold = f"{contract.threshold:g}"
     if contract.best_threshold is not None:
@@ -111,7 +111,7 @@ def scores(contract):
         lines = table([("test folders of its training", 1, contract.scores)])
     others = contract.evaluations
     if others:
-        rows = [(one["where"], one["scale"], one["scores"]) for one in others]
+        rows = [(e["where"], e["scale"], e["scores"]) for e in others]
         lines += [
             "",
             "At other places and scales. At scale 2 objects are twice as "
@@ -135,18 +135,18 @@ def table(rows):
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for where, scale, summary in rows:
-        for name, one in summary["classes"].items():
-            low, high = one["iou_interval"]
+        for name, score in summary["classes"].items():
+            low, high = score["iou_interval"]
             interval = "" if low is None else f"{low:.3f} to {high:.3f}"
             cells = [
                 where,
                 summary["images"],
                 f"{scale:g}",
                 name,
-                _score(one["iou"]),
+                _score(score["iou"]),
                 interval,
-                _score(one["precision"]),
-                _score(one["recall"]),
+                _score(score["precision"]),
+                _score(score["recall"]),
                 _score(summary["mean_iou"]),
             ]
             lines.append(f"| {' | '.join(map(str, cells))} |")

@@ -117,16 +117,16 @@ def variants_of(args, common):
     if args.learning_curve:
         asked += comparison.variants([f"images={','.join(map(str, IMAGES))}"])
     made = {}
-    for name, words in ((one.name, one.words) for one in asked):
+    for variant in asked:
         parser = training_parser()
-        given = training_options.read(parser, [*common, *words])
+        given = training_options.read(parser, [*common, *variant.words])
         if given.seed != parser.get_default("seed"):
             raise DataError("--vary seed: give --seeds for several seeds.")
         sizes.check_size([given.size], given.depth)
         words = tuple(training_options.words_of(given, parser))
-        first = made.setdefault(words, comparison.Variant(name, words))
-        if first.name != name:
-            print(f"{name}: the same as {first.name}, trained once")
+        first = made.setdefault(words, comparison.Variant(variant.name, words))
+        if first.name != variant.name:
+            print(f"{variant.name}: the same as {first.name}, trained once")
     return list(made.values())
 
 

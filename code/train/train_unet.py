@@ -106,17 +106,17 @@ sizes.check_size(size, args.depth)
 progress = cli.progress_bar(args.quiet)
 
 train_root, test_root = splits.find_sides(args.data)
-train_found = find_samples(train_root)
-test_found = find_samples(test_root) if test_root else []
-train_samples = dataset.labelled(train_found, train_root)
-test_samples = [sample for sample in test_found if sample.masks is not None]
+train_folders = find_samples(train_root)
+test_folders = find_samples(test_root) if test_root else []
+train_samples = dataset.labelled(train_folders, train_root)
+test_samples = [sample for sample in test_folders if sample.masks is not None]
 classes = class_names(train_samples)
 training_options.check_start(args.start_from, classes)
 how = (size, classes, progress, args.contrast)
 train = dataset.load(train_samples, *how)
 test = test_samples and dataset.load(test_samples, *how)
 
-for title, samples in (("training", train_found), ("test", test_found)):
+for title, samples in (("training", train_folders), ("test", test_folders)):
     print(f"{title:>9}: {dataset.describe(samples)}")
 sides = sorted({f"{w} x {h}" for h, w in train.shapes})
 print(f"    sizes: {', '.join(sides[:4])}{' ...' if len(sides) > 4 else ''}")

@@ -69,10 +69,10 @@ def group_names(names, rule=None):
                 f"{rule!r}: expected a regular expression or a CSV file "
                 f"for the groups: {error}."
             ) from None
-        found = {name: pattern.search(name) for name in names}
+        matches = {name: pattern.search(name) for name in names}
         groups = {
             name: match and match.group(1 if pattern.groups else 0)
-            for name, match in found.items()
+            for name, match in matches.items()
         }
         missing = [name for name, group in groups.items() if group is None]
     if missing:
@@ -148,7 +148,9 @@ def split_validation(groups, share, has_object, traits):
     """
     drawn = [take_groups(groups, share, seed) for seed in range(_CHOICES)]
     choices = [
-        one for one in drawn if has_object[one].any() and has_object[~one].any()
+        rows
+        for rows in drawn
+        if has_object[rows].any() and has_object[~rows].any()
     ]
     if not choices:
         raise DataError(
@@ -158,14 +160,14 @@ def split_validation(groups, share, has_object, traits):
             "group(s). Add images or masks, or use finer groups."
         )
     spread = traits.std(axis=0) + 1e-9
-    away = [(traits[one].mean(axis=0) - traits.mean(axis=0)) / spread
-            for one in choices]  # fmt: skip
+    away = [(traits[rows].mean(axis=0) - traits.mean(axis=0)) / spread
+            for rows in choices]  # fmt: skip
     validates = choices[np.square(away).sum(axis=1).argmin()]
     return np.flatnonzero(~validates), np.flatnonzero(validates)
 
 
 def some_of(rows, count, seed):
-    """So many of the rows, at random: the smaller choice is in the larger.
+    """A number of the rows, at random; smaller subsets lie within larger ones.
 
     Args:
         rows: int array.

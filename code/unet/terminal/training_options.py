@@ -306,8 +306,8 @@ def _brought_along(path):
     """The network's options of a model to start from."""
     if path is None:
         return {}
-    had = read_contract(path).training
-    return {name: getattr(had, name) for name in NETWORK}
+    before = read_contract(path).training
+    return {name: getattr(before, name) for name in NETWORK}
 
 
 def settings_of(args):

@@ -50,8 +50,8 @@ def variants(varied, grid=False):
     if grid and choices:
         choices = itertools.product(*choices)
     else:
-        choices = [[one] for option in choices for one in option]
-    made = [combined(one) for one in choices]
+        choices = [[choice] for option in choices for choice in option]
+    made = [combined(parts) for parts in choices]
     return list(dict.fromkeys([Variant(DEFAULT, ()), *made]))
 
 
@@ -100,7 +100,7 @@ def row_of(summary, log, level):
     (monitor,) = [c for c in log if c.startswith("val_") and c.endswith("_iou")
                   and c != "val_mean_iou"]  # fmt: skip
     low, high = zip(
-        *(one["iou_interval"] or [None] * 2 for one in _classes(scores)),
+        *(score["iou_interval"] or [None] * 2 for score in _classes(scores)),
         strict=True,
     )
     curve = " ".join(f"{value:.4f}" for value in log[monitor])
@@ -144,7 +144,7 @@ def _classes(scores):
 
 
 def _mean(scores, key):
-    return _mean_of([one[key] for one in _classes(scores)])
+    return _mean_of([score[key] for score in _classes(scores)])
 
 
 def _mean_of(values):
@@ -181,7 +181,7 @@ def too_many_images(made, runs):
         return []
     there = runs.loc[runs["variant"] == DEFAULT, "images"].max()
     asked = {v: re.fullmatch(r"images=(\d+)", v.name) for v in made}
-    return [v for v, found in asked.items() if found and int(found[1]) > there]
+    return [v for v, count in asked.items() if count and int(count[1]) > there]
 
 
 def table(runs):
@@ -196,26 +196,26 @@ def table(runs):
     default = runs[runs["variant"] == DEFAULT].set_index("seed")["iou"]
     level = runs["level"].iloc[-1]
     lines = []
-    for name, some in runs.groupby("variant", sort=False):
-        gain = (some.set_index("seed")["iou"] - default).dropna()
-        low, high = some["iou_low"].mean(), some["iou_high"].mean()
+    for name, group in runs.groupby("variant", sort=False):
+        gain = (group.set_index("seed")["iou"] - default).dropna()
+        low, high = group["iou_low"].mean(), group["iou_high"].mean()
         lines.append(
             {
                 "variant": name,
-                "seeds": str(len(some)),
-                "IoU": _spread(some["iou"]),
+                "seeds": str(len(group)),
+                "IoU": _spread(group["iou"]),
                 "95 %": f"{low:.3f} to {high:.3f}",
                 "against the default": ""
                 if name == DEFAULT or gain.empty
                 else f"{gain.mean():+.3f}",
-                "IoU at best threshold": _spread(some["iou_at_threshold"]),
-                "mean IoU": _spread(some["mean_iou"]),
-                "cross-entropy": _spread(some["cross_entropy"]),
-                "boundary IoU": _spread(some["boundary_iou"]),
-                "validation IoU": _spread(some["validation_iou"]),
-                f"epochs to {level:g}": _reached(some["epochs_to_level"]),
-                "seconds an epoch": f"{some['seconds_an_epoch'].mean():.1f}",
-                "weights": f"{some['weights'].iloc[0]:,}",
+                "IoU at best threshold": _spread(group["iou_at_threshold"]),
+                "mean IoU": _spread(group["mean_iou"]),
+                "cross-entropy": _spread(group["cross_entropy"]),
+                "boundary IoU": _spread(group["boundary_iou"]),
+                "validation IoU": _spread(group["validation_iou"]),
+                f"epochs to {level:g}": _reached(group["epochs_to_level"]),
+                "seconds an epoch": f"{group['seconds_an_epoch'].mean():.1f}",
+                "weights": f"{group['weights'].iloc[0]:,}",
             }
         )
     return pd.DataFrame(lines)
@@ -247,8 +247,8 @@ def markdown(table):
 
 def text(table):
     """What of a table fits into a terminal."""
-    some = ["variant", "seeds", "IoU", "95 %", "against the default"]
-    rows = [some, *table[some].to_numpy()]
+    columns = ["variant", "seeds", "IoU", "95 %", "against the default"]
+    rows = [columns, *table[columns].to_numpy()]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows
@@ -279,7 +279,9 @@ def read_runs(path, level):
         )
     runs["options"] = runs["options"].fillna("")  # the default has none
     runs["level"] = level
-    runs["epochs_to_level"] = [epochs_to(one, level) for one in runs["curve"]]
+    runs["epochs_to_level"] = [
+        epochs_to(curve, level) for curve in runs["curve"]
+    ]
     return runs
 
 
@@ -302,10 +304,10 @@ def check_runs(runs, path, data, options):
             f"{path}: holds runs on other data than are given now. Give "
             "another --out."
         )
-    for had in runs.loc[runs["variant"] == DEFAULT, "options"]:
-        if had != options:
+    for before in runs.loc[runs["variant"] == DEFAULT, "options"]:
+        if before != options:
             raise DataError(
-                f"{path}: holds runs with the options '{had}' for all "
+                f"{path}: holds runs with the options '{before}' for all "
                 f"variants, now they are '{options}'. Give the same, or "
                 "another --out."
             )

@@ -39,11 +39,13 @@ def score_plot(runs):
     axis.axvline(default.mean(), color="grey", linewidth=0.8)
     axis.axvspan(default.min(), default.max(), color="grey", alpha=0.15)
     for height, name in zip(heights, names, strict=True):
-        some = runs[runs["variant"] == name]
-        ends = some["iou_low"].mean(), some["iou_high"].mean()
+        group = runs[runs["variant"] == name]
+        ends = group["iou_low"].mean(), group["iou_high"].mean()
         axis.plot(ends, [height] * 2, color="tab:blue", alpha=0.35)
-        axis.plot(some["iou"], [height] * len(some), ".", color="tab:blue")
-        axis.plot(some["iou"].mean(), height, "|", color="black", markersize=12)
+        axis.plot(group["iou"], [height] * len(group), ".", color="tab:blue")
+        axis.plot(
+            group["iou"].mean(), height, "|", color="black", markersize=12
+        )
     axis.set_yticks(heights, labels)
     axis.set_ylim(lines.sum(), 0)
     axis.grid(axis="x", alpha=0.3)

@@ -169,9 +169,9 @@ def digest_of_files(sides):
     """
     names = [
         [
-            (sample.name, kind, path.name, path.stat().st_size)
+            (sample.name, name, path.name, path.stat().st_size)
             for sample in samples
-            for kind, paths in [("", [sample.image]), *sample.masks.items()]
+            for name, paths in [("", [sample.image]), *sample.masks.items()]
             for path in paths
         ]
         for samples in sides
@@ -200,10 +200,10 @@ def _build(folder, samples, size, classes, progress, contrast):
         return shape, place and place.resolution(shape)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(
+        sources = list(
             progress(pool.map(read, range(count)), count, "Reading images")
         )
-    shapes, resolutions = zip(*found, strict=True)
+    shapes, resolutions = zip(*sources, strict=True)
     X.flush()
     Y.flush()
     names = [sample.name for sample in samples]
