@@ -204,8 +204,21 @@ def test_a_damaged_test_mask_is_told_before_training(tmp_path):
 def test_a_used_run_directory_is_refused(data, tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    assert_refused(train(data, tmp_path, "--out", "run"), "run", "exists")
+    result = train(data, tmp_path, "--out", "run")
+    assert_refused(result, "run", "exists", "another --out.")
+    # It concerns --model, and would not help.
+    assert "--overwrite" not in result.stderr
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+
+
+def test_an_interrupted_run_in_the_way_may_be_gone_on_with(data, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "settings.json").write_text("{}")
+    result = train(data, tmp_path, "--out", "run")
+    assert_refused(result, "another --out, or go on with --resume run.")
+    (tmp_path / "run" / "summary.json").write_text("{}")
+    result = train(data, tmp_path, "--out", "run")
+    assert_refused(result, "another --out.")
 
 
 TRIED = [

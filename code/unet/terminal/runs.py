@@ -5,7 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
-from unet.files.atomic import refuse_existing, replacing, write_text
+from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
 from unet.terminal.cli import short_path
 
@@ -47,7 +47,13 @@ def start_run(args):
     now = datetime.datetime.now().astimezone()
     run = args.out or Path("runs") / f"{now:%Y-%m-%d_%H-%M-%S}"
     if run.exists() and any(run.iterdir()):
-        refuse_existing([run], overwrite=False)
+        begun = (run / "settings.json").exists()
+        ended = (run / "summary.json").exists()
+        other = f", or go on with --resume {short_path(run)}"
+        raise DataError(
+            f"{run}: expected a new or empty directory, found one that exists "
+            f"and is in use. Give another --out{other * (begun and not ended)}."
+        )
     run.mkdir(parents=True, exist_ok=True)
     settings = {
         name: str(value.resolve()) if isinstance(value, Path) else value
