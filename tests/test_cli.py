@@ -102,3 +102,12 @@ def test_numbers_have_limits():
         parse("6")
     with pytest.raises(Exception, match="1 or more"):
         cli.number(float, 1)("0.5")
+
+
+def test_the_model_of_a_training_comes_before_the_one_that_ships(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cli, "MODEL", tmp_path / "unet.keras")
+    assert cli.default_model() == cli.SHIPPED
+    cli.MODEL.write_text("mine")
+    assert cli.default_model() == cli.MODEL

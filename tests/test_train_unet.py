@@ -2,14 +2,16 @@
 
 import json
 import shutil
+import subprocess
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from conftest import assert_refused, make_tree, run_script
+from conftest import ROOT, assert_refused, make_tree, run_script
 from unet.network.backend import keras
 from unet.network.contract import read_contract
+from unet.terminal import cli
 
 TRAIN = "train/train_unet.py"
 SMALL = ["--size", 32, "--filters", 2, "--batch-size", 4, "--quiet"]
@@ -105,6 +107,31 @@ def test_old_model_is_kept_unless_told_otherwise(data, tmp_path):
     kept.unlink()
     train(data, tmp_path, "--epochs", 1, "--out", "second", "--overwrite")
     assert not list(tmp_path.glob("*before*"))
+
+
+@pytest.mark.parametrize("words", [[], ["--overwrite"], ["--dry-run"]])
+def test_the_model_that_ships_is_never_replaced(data, tmp_path, words):
+    link = tmp_path / "link.keras"
+    link.symlink_to(cli.SHIPPED)
+    for path in (cli.SHIPPED, link):
+        result = train(data, tmp_path, "--model", path, *words)
+        assert_refused(result, path.name, "another --model")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_model_that_ships_is_kept_and_that_of_a_training_is_not():
+    """A training without --model must leave the tree as git knows it."""
+
+    def git(*words):
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, check=False
+        )
+
+    if git("rev-parse").returncode:
+        pytest.skip("no git here")
+    assert git("ls-files", "--error-unmatch", cli.SHIPPED).returncode == 0
+    assert git("check-ignore", cli.MODEL).returncode == 0
+    assert git("check-ignore", "--no-index", cli.SHIPPED).returncode == 1
 
 
 def test_dry_run_does_everything_once_and_leaves_the_model_alone(

@@ -22,7 +22,7 @@ def read_arguments():
         ],
     )
     add = parser.add_argument
-    add("--model", type=Path, default=cli.MODEL, help="a trained model")
+    add("--model", type=Path, default=cli.SHIPPED, help="a trained model")
     add("--out", type=Path, help="the page; MODEL.md beside the model")
     add("--overwrite", action="store_true", help="replace the page")
     return parser.parse_args()

@@ -78,7 +78,9 @@ def read_arguments():
     )
     add("--quiet", action="store_true", help="no progress bars")
     args = training_options.read(parser, [] if cli.in_notebook() else None)
-    return runs.resumed(args) if args.resume else args
+    args = runs.resumed(args) if args.resume else args
+    runs.refuse_shipped(args.model)
+    return args
 
 
 if not cli.in_notebook():
@@ -513,7 +515,7 @@ if not args.dry_run:
 # change, or only those of the way up.
 #
 # ```
-# python code/train/train_unet.py --start-from code/test/unet.keras
+# python code/train/train_unet.py --start-from code/test/buildings.keras
 # python code/train/train_unet.py --start-from my.keras --freeze encoder
 # ```
 #

@@ -262,7 +262,7 @@ def cost(source, model, place, sides):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="../shared/data")
-    parser.add_argument("--model", type=Path, default=cli.MODEL)
+    parser.add_argument("--model", type=Path, default=cli.SHIPPED)
     parser.add_argument(
         "--side", type=int, nargs="*", help="mosaics of these sizes instead"
     )

@@ -225,7 +225,7 @@ def main():
     parser.add_argument("source", type=Path, help="the buildings directory")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/shipped"))
-    parser.add_argument("--model", type=Path, default=cli.MODEL)
+    parser.add_argument("--model", type=Path, default=cli.SHIPPED)
     args, options = parser.parse_known_args()
     if not (args.out / "data").exists():
         prepare(args.source, args.out)

@@ -19,7 +19,9 @@ from unet.files.errors import DataError
 # The repository: the package is installed in editable mode (requirements.txt).
 ROOT = Path(__file__).resolve().parents[3]
 DATA = ROOT / "data"
+# What a training writes, and what comes with the project.
 MODEL = ROOT / "code" / "test" / "unet.keras"
+SHIPPED = ROOT / "code" / "test" / "buildings.keras"
 
 
 class _Help(
@@ -78,6 +80,11 @@ def number(type_, low, high=math.inf):
 
     parse.__name__ = type_.__name__  # named in argparse's own error
     return parse
+
+
+def default_model():
+    """The model of the last training here, else the one that ships."""
+    return MODEL if MODEL.exists() else SHIPPED
 
 
 def progress_bar(quiet):

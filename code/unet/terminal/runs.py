@@ -7,7 +7,7 @@ from pathlib import Path
 
 from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
-from unet.terminal.cli import short_path
+from unet.terminal.cli import SHIPPED, short_path
 
 
 def resumed(args):
@@ -62,6 +62,15 @@ def start_run(args):
     }
     write_text(run / "settings.json", json.dumps(settings, indent=2) + "\n")
     return run
+
+
+def refuse_shipped(model):
+    """Raise DataError if a training would replace the model that ships."""
+    if model.resolve() == SHIPPED.resolve():
+        raise DataError(
+            f"{model}: this is the model that comes with the project, which "
+            "no training replaces. Give another --model."
+        )
 
 
 def publish(source, target, overwrite, name):
