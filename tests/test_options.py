@@ -1,19 +1,71 @@
 """Which of several wishes counts."""
 
 import json
+import re
 import zipfile
 
 import pytest
 
+from conftest import CODE
 from unet.files.errors import DataError
 from unet.network.model import build_unet
 from unet.terminal import cli, training_options
 
 
-def read(*words):
+def new_parser():
     parser = cli.new_parser("The result is a test.", [])
     training_options.add(parser)
+    return parser
+
+
+def read(*words):
+    parser = new_parser()
     return training_options.read(parser, [str(word) for word in words])
+
+
+def options_by_group():
+    """Options below each title of --help, in order."""
+    groups = {}
+    for line in new_parser().format_help().splitlines():
+        if line.endswith(":") and not line.startswith(" "):
+            title = line.removesuffix(":")
+        elif line.startswith("  -"):
+            groups.setdefault(title, []).append(
+                re.findall(r"--[\w-]+", line)[0]
+            )
+    return groups
+
+
+def test_help_begins_with_what_most_need_and_ends_with_what_few_do():
+    groups = options_by_group()
+    del groups["options"]  # --help itself
+    assert next(iter(groups)) == "most people need"
+    assert groups["most people need"] == [
+        *["--size", "--epochs", "--batch-size", "--augment", "--recipe"],
+        "--start-from",
+    ]
+    assert list(groups)[-1] == "tried, and of little help"
+    assert groups["tried, and of little help"] == [
+        *["--padding", "--class-weights", "--weight-decay", "--warm-up"],
+    ]
+
+
+def test_help_says_which_choices_were_of_little_help():
+    text = " ".join(new_parser().format_help().split())
+    for choice in ("stretch", "plateau", "focal"):
+        assert f"{choice}, which was of little help" in text
+    script = (CODE / "train" / "train_unet.py").read_text()
+    to_try = script[script.index("## Things to try") :]
+    for words in (
+        *["--padding", "--class-weights", "--weight-decay", "--warm-up"],
+        *["contrast stretch", "schedule plateau", "loss focal"],
+    ):
+        assert words not in to_try
+
+
+def test_help_texts_begin_with_a_noun_or_a_verb():
+    for action in new_parser()._actions:
+        assert not re.match(r"(of|the|in|on|with)\b", action.help), action.help
 
 
 def test_the_articles_recipe_is_whole_and_can_be_changed():

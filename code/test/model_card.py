@@ -22,8 +22,12 @@ def read_arguments():
         ],
     )
     add = parser.add_argument
-    add("--model", type=Path, default=cli.SHIPPED, help="a trained model")
-    add("--out", type=Path, help="the page; MODEL.md beside the model")
+    add("--model", type=Path, default=cli.SHIPPED, help="model to describe")
+    add(
+        "--out",
+        type=Path,
+        help="file of the page, instead of MODEL.md beside the model",
+    )
     add("--overwrite", action="store_true", help="replace the page")
     return parser.parse_args()
 

@@ -41,11 +41,22 @@ def read_arguments():
             "python code/train/compare.py --vary activation=elu,relu "
             "--vary batch-norm=off,on --seeds 3 --epochs 15",
             "python code/train/compare.py --vary 'dropout=0,0.1 0.2 0.3' "
-            "--vary loss=bce,focal --grid",
+            "--vary loss=bce,bce+dice --grid",
             "python code/train/compare.py --learning-curve --epochs 15",
         ],
     )
-    add = parser.add_argument
+    add_comparison(parser.add_argument)
+    training_options.add(parser)
+    args = training_options.read(parser)
+    if args.images and args.learning_curve:
+        parser.error("argument --images: not allowed with --learning-curve")
+    ours = vars(training_parser().parse_args([])).keys() - {"seed"}
+    common = {name: v for name, v in vars(args).items() if name in ours}
+    return args, training_options.words_of(argparse.Namespace(**common), parser)
+
+
+def add_comparison(add):
+    """Add what is to be compared, and where to."""
     add(
         "data",
         nargs="?",
@@ -64,19 +75,20 @@ def read_arguments():
     add(
         "--grid",
         action="store_true",
-        help="every combination of the values, not one at a time",
+        help="try every combination of the values, not one at a time",
     )
     add(
         "--learning-curve",
         action="store_true",
-        help="train on 32, 64, 128 ... images, as far as there are so many, "
-        "and on all; draws OUT/learning_curve.png",
+        help="train on 32, 64, 128 ... images, up to all there are, and draw "
+        "OUT/learning_curve.png",
     )
     add(
         "--seeds",
         type=cli.number(int, 1),
         default=1,
-        help="runs of each variant, with the seeds --seed, --seed + 1, ...",
+        help="number of runs of each variant; their seeds are --seed, "
+        "--seed + 1, ...",
     )
     add(
         "--level",
@@ -91,13 +103,6 @@ def read_arguments():
         help="directory of the comparison",
     )
     add("--quiet", action="store_true", help="hide what the trainings print")
-    training_options.add(parser)
-    args = training_options.read(parser)
-    if args.images and args.learning_curve:
-        parser.error("argument --images: not allowed with --learning-curve")
-    ours = vars(training_parser().parse_args([])).keys() - {"seed"}
-    common = {name: v for name, v in vars(args).items() if name in ours}
-    return args, training_options.words_of(argparse.Namespace(**common), parser)
 
 
 def training_parser():

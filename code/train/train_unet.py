@@ -40,20 +40,20 @@ def read_arguments():
             "python code/train/train_unet.py --recipe article --epochs 3",
         ],
     )
-    training_options.add(parser)
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "data",
         nargs="?",
         type=Path,
         default=cli.DATA,
         help="directory with train/ and, for the scores, test/",
     )
+    training_options.add(parser)
+    add = parser.add_argument_group("files").add_argument
     add(
         "--model",
         type=Path,
         default=cli.MODEL,
-        help="where the best model is copied to",
+        help="file that the best model is copied to",
     )
     add(
         "--overwrite",
@@ -76,7 +76,7 @@ def read_arguments():
         action="store_true",
         help="do everything for one step, and leave --model alone",
     )
-    add("--quiet", action="store_true", help="no progress bars")
+    add("--quiet", action="store_true", help="hide the progress bars")
     args = training_options.read(parser, [] if cli.in_notebook() else None)
     args = runs.resumed(args) if args.resume else args
     runs.refuse_shipped(args.model)
@@ -199,12 +199,12 @@ if args.augment != "none":
 #   23 layers.
 # * **Dropout.** In training it silences a random share of the values, so that
 #   no neuron can rely on one other; the share falls to nothing towards the last
-#   epoch. In prediction it does nothing. The network
-#   must therefore give the same answer with noise and without. With pixels
-#   that are only divided by 255 it does not: all inputs are positive, ELU
-#   after ELU carries the offset along, and without the noise the outputs sink
-#   until the masks are black. Centring the input (subtract the training set's
-#   mean, divide by its spread) cures that; the layer is part of the network.
+#   epoch. In prediction it does nothing, so the network must give the same
+#   answer with noise and without. With pixels that are only divided by 255 it
+#   does not: all inputs are positive, ELU after ELU carries the offset along,
+#   and without the noise the outputs sink until the masks are black. Centring
+#   the input (subtract the training set's mean, divide by its spread) cures
+#   that; the layer is part of the network.
 # * **Transposed convolution.** It turns each value into 2 x 2 pixels, with
 #   weights that are learned, and so doubles height and width.
 # * **Skip connection.** The way down forgets *where* things are. The fine maps
@@ -448,10 +448,11 @@ if not args.dry_run:
 # %% [markdown]
 # ## Things to try
 #
-# Each is one option of this file in a shell; here set it on `args` before the
-# first step, for instance `args.augment = "all"`, and run all cells again.
-# Change one thing at a time, and give every try two or three seeds: runs that
-# differ in nothing else differ too.
+# Each is one option of this file in a shell. In the notebook set it on `args`
+# before the first step, for instance `args.augment = "all"`, and run all cells
+# again. Change one thing at a time, and give every try two or three seeds:
+# runs that differ in nothing else differ too. `--help` lists besides what was
+# tried and is of little help.
 #
 # **What the network sees.** Twice the resolution, with four times the work; the
 # contrast of each image raised; the images moved and in other light as well, or
@@ -465,19 +466,18 @@ if not args.dry_run:
 # ```
 #
 # **What the network is.** Blocks that add their input to their output; batch
-# normalisation after each activation; ReLU for ELU; mirrored borders for black
-# ones; twice as many convolutions, with four times the weights.
+# normalisation after each activation; ReLU for ELU; twice as many convolutions,
+# with four times the weights.
 #
 # ```
 # python code/train/train_unet.py --encoder residual
 # python code/train/train_unet.py --batch-norm
 # python code/train/train_unet.py --activation relu
-# python code/train/train_unet.py --padding reflect
 # python code/train/train_unet.py --filters 32
 # ```
 #
-# **What is silenced.** Nothing; whole maps; as much in every epoch; or rates of
-# your own, level by level.
+# **What dropout silences.** Nothing; whole maps; as much in every epoch; or
+# rates of your own, level by level.
 #
 # ```
 # python code/train/train_unet.py --dropout-kind none
@@ -486,26 +486,20 @@ if not args.dry_run:
 # python code/train/train_unet.py --dropout 0.05 0.05 0.1 0.1 0.15
 # ```
 #
-# **What is asked of it.** Overlap as well; harder pixels more; missed pixels
-# more than invented ones; rare classes as much as frequent ones.
+# **What the loss asks for.** Overlap as well; or fewer missed pixels, at the
+# price of more invented ones.
 #
 # ```
 # python code/train/train_unet.py --loss bce+dice
-# python code/train/train_unet.py --loss focal
 # python code/train/train_unet.py --loss tversky
-# python code/train/train_unet.py --class-weights balanced
 # ```
 #
-# **How it learns.** After a warm-up; with steps that shrink when nothing
-# improves; with gradients of any length; with kernels that shrink a little with
-# each step; from more images a step; with the last weights instead of their
-# mean; in 16 bits where the machine is good at them.
+# **How it learns.** From gradients of any length; from more images a step; with
+# the last weights instead of their mean; in 16 bits where the machine is good
+# at them.
 #
 # ```
-# python code/train/train_unet.py --warm-up 2
-# python code/train/train_unet.py --schedule plateau
 # python code/train/train_unet.py --clip-norm 0
-# python code/train/train_unet.py --weight-decay 0.01
 # python code/train/train_unet.py --batch-size 16 --learning-rate 0.001
 # python code/train/train_unet.py --weights last
 # python code/train/train_unet.py --mixed-precision

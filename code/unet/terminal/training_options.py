@@ -45,19 +45,28 @@ NETWORK = (
     "encoder",
     "padding",
 )
+# The order in which compare.py writes options into its table. It stays when
+# the help is arranged anew: finished runs are known again by it.
+_WORDS = [each.name for each in fields(TrainingSettings)]
+_WORDS.insert(_WORDS.index("contrast"), "group")
+_WORDS.insert(_WORDS.index("freeze"), "start_from")
 _COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
 
 
 def add(parser):
     """Add the options that decide what a training's weights will be."""
-    add_data(parser.add_argument_group("data"))
-    add_network(parser.add_argument_group("network"))
-    add_training(parser.add_argument_group("training"))
+    for title, add_to in (
+        ("most people need", add_needed),
+        ("data", add_data),
+        ("network", add_network),
+        ("training", add_training),
+        ("tried, and of little help", add_tried),
+    ):
+        add_to(parser.add_argument_group(title).add_argument)
 
 
-def add_data(group):
-    """What is shown to the network."""
-    add = group.add_argument
+def add_needed(add):
+    """The six that most people need."""
     add(
         "--size",
         type=_COUNT,
@@ -65,54 +74,82 @@ def add_data(group):
         help="side of the network's input in pixels, a multiple of 16; "
         "images of any size are resized to it",
     )
+    add("--epochs", type=_COUNT, default=30, help="largest number of epochs")
     add(
-        "--validation",
-        type=_RATE,
-        default=0.1,
-        help="share of the training folders that decides when to stop",
-    )
-    add(
-        "--images",
+        "--batch-size",
         type=_COUNT,
-        metavar="N",
-        help="learn from so many images only, chosen by the seed; fewer are "
-        "among more",
-    )
-    add(
-        "--group",
-        metavar="RULE",
-        help="what must not be divided between training and validation: a "
-        "regular expression on folder names, or a CSV with the columns name "
-        "and group; without it the groups of data/split.csv, if there are "
-        "any; '(.+)' is every image on its own",
-    )
-    add(
-        "--contrast",
-        choices=CONTRASTS,
-        default="none",
-        help="clahe: equalise the lightness in parts; stretch: from the "
-        "image's 2nd to its 98th percentile; test.py does the same",
+        default=4,
+        help="number of images in a training step",
     )
     add(
         "--augment",
         choices=LEVELS,
         default="flips",
         help="show each image in another version every time: flips and "
-        "quarter turns, geometry (and scale, shift, rotation), colour, all "
-        "of these, or wide, which is stronger",
+        "quarter turns (flips); also other scales, shifts and rotations "
+        "(geometry); other colours and light (colour); all of these (all); "
+        "or stronger changes (wide)",
+    )
+    add(
+        "--recipe",
+        choices=RECIPES,
+        help="set of options: the article's training as it was (article), or "
+        "what scored highest on real tiles (best), at 192 pixels, with nearly "
+        "as many weights, in three times the time; options given besides win",
+    )
+    add(
+        "--start-from",
+        type=Path,
+        metavar="MODEL",
+        help="start with the weights of this model; its network, size, "
+        "normalisation and contrast come along",
+    )
+
+
+def add_data(add):
+    """What is shown to the network."""
+    add(
+        "--validation",
+        type=_RATE,
+        default=0.1,
+        help="share of the training folders that is set aside and decides "
+        "when to stop",
+    )
+    add(
+        "--images",
+        type=_COUNT,
+        metavar="N",
+        help="learn from N images only, chosen by the seed; smaller subsets "
+        "lie within larger ones",
+    )
+    add(
+        "--group",
+        metavar="RULE",
+        help="rule for folders that must not be divided between training and "
+        "validation: a regular expression on their names, or a CSV with the "
+        "columns name and group; without it the groups of data/split.csv, if "
+        "there are any; '(.+)' takes every image on its own",
+    )
+    add(
+        "--contrast",
+        choices=CONTRASTS,
+        default="none",
+        help="raise each image's contrast, in test.py as well: equalise the "
+        "lightness in parts (clahe), or spread the 2nd to the 98th percentile "
+        "(stretch, which was of little help)",
     )
     add(
         "--normalisation",
         choices=["centred", "article"],
         default="centred",
-        help="centred: pixels / 255, then the training set's mean and "
-        "variance; article: pixels / 255 alone, which fails on real images",
+        help="scale of the input: pixels / 255, then the training set's mean "
+        "and variance (centred), or pixels / 255 alone (article), which fails "
+        "on real images",
     )
 
 
-def add_network(group):
+def add_network(add):
     """What the network is."""
-    add = group.add_argument
     add(
         "--filters",
         type=_COUNT,
@@ -123,7 +160,7 @@ def add_network(group):
         "--depth",
         type=cli.number(int, 1, 7),
         default=4,
-        help="how often the image is halved",
+        help="number of times that the image is halved",
     )
     add(
         "--dropout",
@@ -131,110 +168,81 @@ def add_network(group):
         nargs="+",
         metavar="RATE",
         default=[0.1, 0.1, 0.2, 0.2, 0.3],
-        help="rate of each level",
+        help="rate of each level, from the top",
     )
     add(
         "--dropout-kind",
         choices=["standard", "spatial", "fading", "none"],
         default="fading",
-        help="fading: the rates fall in a line, to 0 in the last of "
-        "--epochs; standard: they stay; spatial silences whole maps instead "
-        "of single values",
+        help="values that are dropped: single ones, at rates that fall in a "
+        "line to 0 in the last of --epochs (fading) or stay (standard); whole "
+        "maps (spatial); or none",
     )
     add(
         "--activation",
         choices=["elu", "relu", "selu", "gelu", "swish"],
         default="elu",
-        help="of every convolution but the last",
+        help="function after every convolution but the last",
     )
     add(
         "--batch-norm",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="batch normalisation after each activation",
+        help="normalise the batch after each activation",
     )
     add(
         "--encoder",
         choices=["plain", "residual"],
         default="plain",
-        help="residual adds each block's input to its output",
-    )
-    add(
-        "--padding",
-        choices=["same", "reflect"],
-        default="same",
-        help="around the 3 x 3 convolutions: zeros, or a mirror image",
-    )
-    add(
-        "--start-from",
-        type=Path,
-        metavar="MODEL",
-        help="go on with the weights of this model; its network, size, "
-        "normalisation and contrast come along",
+        help="blocks of the way down; residual ones add their input to their "
+        "output",
     )
     add(
         "--freeze",
         choices=["encoder"],
-        help="with --start-from: leave the way down as it is",
+        help="leave the way down as it is, with --start-from",
     )
 
 
-def add_training(group):
+def add_training(add):
     """How the network learns."""
-    add = group.add_argument
-    add("--epochs", type=_COUNT, default=30, help="most epochs to train")
-    add("--batch-size", type=_COUNT, default=4, help="images a step")
-    add("--learning-rate", type=_RATE, default=0.0004, help="of Adam")
+    add(
+        "--learning-rate",
+        type=_RATE,
+        default=0.0004,
+        help="learning rate of Adam, at its highest",
+    )
     add(
         "--schedule",
         choices=["constant", "cosine", "plateau"],
         default="cosine",
-        help="of the learning rate; cosine: towards 0 after the last of "
-        "--epochs; plateau: halved after two epochs without improvement",
-    )
-    add(
-        "--warm-up",
-        type=cli.number(int, 0),
-        metavar="EPOCHS",
-        default=0,
-        help="in which the learning rate rises",
+        help="course of the learning rate: down to 0 after the last of "
+        "--epochs (cosine), always the same (constant), or halved after two "
+        "epochs without improvement (plateau, which was of little help)",
     )
     add(
         "--clip-norm",
         type=cli.number(float, 0),
         metavar="NORM",
         default=1.0,
-        help="gradients longer than this are shortened to it, so that a few "
-        "strange images cannot throw the network back; 0: never",
-    )
-    add(
-        "--weight-decay",
-        type=_RATE,
-        default=0.0,
-        help="share of the kernels that is taken off in each step, times the "
-        "learning rate",
+        help="shorten longer gradients to this length, so that a few strange "
+        "images cannot throw the network back; 0: never",
     )
     add(
         "--weights",
         choices=["mean", "last"],
         default="mean",
-        help="what is validated and saved: the running mean over about 100 "
-        "steps, or the weights of the last step",
+        help="weights that are validated and saved: their running mean over "
+        "about 100 steps, or those of the last step",
     )
     add(
         "--loss",
         choices=["bce", "bce+dice", "focal", "tversky"],
         default="bce",
-        help="bce: binary cross-entropy; Dice and Tversky count the overlap "
-        "in each batch",
-    )
-    add(
-        "--class-weights",
-        type=_weight,
-        nargs="+",
-        metavar="WEIGHT",
-        help="what a pixel counts in the cross-entropy or the focal loss: "
-        "one number for the background and for each class, or 'balanced'",
+        help="error that is made small: binary cross-entropy (bce); that and "
+        "the overlap in each batch (bce+dice); the overlap, in which missed "
+        "pixels cost more (tversky); cross-entropy of the harder pixels "
+        "(focal, which was of little help)",
     )
     add(
         "--mixed-precision",
@@ -254,14 +262,41 @@ def add_training(group):
         "--seed",
         type=cli.number(int, 0),
         default=0,
-        help="of all random choices; the same seed gives the same weights",
+        help="number that all random choices follow from; the same seed gives "
+        "the same weights",
+    )
+
+
+def add_tried(add):
+    """What changed scores less than another seed does, or cost some."""
+    add(
+        "--padding",
+        choices=["same", "reflect"],
+        default="same",
+        help="surroundings of the 3 x 3 convolutions: zeros (same), or a "
+        "mirror image (reflect)",
     )
     add(
-        "--recipe",
-        choices=RECIPES,
-        help="article: the article's training as it was; best: what scored "
-        "highest on real tiles with nearly as many weights, seen at 192 "
-        "pixels, in three times the time; other options change either",
+        "--class-weights",
+        type=_weight,
+        nargs="+",
+        metavar="WEIGHT",
+        help="weight of a pixel in the cross-entropy or the focal loss: one "
+        "number for the background and for each class, or 'balanced'",
+    )
+    add(
+        "--weight-decay",
+        type=_RATE,
+        default=0.0,
+        help="share of the kernels that is taken off in each step, times the "
+        "learning rate",
+    )
+    add(
+        "--warm-up",
+        type=cli.number(int, 0),
+        metavar="EPOCHS",
+        default=0,
+        help="epochs in which the learning rate rises",
     )
 
 
@@ -346,7 +381,8 @@ def words_of(args, parser):
         parser: with the options of ``add``.
     """
     words = []
-    for name, value in vars(args).items():
+    for name in sorted(vars(args), key=_WORDS.index):
+        value = getattr(args, name)
         if value == parser.get_default(name):
             continue
         option = name.replace("_", "-")
