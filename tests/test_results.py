@@ -86,9 +86,7 @@ def predict(place, path, out, model="m", scale=None, **wanted):
     contract, settings = read_contract(model), Settings(scale=scale)
     samples = [Sample(path.stem, path, None)]
     sources = find_sources(samples, contract, settings)
-    outputs = HoldingOutputs(
-        out, sources, contract["classes"], Wanted(**wanted)
-    )
+    outputs = HoldingOutputs(out, sources, contract.classes, Wanted(**wanted))
     with cli.PredictionBars(True, 0) as bars:
         run(
             loaded(model), sources, settings, outputs,

@@ -8,6 +8,7 @@ from conftest import small_network
 from unet.files.errors import DataError
 from unet.imagery.rasters import Scene
 from unet.imagery.resizing import resize_image
+from unet.network.contract import Contract
 from unet.prediction.photos import probabilities_of_images as seen_whole
 from unet.prediction.scaling import resampling, scales
 from unet.prediction.scenes import strips
@@ -265,12 +266,17 @@ def test_nodata_does_not_stretch_16_bits(tmp_path):
 
 
 def test_scales_come_from_the_user_the_ground_or_the_training():
-    contract = {"scale": 0.25, "scales": [0.2, 0.3], "resolution": [0.4, 0.5]}
+    contract = Contract(
+        ["building"], scale=0.25, scales=[0.2, 0.3], resolution=[0.4, 0.5]
+    )
     assert scales(contract, (0.2, 0.2), 2) == (2, 2)
     assert scales(contract, (0.2, 0.2)) == (0.5, 0.4)
     assert scales(contract) == (0.2, 0.3)
-    assert scales({"scale": 0.25}, (0.2, 0.2)) == (0.25, 0.25)
-    assert scales({}) is None
+    assert scales(Contract(["building"], scale=0.25), (0.2, 0.2)) == (
+        0.25,
+        0.25,
+    )
+    assert scales(Contract(["building"])) is None
 
 
 def test_a_truncated_scene_is_told(model, tmp_path):

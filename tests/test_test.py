@@ -1,5 +1,6 @@
 """test.py: images and a model to masks, as its user runs it."""
 
+import datetime
 import json
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from unet.network.contract import Contract
 from unet.network.model import load, save
 from unet.prediction.photos import probabilities_of_images
 from unet.prediction.strip import Settings
+from unet.terminal.cli import SHIPPED
 
 TEST = "test/test.py"
 
@@ -99,6 +101,20 @@ def test_threshold_moves_the_masks(place):
         ).check_returncode()
         mask = read_image(place / out / "wide.png")
         assert (mask == value).all()
+
+
+def test_one_line_says_which_model_it_is(place):
+    result = predict_in(place, "photos", "--out", "said")
+    today = datetime.date.today()
+    first, *others = result.stdout.splitlines()
+    assert first == f"model: m.keras (building), trained on data, {today}"
+    assert not any("model:" in line for line in others)
+    shipped = run_script(
+        TEST, "photos", "--model", SHIPPED, "--out", "shipped", cwd=place
+    )
+    assert "buildings.keras (Buildings from above), trained on 1," in (
+        shipped.stdout
+    )
 
 
 def test_a_model_without_a_best_threshold_is_told(place):

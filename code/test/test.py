@@ -7,7 +7,7 @@ from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import Sample, class_names, find_samples, list_images
 from unet.geometry.outlining import Outlining
-from unet.network.contract import read_contract
+from unet.network.contract import read_contract, saved_on
 from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
 from unet.prediction.run import Workplace, run
 from unet.prediction.stream import find_sources
@@ -50,13 +50,21 @@ def read_arguments():
     add_results(parser.add_argument_group("more results"))
     add_outlines(parser.add_argument_group("polygons"))
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.model = args.model or cli.default_model()
+    return args
 
 
 def add_common(group):
     """The options that most people need."""
     add = group.add_argument
-    add("--model", type=Path, default=cli.MODEL, help="a trained model")
+    add(
+        "--model",
+        type=Path,
+        help="a trained model (default: the one that the last training wrote, "
+        "code/test/unet.keras, else the one that comes with the project, "
+        "code/test/buildings.keras)",
+    )
     add(
         "--out", type=Path, default=Path("predictions"), help="output directory"
     )
@@ -176,6 +184,16 @@ def collect(sources):
     return samples
 
 
+def introduction(path, contract):
+    """Which model it is, trained on what and when: one line."""
+    title = contract.notes.get("title", ", ".join(contract.classes))
+    images = f"{contract.data['images']:,} images" if contract.data else "data"
+    return (
+        f"model: {cli.short_path(path)} ({title}), trained on {images}, "
+        f"{saved_on(path)}"
+    )
+
+
 def check_classes(samples, classes, model):
     """Raise DataError if the truth has classes that the model cannot tell."""
     known = [sample for sample in samples if any((sample.masks or {}).values())]
@@ -194,7 +212,7 @@ def best_threshold(contract, model):
     Raises:
         DataError: it has none.
     """
-    best = contract.get("best_threshold")
+    best = contract.best_threshold
     if best is None:
         raise DataError(
             f"{model}: this model has no best threshold; several classes "
@@ -212,7 +230,7 @@ def settings_of(args, contract):
         threshold = best_threshold(contract, args.model)
     return Settings(
         threshold=threshold,
-        contrast=contract.get("preprocessing", {}).get("contrast", "none"),
+        contrast=contract.preprocessing.contrast,
         flips=args.flips,
         bands=args.bands,
         scale=args.scale,
@@ -241,11 +259,12 @@ def main():
     samples = collect(args.images)
     contract = read_contract(args.model)
     settings = settings_of(args, contract)
-    check_classes(samples, contract["classes"], args.model)
+    check_classes(samples, contract.classes, args.model)
     sources = find_sources(samples, contract, settings)
-    outputs = outputs_of(args, sources, contract["classes"])
+    outputs = outputs_of(args, sources, contract.classes)
     refuse_existing(outputs.files(), args.overwrite)
     workplace = Workplace(args.out, args.model, settings)
+    print(introduction(args.model, contract))
 
     # Keras takes seconds to import: bad input is told before.
     from unet.network.model import load

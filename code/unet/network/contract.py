@@ -19,22 +19,8 @@ _MEMBER = "contract.json"
 _MISREAD = (AttributeError, KeyError, TypeError, ValueError)
 
 
-class _Keys:
-    """The fields by their keys in the file."""
-
-    def __getitem__(self, key):
-        return getattr(self, key)
-
-    def __contains__(self, key):
-        return getattr(self, key, None) is not None
-
-    def get(self, key, default=None):
-        value = getattr(self, key, None)
-        return default if value is None else value
-
-
 @dataclass(frozen=True)
-class Preprocessing(_Keys):
+class Preprocessing:
     """How an image becomes the network's input.
 
     Attributes:
@@ -53,7 +39,7 @@ class Preprocessing(_Keys):
 
 
 @dataclass(frozen=True)
-class TrainingSettings(_Keys):
+class TrainingSettings:
     """The options of a training that decide what its weights will be.
 
     The values here are those of the article: a file that was written before
@@ -96,7 +82,7 @@ class TrainingSettings(_Keys):
 
 
 @dataclass(frozen=True)
-class Contract(_Keys):
+class Contract:
     """What a model needs and is.
 
     Attributes:
@@ -197,6 +183,13 @@ def read_contract(path):
             "version of this project that made the model, or train it again."
         )
     return contract
+
+
+def saved_on(path):
+    """The day on which Keras saved a model file, ``YYYY-MM-DD``."""
+    with zipfile.ZipFile(path) as archive:
+        metadata = json.loads(archive.read("metadata.json"))
+    return metadata["date_saved"].split("@")[0]
 
 
 def _contract_of(values):

@@ -11,7 +11,7 @@ def scales(contract, resolution=None, given=None):
     """How much a scene is reduced before the network sees it.
 
     Args:
-        contract: of the model.
+        contract: ``unet.network.contract.Contract`` of the model.
         resolution: metres a pixel of the scene from row to row and from
             column to column, or None.
         given: the user's own factor, or None.
@@ -24,13 +24,13 @@ def scales(contract, resolution=None, given=None):
     """
     if given is not None:
         return given, given
-    trained = contract.get("resolution")
+    trained = contract.resolution
     if resolution and trained:
         return resolution[0] / trained[0], resolution[1] / trained[1]
-    factors = contract.get("scales")
-    if factors is None and "scale" in contract:
-        factors = [contract["scale"]] * 2
-    return factors and tuple(factors)
+    if contract.scales is not None:
+        return tuple(contract.scales)
+    # Of models that were made before there were two factors.
+    return contract.scale and (contract.scale, contract.scale)
 
 
 def resampling(source, target):

@@ -111,7 +111,7 @@ def _source(sample, contract, settings):
     place = read_georeference(sample.image)
     resolution = place and place.resolution(shape)
     factors = scales(contract, resolution, settings.scale)
-    tiling = Tiling(shape, factors, contract["size"], settings.overlap)
+    tiling = Tiling(shape, factors, contract.size, settings.overlap)
     is_raster = place is not None and not stored.is_photo
     if tiling.fits and not is_raster:
         return Source(sample)
