@@ -22,7 +22,7 @@ from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, natural
 from unet.geometry.grabcut import tighten
-from unet.geometry.instances import Found, Instance
+from unet.geometry.instances import Instance
 from unet.geometry.polygons import outlines
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
@@ -110,7 +110,7 @@ def tightened(args, images, annotations, writer, overlays):
             geometries = pool.map(fit, (one.geometry for one in drawn))
             found = []
             for one, geometry in zip(drawn, geometries, strict=True):
-                found.append(Found(geometry or one.geometry, one.label))
+                found.append(Instance(geometry or one.geometry, one.label))
                 yield geometry is not None
             writer.add(Annotated(name, images[name], shape, found))
             write_png(overlays[name], compare(image, drawn, found))
@@ -120,7 +120,7 @@ def as_drawn(instances, shape):
     """Yield instances as geometry, with a label; masks by their parts."""
     for one in instances:
         label = one.label or DEFAULT_CLASS
-        if isinstance(one, Instance):
+        if one.is_polygon:
             yield Instance(one.geometry, label)
         else:
             yield from outlines(one.mask(shape), label=label)

@@ -27,7 +27,6 @@ from unet.files.folders import (
     class_folder,
     natural,
 )
-from unet.geometry.instances import Instance
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import read_georeference, write_georeference
 from unet.imagery.png import write_mask, write_png
@@ -159,7 +158,9 @@ def convert(tree, images, annotations, classes, args, name):
     shape = image.shape[:2]
     instances = annotation.instances
     if args.components:
-        instances = [part for one in instances for part in parts_of(one)]
+        instances = [
+            part for instance in instances for part in instance.parts()
+        ]
     if len(classes) > 1:
         masks = draw(instances[::-1], shape, repairs)
         masks = without_overlap(masks, shape)
@@ -187,12 +188,6 @@ def place_of(paths, annotation):
     return read_georeference(image_of(paths, annotation)) if paths else None
 
 
-def parts_of(instance):
-    """An instance's connected parts, if it is a mask; itself if a polygon."""
-    is_polygon = isinstance(instance, Instance)
-    return [instance] if is_polygon else instance.parts()
-
-
 def draw(instances, shape, repairs):
     """Masks of all instances that can be seen; the others are counted.
 
@@ -202,7 +197,7 @@ def draw(instances, shape, repairs):
     frame = shapely.box(0, 0, shape[1], shape[0])
     for instance in instances:
         window, *corner = instance.window(shape)
-        if not isinstance(instance, Instance):
+        if not instance.is_polygon:
             if window.any():
                 yield instance.label, window.copy(), *corner
             continue

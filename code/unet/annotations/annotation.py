@@ -11,7 +11,7 @@ import shapely
 from unet.annotations.parsing import quoted
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
-from unet.geometry.instances import DrawnMask, Instance
+from unet.geometry.instances import Instance, PixelInstance
 from unet.imagery.reading import MOST_PIXELS
 
 # Coordinates beyond this are damage, not annotation; GDAL would loop long.
@@ -73,7 +73,7 @@ class Annotation:
 
     Attributes:
         source: the file that it was read from.
-        instances: ``Instance`` or ``DrawnMask``, in the file's order; where
+        instances: ``Instance`` or ``PixelInstance``, in the file's order; where
             they overlap the later one wins.
         repairs: what was mended or left out, and how often.
         error: why the image's annotation cannot be used, or None.
@@ -85,7 +85,7 @@ class Annotation:
     """
 
     source: Path
-    instances: list[Instance | DrawnMask] = field(default_factory=list)
+    instances: list[Instance | PixelInstance] = field(default_factory=list)
     repairs: Counter = field(default_factory=Counter)
     error: str | None = None
     crs: str | None = None

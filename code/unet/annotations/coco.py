@@ -11,7 +11,7 @@ from unet.annotations.shapes import add, clean, polygon, together
 from unet.annotations.writing import Writer, json_text
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
-from unet.geometry.instances import DrawnMask
+from unet.geometry.instances import PixelInstance
 
 
 def read_coco(data, path, rules):
@@ -43,7 +43,7 @@ def read_coco(data, path, rules):
         segmentation = one.get("segmentation")
         if isinstance(segmentation, dict):
             packed = _packed(segmentation, height, width, path, rules.limits)
-            annotation.instances.append(DrawnMask(packed, clean(label)))
+            annotation.instances.append(PixelInstance(packed, clean(label)))
         elif segmentation:
             parts = [
                 polygon(np.reshape(flat, (-1, 2))) for flat in segmentation

@@ -14,7 +14,7 @@ from unet.annotations.shapes import clean, find_key
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
 from unet.files.folders import BACKGROUND
-from unet.geometry.instances import DrawnMask, packed_of
+from unet.geometry.instances import PixelInstance, packed_of
 from unet.imagery.mask_values import read_values
 
 # More are no classes: a photo, or colours that JPEG or resizing mixed.
@@ -44,7 +44,7 @@ def read_complete_mask(path, rules):
     ``rules.threshold`` or ``rules.colours``.
 
     Returns:
-        {image name: Annotation} with one ``DrawnMask`` a class.
+        {image name: Annotation} with one ``PixelInstance`` a class.
 
     Raises:
         DataError: the mask is unreadable, or nobody can know what it means.
@@ -53,7 +53,7 @@ def read_complete_mask(path, rules):
     values, kind = read_values(path, rules.limits.pixels)
     annotation = Annotation(path, size=values.shape)
     for pixels, label in _classes(values, kind, path, rules):
-        annotation.instances.append(DrawnMask(packed_of(pixels), label))
+        annotation.instances.append(PixelInstance(packed_of(pixels), label))
     return {path.stem: annotation}
 
 

@@ -9,7 +9,7 @@ from shapely import affinity
 from unet.annotations.annotation import Annotation, image_name
 from unet.annotations.shapes import add, clean, ellipse, leave_out, polygon
 from unet.files.errors import DataError
-from unet.geometry.instances import DrawnMask, packed_of
+from unet.geometry.instances import PixelInstance, packed_of
 
 # What holds no shape: notes on the image as a whole.
 _NO_SHAPES = ("tag",)
@@ -95,5 +95,5 @@ def _add_mask(annotation, of, label, limits):
     values = np.arange(len(runs)) % 2 == 1
     pixels = np.repeat(values, runs).reshape(shape)
     annotation.instances.append(
-        DrawnMask(packed_of(pixels), clean(label), top, left)
+        PixelInstance(packed_of(pixels), clean(label), top, left)
     )

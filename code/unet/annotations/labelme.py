@@ -20,7 +20,7 @@ from unet.annotations.shapes import (
 )
 from unet.annotations.writing import Writer, json_text, score_text
 from unet.files.errors import DataError
-from unet.geometry.instances import DrawnMask, packed_of
+from unet.geometry.instances import PixelInstance, packed_of
 from unet.geometry.keyhole import keyhole
 from unet.imagery.mask_values import values_from
 
@@ -74,7 +74,7 @@ def _add_labelme_mask(annotation, one, limits):
     pixels = values_from(picture, annotation.source, limits.pixels)[0] > 0
     left, top = np.rint(np.array(one["points"][0], float)).astype(int).tolist()
     annotation.instances.append(
-        DrawnMask(packed_of(pixels), clean(one["label"]), top, left)
+        PixelInstance(packed_of(pixels), clean(one["label"]), top, left)
     )
 
 

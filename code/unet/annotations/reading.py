@@ -9,7 +9,6 @@ from unet.annotations.formats import FORMATS, JSON_ENDINGS
 from unet.annotations.parsing import parse_json, parse_xml, shortened
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, natural
-from unet.geometry.instances import Instance
 
 # What tools put beside annotations; no image's annotation.
 _NAMES_OF_CLASSES = (CLASSES, "class_names.txt", "labelmap.txt", "labels.txt")
@@ -97,10 +96,9 @@ def _check_size(path, most):
 def _check_points(found, path, most):
     """Refuse more points than people draw: they would take for ever."""
     count = sum(
-        shapely.get_num_coordinates(one.geometry)
+        instance.point_count()
         for annotation in found.values()
-        for one in annotation.instances
-        if isinstance(one, Instance)
+        for instance in annotation.instances
     )
     if count > most:
         raise DataError(

@@ -22,7 +22,7 @@ class Annotated:
         name: what its annotation is called.
         image: the image file.
         shape: (H, W) of the image as ``unet.imagery.reading`` reads it.
-        instances: list of ``unet.geometry.instances.Found``.
+        instances: list of ``unet.geometry.instances.Instance``.
     """
 
     name: str

@@ -21,7 +21,7 @@ from unet.geometry.contours import (
     read_back,
     rounded,
 )
-from unet.geometry.instances import Found
+from unet.geometry.instances import Instance
 from unet.geometry.masks import instances
 from unet.geometry.right_angles import squared
 
@@ -56,7 +56,7 @@ def outlines(
         probability: float, H x W, of the class; gives the scores.
 
     Returns:
-        List of ``Found``, top to bottom. Holes are kept. Coordinates are
+        List of ``Instance``, top to bottom. Holes are kept. Coordinates are
         pixels from the top-left corner with two decimals: the pixel in column
         c and row r has its centre at (c + 0.5, r + 0.5).
     """
@@ -71,7 +71,7 @@ def outlines(
         score = None
         if probability is not None:
             score = float(probability[window][part].mean())
-        found.append(Found(polygon, label, score))
+        found.append(Instance(polygon, label, score))
     return found
 
 
@@ -105,7 +105,7 @@ def class_outlines(ids, classes, probability=None, **options):
         options: ``tolerance``, ``smallest`` and ``square`` of ``outlines``.
 
     Returns:
-        List of ``Found``, class by class.
+        List of ``Instance``, class by class.
     """
     found = []
     for number, name in enumerate(classes, start=1):

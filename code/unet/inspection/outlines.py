@@ -4,7 +4,6 @@ import numpy as np
 import shapely
 
 from unet.files.folders import DEFAULT_CLASS
-from unet.geometry.instances import Instance
 from unet.imagery.turns import upright
 from unet.inspection.pieces import cut_out
 
@@ -54,7 +53,7 @@ def look_at_frame(look, instances):
         what += f", the image has {size(*look.shape)}"
         look.add("size-mismatch", annotation.source, what)
         return False
-    bounds = [one.geometry.bounds for one in instances if _is_drawn(one)]
+    bounds = [one.geometry.bounds for one in instances if one.is_polygon]
     if not bounds:
         return False
     left, top = np.min(bounds, axis=0)[:2]
@@ -80,10 +79,6 @@ def look_at_frame(look, instances):
     return False
 
 
-def _is_drawn(one):
-    return isinstance(one, Instance)
-
-
 def _misplace(look, what, right, bottom):
     """Note that an annotation lies in the wrong place as a whole."""
     look.misplaced = True
@@ -101,17 +96,17 @@ def from_instance(look, one, title):
         mask = upright(one.mask(stored.shape), stored.orientation)
         piece = cut_out(path, label, title, mask, drawn=True)
         return [piece] if piece else []
-    if _is_drawn(one) and not look.misplaced:
+    if one.is_polygon and not look.misplaced:
         _look_at_outline(look, one.geometry, title)
     window, top, left = one.window(look.shape)
     piece = cut_out(path, label, title, window, drawn=True)
     if piece is None:
-        inside = _is_drawn(one) and window.size
+        inside = one.is_polygon and window.size
         if inside and not look.misplaced:
             box = (left, top, left + window.shape[1], top + len(window))
             what = f"{look.item.name}, {title}: covers no pixel"
             look.add("polygon-tiny", path, what, box)
-        elif not _is_drawn(one):
+        elif not one.is_polygon:
             look.add("empty-mask", path, f"{look.item.name}, {title}")
         return []
     piece.top += top

@@ -9,7 +9,6 @@ from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
-from shapely import affinity
 
 from unet.annotations.annotation import NO_RULES
 from unet.annotations.placing import in_pixels
@@ -17,8 +16,6 @@ from unet.annotations.reading import read_file
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
 from unet.geometry.components import UNKNOWN
-from unet.geometry.instances import Instance
-from unet.geometry.masks import rasterise_window
 from unet.imagery.mask_values import read_values
 
 _ROWS = 256  # that are read at once to see which values a mask has
@@ -100,26 +97,21 @@ class _Polygons:
                 "class, or give a file of these classes."
             )
         self._numbers = [numbers[one.label] for one in self._instances]
-        reach = [_reach(one) for one in self._instances]
-        self._first, self._last = np.reshape(reach, (-1, 2)).T
+        ranges = [instance.row_range() for instance in self._instances]
+        self._first, self._last = np.reshape(ranges, (-1, 2)).T
 
     def rows(self, top, height):
         ids = np.zeros((height, self.shape[1]), np.uint8)
         seen = (self._first < top + height) & (self._last > top)
         for k in np.flatnonzero(seen):
-            window, y, x = self._window(self._instances[k], top, height)
-            below = ids[y : y + len(window), x : x + window.shape[1]]
+            window, row, column = self._instances[k].window_of_rows(
+                self.shape, top, height
+            )
+            below = ids[
+                row : row + len(window), column : column + window.shape[1]
+            ]
             below[window] = self._numbers[k]
         return ids
-
-    def _window(self, one, top, height):
-        """(bool array, row, column) of what rows show of an instance."""
-        if isinstance(one, Instance):
-            moved = affinity.translate(one.geometry, 0, -top)
-            return rasterise_window(moved, (height, self.shape[1]))
-        window, y, x = one.window(self.shape)
-        window = window[max(0, top - y) : max(0, top + height - y)]
-        return window, max(0, y - top), x
 
     def close(self):
         """Nothing is open."""
@@ -143,13 +135,6 @@ def _annotation_of(path, scene, rules):
     if annotation.error:
         raise DataError(annotation.error)
     return annotation
-
-
-def _reach(one):
-    """The first row of an instance, and the one behind its last."""
-    if isinstance(one, Instance):
-        return one.geometry.bounds[1::2]
-    return one.top, one.top + one.packed["size"][0]
 
 
 class _Values:
