@@ -11,12 +11,7 @@ import numpy as np
 import shapely
 
 from unet.annotations.formats import FORMATS, WRITERS
-from unet.annotations.pairing import (
-    find_images,
-    image_of,
-    pair_the_only_ones,
-    read_annotations,
-)
+from unet.annotations.pairing import ProblemKind, pair
 from unet.annotations.writing import Annotated
 from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
@@ -65,54 +60,55 @@ def read_arguments():
     return parser.parse_args()
 
 
-def read(args, images, progress):
-    """All annotations by image name, and the image of each.
+def read(args, progress):
+    """(pairs of an image with its annotation, number of all images).
 
     Raises:
         DataError: one cannot be understood, or fits no image or two.
     """
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
-    annotations = read_annotations(
-        args.annotations, images, args.format, rules, progress
+    pairs, problems = pair(
+        args.images,
+        args.annotations,
+        args.format,
+        rules,
+        progress,
+        embedded=False,
     )
-    if args.images.is_file():
-        annotations = pair_the_only_ones(images, annotations)
-    if not annotations:
+    annotated = [known for known in pairs if known.annotation]
+    names = {known.name for known in annotated}
+    for problem in problems:
+        # Two images that nobody annotated do no harm.
+        several = problem.kind == ProblemKind.SEVERAL_IMAGES
+        if not several or problem.name in names:
+            raise DataError(problem.sentence)
+    if not annotated:
         raise DataError(
             f"{args.annotations[0]}: expected annotations of images in "
             f"{args.images}, found none. Give the images that were annotated."
         )
-    for name, one in annotations.items():
-        if one.error:
-            raise DataError(one.error)
-        if name not in images:
-            raise DataError(
-                f"{one.source}: annotates {name}, but there is no such image "
-                f"in {args.images}. Add the image, or correct the name."
-            )
-    return annotations, {
-        name: image_of(images[name], one) for name, one in annotations.items()
-    }
+    return annotated, len(pairs)
 
 
-def tightened(args, images, annotations, writer, overlays):
+def tightened(args, pairs, writer, overlays):
     """Tighten, and write every image's polygons and overlay.
 
     Yields:
         For every instance whether it was tightened, or kept as drawn.
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name in sorted(annotations, key=natural):
-            image = read_image(images[name], args.bands, args.pixels)
+        for known in sorted(pairs, key=lambda known: natural(known.name)):
+            name = known.name
+            image = read_image(known.image, args.bands, args.pixels)
             shape = image.shape[:2]
-            drawn = list(as_drawn(annotations[name].instances, shape))
+            drawn = list(as_drawn(known.annotation.instances, shape))
             fit = partial(tighten, image)
             geometries = pool.map(fit, (one.geometry for one in drawn))
             found = []
             for one, geometry in zip(drawn, geometries, strict=True):
                 found.append(Instance(geometry or one.geometry, one.label))
                 yield geometry is not None
-            writer.add(Annotated(name, images[name], shape, found))
+            writer.add(Annotated(name, known.image, shape, found))
             write_png(overlays[name], compare(image, drawn, found))
 
 
@@ -160,39 +156,34 @@ def check_files(files, sources, overwrite):
 def main():
     args = read_arguments()
     progress = cli.progress_bar(args.quiet)
-    found = find_images(args.images)
-    annotations, images = read(args, found, progress)
+    pairs, number = read(args, progress)
     instances = [
-        one
-        for annotation in annotations.values()
-        for one in annotation.instances
+        instance for known in pairs for instance in known.annotation.instances
     ]
-    classes = {one.label or DEFAULT_CLASS for one in instances}
+    classes = {instance.label or DEFAULT_CLASS for instance in instances}
     writer = WRITERS[args.format_out](args.out, sorted(classes))
     place = args.out / "overlays"
-    overlays = {name: place / f"{name}.png" for name in annotations}
-    sources = [one.source for one in annotations.values()]
+    overlays = {known.name: place / f"{known.name}.png" for known in pairs}
     check_files(
-        [*writer.files(annotations), *overlays.values()],
-        [*sources, *images.values()],
+        [*writer.files(overlays), *overlays.values()],
+        [path for known in pairs for path in (known.source, known.image)],
         args.overwrite,
     )
-    results = tightened(args, images, annotations, writer, overlays)
+    results = tightened(args, pairs, writer, overlays)
     count = Counter(progress(results, len(instances), "Tightening"))
     writer.close()
-    print(f"{len(annotations)} images -> {cli.short_path(args.out)}")
+    print(f"{len(pairs)} images -> {cli.short_path(args.out)}")
     print(f"  {count[True]} instances tightened, {count[False]} kept as drawn")
-    if len(annotations) < len(found):
-        missing = len(found) - len(annotations)
-        print(f"  {missing} images without annotation, left out")
-    report(annotations)
+    if len(pairs) < number:
+        print(f"  {number - len(pairs)} images without annotation, left out")
+    report(pairs)
 
 
-def report(annotations):
+def report(pairs):
     """Print what was mended in reading."""
-    repairs = sum((one.repairs for one in annotations.values()), Counter())
-    for what, count in sorted(repairs.items()):
-        print(f"  repaired: {what}: {count}")
+    repairs = sum((known.annotation.repairs for known in pairs), Counter())
+    for repair, count in sorted(repairs.items()):
+        print(f"  repaired: {repair}: {count}")
 
 
 if __name__ == "__main__":

@@ -12,18 +12,12 @@ from pathlib import Path
 import shapely
 
 from unet.annotations.formats import FORMATS
-from unet.annotations.pairing import (
-    find_images,
-    image_of,
-    pair_the_only_ones,
-    read_annotations,
-)
+from unet.annotations.pairing import ProblemKind, pair
 from unet.files.atomic import new_tree, write_text
 from unet.files.errors import DataError
 from unet.files.folders import (
     CLASSES,
     DEFAULT_CLASS,
-    IMAGE_ENDINGS,
     class_folder,
     natural,
 )
@@ -77,7 +71,7 @@ def read_arguments():
     return parser.parse_args()
 
 
-def pairs(text, option):
+def renames(text, option):
     """``a=b,c=d`` as a dict."""
     parts = [part.split("=") for part in (text or "").split(",") if part]
     if any(len(part) != 2 or not all(part) for part in parts):
@@ -96,15 +90,15 @@ def choose_classes(annotations, args, rules):
         DataError: none of the wanted classes is there, or the folders of two
             are called alike.
     """
-    renamed = pairs(args.rename, "--rename")
+    renamed = renames(args.rename, "--rename")
     wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
     found, left_out = Counter(), Counter()
     named = args.attribute or any(
         instance.label
-        for annotation in annotations.values()
+        for annotation in annotations
         for instance in annotation.instances
     )
-    for annotation in annotations.values():
+    for annotation in annotations:
         kept = []
         for instance in annotation.instances:
             label = instance.label or DEFAULT_CLASS
@@ -135,20 +129,19 @@ def choose_classes(annotations, args, rules):
     return classes, found, left_out
 
 
-def convert(tree, images, annotations, classes, args, name):
+def convert(tree, known, classes, args):
     """Write one image and its masks.
 
     Returns:
         (number of instances, or None without annotation; Counter of repairs).
     """
-    annotation = annotations.get(name)
-    if annotation and annotation.error:
-        raise DataError(annotation.error)
-    image = read_picture(images.get(name, []), annotation, args)
+    name, annotation = known.name, known.annotation
+    image = read_picture(known, args)
     path = tree / name / "images" / f"{name}.png"
     write_png(path, image)
     # A PNG loses where it lies: without it nobody knows its ground scale.
-    write_georeference(path, place_of(images.get(name, []), annotation))
+    if known.image:
+        write_georeference(path, read_georeference(known.image))
     if annotation is None:
         return None, Counter()
     annotation.check_size(image.shape[:2])
@@ -173,19 +166,13 @@ def convert(tree, images, annotations, classes, args, name):
     return number, +repairs
 
 
-def read_picture(paths, annotation, args):
-    """The image of an annotation, from its own file or from within."""
-    if paths:
-        source = image_of(paths, annotation)
-        data = read_bytes(source)
+def read_picture(known, args):
+    """The image of a pair, from its own file or from the annotation's."""
+    if known.image:
+        source, data = known.image, read_bytes(known.image)
     else:
-        source, data = annotation.source, annotation.picture()
+        source, data = known.source, known.annotation.picture()
     return image_from(data, source, args.bands, args.pixels)
-
-
-def place_of(paths, annotation):
-    """Where an image lies, or None."""
-    return read_georeference(image_of(paths, annotation)) if paths else None
 
 
 def draw(instances, shape, repairs):
@@ -220,43 +207,36 @@ def draw(instances, shape, repairs):
 def main():
     args = read_arguments()
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
-    images = find_images(args.images)
     progress = cli.progress_bar(args.quiet)
-    annotations = read_annotations(
-        args.annotations, images, args.format, rules, progress
+    pairs, problems = pair(
+        args.images, args.annotations, args.format, rules, progress
     )
-    if args.images.is_file():
-        annotations = pair_the_only_ones(images, annotations)
+    for problem in problems:
+        twice = problem.kind == ProblemKind.ANNOTATED_TWICE
+        if twice or problem.name is None:
+            raise DataError(problem.sentence)
+    annotations = [known.annotation for known in pairs if known.annotation]
     classes, found, left_out = choose_classes(annotations, args, rules)
-    within = {name for name, one in annotations.items() if one.picture}
-    refused = [
-        f"{annotation.source}: annotates {name}, but there is no such image "
-        f"in {args.images}. Add the image, or correct the name."
-        for name, annotation in annotations.items()
-        if name not in images and name not in within
-    ]
-    names = sorted({*images, *within}, key=natural)
-    if not names:
-        raise DataError(
-            f"{args.images}: expected images ({' '.join(IMAGE_ENDINGS)}), "
-            "found none. Check the path."
-        )
+    pairs.sort(key=lambda known: natural(known.name))
+    names = {known.name for known in pairs}
+    refused = [p.sentence for p in problems if p.name not in names]
+    unusable = {p.name: p.sentence for p in problems if p.name in names}
     counts, repairs = {}, Counter()
     with new_tree(
         args.out, [args.images, *args.annotations], args.overwrite
     ) as tree:
-        job = partial(attempt, tree, images, annotations, classes, args)
+        job = partial(attempt, tree, classes, args, unusable)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = pool.map(job, names)
-            for name, (count, mended, error) in zip(
-                names,
-                progress(results, len(names), "Drawing masks"),
+            results = pool.map(job, pairs)
+            for known, (count, mended, error) in zip(
+                pairs,
+                progress(results, len(pairs), "Drawing masks"),
                 strict=True,
             ):
                 if error:
                     refused.append(error)
                 else:
-                    counts[name] = count
+                    counts[known.name] = count
                     repairs += mended
         if not counts:
             raise DataError(refused[0])
@@ -269,15 +249,17 @@ def main():
         sys.exit(2)
 
 
-def attempt(tree, images, annotations, classes, args, name):
+def attempt(tree, classes, args, unusable, known):
     """``convert``, with the reason where an image is refused.
 
     Nothing stays of a refused image: its folder would pass for unlabelled.
     """
+    if known.name in unusable:
+        return None, Counter(), unusable[known.name]
     try:
-        return *convert(tree, images, annotations, classes, args, name), None
+        return *convert(tree, known, classes, args), None
     except DataError as error:
-        shutil.rmtree(tree / name, ignore_errors=True)
+        shutil.rmtree(tree / known.name, ignore_errors=True)
         return None, Counter(), str(error)
 
 

@@ -26,8 +26,7 @@ import rasterio
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 from rasterio.windows import Window
 
-from unet.annotations.annotation import Rules
-from unet.annotations.pairing import find_images, read_annotations
+from unet.annotations.pairing import pair
 from unet.imagery.png import write_png
 from unet.imagery.rasters import Scene
 from unet.imagery.reading import read_image
@@ -48,13 +47,9 @@ TILE, NEAR = 256, 16
 
 def truth_of(image, polygons, shape):
     """All polygons as one mask."""
-    images = find_images(image)
-    progress = cli.progress_bar(True)
-    (annotation,) = read_annotations(
-        [polygons], images, None, Rules(), progress
-    ).values()
+    pairs, _ = pair(image, [polygons])
     truth = np.zeros(shape, bool)
-    for instance in annotation.instances:
+    for instance in pairs[0].annotation.instances:
         window, top, left = instance.window(shape)
         height, width = window.shape
         truth[top : top + height, left : left + width] |= window

@@ -3,14 +3,222 @@
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from unet.annotations.annotation import Annotation
+from unet.annotations.annotation import NO_RULES, Annotation
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.files.errors import DataError
-from unet.files.folders import list_images
+from unet.files.folders import IMAGE_ENDINGS, list_images
+
+_ELSEWHERE = "polygon outside all images left out"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and what is known of it.
+
+    Attributes:
+        name: of both.
+        image: the image file; of several whose names differ in their ending
+            alone the first one, where nobody can know which is meant. None:
+            the annotation holds it.
+        annotation: None where there is none, or it is a mask not yet read.
+        mask: the complete mask that is the annotation and was not read.
+    """
+
+    name: str
+    image: Path | None = None
+    annotation: Annotation | None = None
+    mask: Path | None = None
+
+    @property
+    def source(self):
+        """The file that annotates the image."""
+        return self.annotation.source if self.annotation else self.mask
+
+
+class ProblemKind(StrEnum):
+    """Why an annotation and an image do not come together."""
+
+    NO_IMAGE = "no-image"
+    SEVERAL_IMAGES = "several-images"
+    BAD_ANNOTATION = "bad-annotation"
+    ANNOTATED_TWICE = "annotated-twice"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One image or annotation that cannot be paired, or not be used.
+
+    Attributes:
+        kind: see ``ProblemKind``.
+        path: the file to blame.
+        name: of the image; None where the file belongs to none.
+        sentence: what is wrong and what mends it, in one line.
+        other: the file that annotates the same image, or the image of the
+            same name; None where it takes no two.
+    """
+
+    kind: ProblemKind
+    path: Path
+    name: str | None
+    sentence: str
+    other: Path | None = None
+
+
+def _no_bar(iterable, total, title):
+    return iterable
+
+
+def pair(
+    images,
+    sources,
+    format_name=None,
+    rules=NO_RULES,
+    progress=_no_bar,
+    read_masks=True,
+    embedded=True,
+):
+    """Read annotations, and pair them with their images by name.
+
+    Args:
+        images: a directory of images, or one image. One image and one
+            annotation belong together, whatever their names.
+        sources: files and directories of annotations.
+        format_name, rules: see ``unet.annotations.reading.read_file``.
+        progress: function (iterable, total, title) that shows a bar.
+        read_masks: whether complete masks are read, or left to the caller.
+        embedded: whether an image that its annotation file holds will do
+            where there is no image file.
+
+    Returns:
+        (pairs, problems): a list of ``Pair``, of every image, annotated or
+        not; and a list of ``Problem``. The image of an annotation that
+        cannot be read has an empty one: it is not unlabelled.
+
+    Raises:
+        DataError: there is no image, or no annotation file.
+    """
+    twins = find_images(images)
+    # Annotations may lie beside the images.
+    own = {path for paths in twins.values() for path in paths}
+    files = [
+        path
+        for source in sources
+        for path in annotation_files(source)
+        if path not in own
+    ]
+    read = partial(_read_one, format_name, rules, twins, read_masks)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        results = pool.map(read, files)
+        results = list(progress(results, len(files), "Reading annotations"))
+    annotated, problems = _by_name(files, results, twins)
+    if Path(images).is_file():
+        annotated = _pair_the_only_ones(twins, annotated)
+    pairs = []
+    for name in dict.fromkeys([*twins, *annotated]):
+        known = annotated.get(name, Pair(name))
+        annotation = known.annotation
+        holds_image = annotation and annotation.picture and embedded
+        if name in twins:
+            image = _image_or_first(twins[name], known, problems)
+            pairs.append(replace(known, image=image))
+        elif holds_image:
+            pairs.append(known)
+        else:
+            problems.append(_without_image(known, images))
+            continue
+        if annotation and annotation.error:
+            kind = ProblemKind.BAD_ANNOTATION
+            problems.append(
+                Problem(kind, annotation.source, name, annotation.error)
+            )
+    if not pairs:
+        raise DataError(
+            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
+            "none. Check the path."
+        )
+    return pairs, problems
+
+
+def _read_one(format_name, rules, images, read_masks, path):
+    """What a file annotates: (list of pairs without images, error or None)."""
+    if not read_masks and path.suffix.lower() in IMAGE_ENDINGS:
+        return [Pair(path.stem, mask=path)], None
+    try:
+        annotations = dict(_placed(read_file(path, format_name, rules), images))
+    except DataError as error:
+        return [], error
+    return [
+        Pair(name, annotation=annotation)
+        for name, annotation in annotations.items()
+    ], None
+
+
+def _by_name(files, results, images):
+    """(dict from a name to its pair, problems) of what files hold."""
+    annotated, problems = {}, []
+    for path, (pairs, error) in zip(files, results, strict=True):
+        if error:
+            name = path.stem if path.stem in images else None
+            kind = ProblemKind.BAD_ANNOTATION
+            problems.append(Problem(kind, path, name, str(error)))
+            if name:
+                empty = Pair(name, annotation=Annotation(path))
+                annotated.setdefault(name, empty)
+        for new in pairs:
+            known = annotated.setdefault(new.name, new)
+            if known is not new:
+                problems.append(_annotated_twice(path, known))
+    return annotated, problems
+
+
+def _annotated_twice(path, known):
+    return Problem(
+        ProblemKind.ANNOTATED_TWICE,
+        path,
+        known.name,
+        f"{path}: annotates {known.name}, which {known.source} does as well. "
+        "Give one of the two.",
+        known.source,
+    )
+
+
+def _without_image(known, images):
+    return Problem(
+        ProblemKind.NO_IMAGE,
+        known.source,
+        known.name,
+        f"{known.source}: annotates {known.name}, but there is no such image "
+        f"in {images}. Add the image, or correct the name.",
+    )
+
+
+def _image_or_first(paths, known, problems):
+    """``image_of``; the first one, and a problem, where nobody can know."""
+    try:
+        return image_of(paths, known.annotation)
+    except DataError as error:
+        kind = ProblemKind.SEVERAL_IMAGES
+        problems.append(
+            Problem(kind, paths[1], known.name, str(error), paths[0])
+        )
+        return paths[0]
+
+
+def _pair_the_only_ones(images, annotated):
+    """One image and one annotation belong together, whatever their names."""
+    if len(images) != 1 or len(annotated) != 1:
+        return annotated
+    (name,), (only,) = images, annotated.values()
+    if only.name != name and only.annotation:
+        taken = f"annotation of {only.name} taken for the only image, {name}"
+        only.annotation.repairs[taken] += 1
+    return {name: replace(only, name=name)}
 
 
 def find_images(source):
@@ -57,94 +265,15 @@ def image_of(paths, annotation):
     return meant[0]
 
 
-_ELSEWHERE = "polygon outside all images left out"
-
-
-def read_annotations(sources, images, kind, rules, progress):
-    """Read all annotations that belong to images.
-
-    Args:
-        sources: files and directories.
-        images: of ``unet.annotations.pairing.find_images``.
-        kind: a key of ``FORMATS``, or None.
-        rules: what the files leave open.
-        progress: function (iterable, total, title) that shows a bar.
-
-    Returns:
-        dict from image name to ``Annotation``. A file that cannot be
-        understood counts as the annotation of the image that it is called
-        like, with an error: its image is not unlabelled.
-
-    Raises:
-        DataError: there is no annotation, one that belongs to no image cannot
-            be understood, or two belong to one image.
-    """
-    # Annotations may lie beside the images.
-    own = {path for paths in images.values() for path in paths}
-    paths = [
-        path
-        for source in sources
-        for path in annotation_files(source)
-        if path not in own
-    ]
-    annotations = {}
-    read = partial(_read_one, kind, rules, images)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = pool.map(read, paths)
-        for path, found in zip(
-            paths,
-            progress(results, len(paths), "Reading annotations"),
-            strict=True,
-        ):
-            for name, annotation in found.items():
-                if name in annotations:
-                    raise DataError(
-                        f"{path}: annotates {name}, which "
-                        f"{annotations[name].source} does as well. Give one "
-                        "of the two."
-                    )
-                annotations[name] = annotation
-    return annotations
-
-
-def pair_the_only_ones(images, annotations):
-    """One image and one annotation belong together, whatever their names.
-
-    Args:
-        images: by name.
-        annotations: by the name that they give to their image.
-
-    Returns:
-        The annotations by the name of the image.
-    """
-    if len(images) != 1 or len(annotations) != 1:
-        return annotations
-    (name,), ((other, annotation),) = images, annotations.items()
-    if other != name:
-        what = f"annotation of {other} taken for the only image, {name}"
-        annotation.repairs[what] += 1
-    return {name: annotation}
-
-
-def _read_one(kind, rules, images, path):
-    """Annotations of one file, by image name."""
-    try:
-        return dict(placed(read_file(path, kind, rules), images))
-    except DataError as error:
-        if path.stem not in images:
-            raise
-        return {path.stem: Annotation(path, error=str(error))}
-
-
-def placed(found, images):
+def _placed(annotations, images):
     """Annotations by image name, moved from the ground to pixels.
 
     A file of places on the ground that is not called like an image is for
     every georeferenced image among them.
 
     Args:
-        found: of ``read_file``.
-        images: of ``unet.annotations.pairing.find_images``.
+        annotations: of ``read_file``.
+        images: of ``find_images``.
 
     Yields:
         (image name, ``Annotation``).
@@ -152,7 +281,7 @@ def placed(found, images):
     Raises:
         DataError: it touches none.
     """
-    for name, annotation in found.items():
+    for name, annotation in annotations.items():
         if annotation.crs is None:
             yield name, annotation
         elif name in images or len(images) == 1:

@@ -5,21 +5,11 @@ Nothing stops at the first fault: what is wrong becomes a ``Finding``.
 
 from pathlib import Path
 
-from unet.annotations.annotation import NO_RULES, Annotation
-from unet.annotations.pairing import (
-    find_images,
-    image_of,
-    pair_the_only_ones,
-    placed,
-)
-from unet.annotations.reading import annotation_files, read_file
+from unet.annotations.annotation import NO_RULES
+from unet.annotations.pairing import ProblemKind, pair
+from unet.annotations.reading import annotation_files
 from unet.files.errors import DataError
-from unet.files.folders import (
-    DEFAULT_CLASS,
-    IMAGE_ENDINGS,
-    list_images,
-    natural,
-)
+from unet.files.folders import DEFAULT_CLASS, list_images, natural
 from unet.inspection.items import Finding, Item, listed, reason_of
 
 _LITTER = ("thumbs.db", "desktop.ini")
@@ -144,13 +134,13 @@ def _mask_files(directory, findings):
     return masks, loose[0].name if loose and folders else None
 
 
-def raw_items(images, annotations, kind=None, rules=NO_RULES):
+def raw_items(images, annotations, format_name=None, rules=NO_RULES):
     """List images with annotations of any format, whatever state they are in.
 
     Args:
         images: a directory of images, or one image.
         annotations: files and directories of annotations.
-        kind, rules: see ``unet.annotations.reading.read_file``.
+        format_name, rules: see ``unet.annotations.reading.read_file``.
 
     Returns:
         (items, findings).
@@ -159,75 +149,43 @@ def raw_items(images, annotations, kind=None, rules=NO_RULES):
         DataError: there is no image, or no annotation file.
     """
     images = Path(images)
+    # Masks are read when they are looked at: what is odd about them is told.
+    pairs, problems = pair(
+        images, annotations, format_name, rules, read_masks=False
+    )
     findings = []
-    twins = find_images(images)
     if images.is_dir():
         _readable(images, findings)
-    own = {path for paths in twins.values() for path in paths}
-    sources = [p for source in annotations for p in annotation_files(source)]
     # Annotations may lie beside the images: they are no stray files.
+    sources = {p for source in annotations for p in annotation_files(source)}
     findings = [f for f in findings if f.path not in sources]
-    items = {
-        name: Item(name, "", paths[0], rules=rules)
-        for name, paths in twins.items()
-    }
-    for path in sources:
-        if path not in own:
-            found = _annotations_of(path, twins, findings, items, kind, rules)
-            if images.is_file() and len(sources) == 1:
-                found = pair_the_only_ones(twins, found)
-            for name, annotation in found.items():
-                _assign(name, annotation, path, items, findings, rules)
-    if not items:
-        raise DataError(
-            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
-            "none. Check the path."
-        )
-    for name, paths in twins.items():
-        try:
-            items[name].image = image_of(paths, items[name].annotation)
-        except DataError:
-            what = f"{paths[0].name} has the same name"
-            findings.append(Finding("several-images", paths[1], what))
+    items = {known.name: _item_of(known, rules) for known in pairs}
+    findings += [
+        _finding_of(problem, items.get(problem.name)) for problem in problems
+    ]
     return list(items.values()), findings
 
 
-def _annotations_of(path, twins, findings, items, kind, rules):
-    """What a file annotates, by image name; a mask alone is None."""
-    if path.suffix.lower() in IMAGE_ENDINGS:
-        return {path.stem: None}
-    try:
-        return dict(placed(read_file(path, kind, rules), twins))
-    except DataError as error:
-        own = items.get(path.stem)
-        what = reason_of(error, path)
-        findings.append(Finding("bad-annotation", path, what, own))
-        if own and not own.labelled:
-            own.annotation = Annotation(path)
-        return {}
+def _item_of(known, rules):
+    """A ``Pair`` as an item."""
+    item = Item(known.name, "", known.image or known.source, rules=rules)
+    item.annotation = known.annotation
+    if known.mask:
+        item.masks, item.complete = [(known.mask, DEFAULT_CLASS)], True
+    if known.image is None:
+        item.picture = known.annotation.picture
+    return item
 
 
-def _assign(name, annotation, path, items, findings, rules):
-    """Give an annotation to the image that it names."""
-    item = items.get(name)
-    if item is None and annotation and annotation.picture:
-        picture = annotation.picture
-        item = items[name] = Item(name, "", path, rules=rules, picture=picture)
-    if item is None:
-        what = f"annotates {name}, but there is no such image"
-        findings.append(Finding("no-image", path, what))
-    elif item.labelled:
-        what = f"annotates {name}, as {_annotated_by(item).name} does"
-        findings.append(Finding("annotated-twice", path, what, item))
-    elif annotation is None:
-        item.masks, item.complete = [(path, DEFAULT_CLASS)], True
+def _finding_of(problem, item):
+    """A ``Problem`` of pairing as a finding."""
+    name, path = problem.name, problem.path
+    if problem.kind == ProblemKind.NO_IMAGE:
+        seen = f"annotates {name}, but there is no such image"
+    elif problem.kind == ProblemKind.ANNOTATED_TWICE:
+        seen = f"annotates {name}, as {problem.other.name} does"
+    elif problem.kind == ProblemKind.SEVERAL_IMAGES:
+        seen, item = f"{problem.other.name} has the same name", None
     else:
-        item.annotation = annotation
-        if annotation.error:
-            what = reason_of(annotation.error, path)
-            findings.append(Finding("bad-annotation", path, what, item))
-
-
-def _annotated_by(item):
-    """The file of raw data that annotates an item."""
-    return item.annotation.source if item.annotation else item.masks[0][0]
+        seen = reason_of(problem.sentence, path)
+    return Finding(problem.kind.value, path, seen, item)
