@@ -543,6 +543,19 @@ def test_every_defect_of_annotations_is_found_and_nothing_else(tmp_path):
     assert named(look(raw.images, [raw.texts])) == planted
 
 
+def test_images_that_are_not_there_are_one_finding(tmp_path):
+    raw = Raw(tmp_path)
+    for k in range(9):
+        raw.add(f"a{k}")
+        if k > 2:
+            (raw.images / f"a{k}.png").unlink()
+    (finding,) = look(raw.images, [raw.texts])
+    assert (finding.kind, finding.path) == ("no-image", raw.texts)
+    assert finding.what == (
+        "annotations of 6 images (a3, a4, a5, a6, a7, ...) that are not there"
+    )
+
+
 def test_swapped_coordinates_are_seen_on_square_images_too(tmp_path):
     raw = Raw(tmp_path, (HIGH, HIGH))
     for k in range(6):

@@ -352,9 +352,12 @@ def test_bad_input_is_told_in_one_line(tmp_path):
     source = labelme(tmp_path, "roof", "shed")
     refused = run(tmp_path, "--format-out", "article")
     assert_refused(refused, "article", "roof, shed")
-    labelme(tmp_path, "roof", name="b")
+    other = labelme(tmp_path, "roof", name="b")
+    kept = source.read_text()
+    source.unlink()
     assert_refused(run(tmp_path), "b.json", "no such image", "images")
-    (tmp_path / "notes" / "b.json").unlink()
+    other.unlink()
+    source.write_text(kept)
     (tmp_path / "notes" / "a.txt").write_text("[]")
     assert_refused(run(tmp_path), "a.txt", "a.json", "Give one")
     (tmp_path / "notes" / "a.txt").unlink()
@@ -366,6 +369,19 @@ def test_bad_input_is_told_in_one_line(tmp_path):
     (tmp_path / "images" / "a.png").write_bytes(b"\x89PNG")
     assert_refused(run(tmp_path), "a.png")
     assert not (tmp_path / "prepared" / "tightened").exists()
+
+
+def test_annotations_of_a_project_beside_a_part_of_its_images(tmp_path):
+    add_image(tmp_path)
+    labelme(tmp_path, "roof")
+    for name in "bcd":
+        labelme(tmp_path, "roof", name=name)
+    result = run(tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    (line,) = [t for t in result.stdout.splitlines() if "left out" in t]
+    assert line.startswith(
+        "  left out: notes: annotations of 3 images (b, c, d)"
+    )
 
 
 def test_an_image_of_many_bands_and_a_file_of_another_name(tmp_path):

@@ -61,16 +61,28 @@ def test_problems_name_the_file_and_the_image(place):
     pairs, problems = pair_in(place, place / "texts", place / "whole")
     assert [known.name for known in pairs] == ["a", "b", "c"]
     assert pairs[2].annotation.instances == []  # not unlabelled
-    assert {(p.kind, p.path, p.name) for p in problems} == {
-        (ProblemKind.BAD_ANNOTATION, bad, "c"),
-        (ProblemKind.BAD_ANNOTATION, nobody, None),
-        (ProblemKind.NO_IMAGE, lost, "lost"),
-        (ProblemKind.SEVERAL_IMAGES, place / "images" / "a.tif", "a"),
-        (ProblemKind.ANNOTATED_TWICE, twice, "b"),
+    assert {(p.kind, p.path, p.names) for p in problems} == {
+        (ProblemKind.BAD_ANNOTATION, bad, ("c",)),
+        (ProblemKind.BAD_ANNOTATION, nobody, ()),
+        (ProblemKind.NO_IMAGE, lost, ("lost",)),
+        (ProblemKind.SEVERAL_IMAGES, place / "images" / "a.tif", ("a",)),
+        (ProblemKind.ANNOTATED_TWICE, twice, ("b",)),
     }
     for problem in problems:
         assert "\n" not in problem.sentence
         assert problem.sentence.endswith(".")
+
+
+def test_all_images_that_are_not_there_are_one_problem(place):
+    for number in range(7):
+        add_text(place, f"lost_{number}")
+    pairs, (problem,) = pair_in(place)
+    assert len(pairs) == 3
+    assert (problem.kind, problem.path) == ("no-image", place / "texts")
+    assert len(problem.names) == 7
+    assert "7 images (lost_0, lost_1, lost_2, lost_3, lost_4, ...)" in (
+        problem.sentence
+    )
 
 
 def test_a_mask_is_left_to_the_caller_if_asked(place):

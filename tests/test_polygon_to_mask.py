@@ -134,10 +134,9 @@ def test_what_is_refused_is_listed_and_the_rest_is_written(tmp_path):
     assert "Traceback" not in result.stderr
     assert result.stdout.startswith("1 images, 1 instances -> tree\n")
     lines = sorted(result.stderr.splitlines())
-    assert len(lines) == 4, result.stderr
+    assert len(lines) == 3, result.stderr
     for words in (
         ("images/cut.png", "truncated"),
-        ("texts/lost.txt", "no such image"),
         ("texts/no_list.txt", "list of points"),
         ("whole/other_size.png", "14 x 16", "8 x 9"),
     ):
@@ -145,10 +144,31 @@ def test_what_is_refused_is_listed_and_the_rest_is_written(tmp_path):
             line.startswith("  refused: ") and all(w in line for w in words)
             for line in lines
         ), words
+    assert "  left out: texts/lost.txt: annotates lost" in result.stdout
     assert sorted(contents(tmp_path / "tree")) == [
         "good/images/good.png",
         "good/masks/good_mask_1.png",
     ]
+
+
+def test_annotations_of_a_project_beside_a_part_of_its_images(tmp_path):
+    add_images(tmp_path, "a", "b")
+    lines = [f"{name}.png\t{SQUARE}" for name in ("a", *range(9))]
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    result = convert(tmp_path, "list.txt")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == [
+        "2 images, 1 instances -> tree",
+        "  0 images with nothing on them (masks/ is empty)",
+        "  1 images without annotation",
+        "  left out: list.txt: annotations of 9 images (0, 1, 2, 3, 4, ...) "
+        "that are not in images. Add the images, or correct the names, if "
+        "they belong together.",
+    ]
+    (tmp_path / "list.txt").write_text("\n".join(lines[1:]))
+    result = convert(tmp_path, "list.txt", "--overwrite")
+    assert_refused(result, "list.txt: annotations of 9 images", "not in images")
+    assert (tmp_path / "tree" / "a" / "masks" / "a_mask_1.png").exists()
 
 
 def test_images_of_a_list_with_a_bad_line_do_not_pass_for_unlabelled(tmp_path):

@@ -61,10 +61,15 @@ def read_arguments():
 
 
 def read(args, progress):
-    """(pairs of an image with its annotation, number of all images).
+    """Read annotations and pair them with their images.
+
+    Returns:
+        (list of ``Pair``, number of images without annotation, list of
+        ``Problem``: annotations of images that are not there).
 
     Raises:
-        DataError: one cannot be understood, or fits no image or two.
+        DataError: an annotation cannot be understood, or fits two images, or
+            no annotated image is there.
     """
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
     pairs, problems = pair(
@@ -77,17 +82,21 @@ def read(args, progress):
     )
     annotated = [known for known in pairs if known.annotation]
     names = {known.name for known in annotated}
+    lost = [p for p in problems if p.kind == ProblemKind.NO_IMAGE]
     for problem in problems:
         # Two images that nobody annotated do no harm.
         several = problem.kind == ProblemKind.SEVERAL_IMAGES
-        if not several or problem.name in names:
+        harmless = several and problem.names[0] not in names
+        if not harmless and problem not in lost:
             raise DataError(problem.sentence)
+    if lost and not annotated:
+        raise DataError(lost[0].sentence)
     if not annotated:
         raise DataError(
             f"{args.annotations[0]}: expected annotations of images in "
             f"{args.images}, found none. Give the images that were annotated."
         )
-    return annotated, len(pairs)
+    return annotated, len(pairs) - len(annotated), lost
 
 
 def tightened(args, pairs, writer, overlays):
@@ -156,7 +165,7 @@ def check_files(files, sources, overwrite):
 def main():
     args = read_arguments()
     progress = cli.progress_bar(args.quiet)
-    pairs, number = read(args, progress)
+    pairs, unlabelled, lost = read(args, progress)
     instances = [
         instance for known in pairs for instance in known.annotation.instances
     ]
@@ -174,8 +183,10 @@ def main():
     writer.close()
     print(f"{len(pairs)} images -> {cli.short_path(args.out)}")
     print(f"  {count[True]} instances tightened, {count[False]} kept as drawn")
-    if len(pairs) < number:
-        print(f"  {number - len(pairs)} images without annotation, left out")
+    if unlabelled:
+        print(f"  {unlabelled} images without annotation, left out")
+    for problem in lost:
+        print(f"  left out: {problem.sentence}")
     report(pairs)
 
 

@@ -211,16 +211,12 @@ def main():
     pairs, problems = pair(
         args.images, args.annotations, args.format, rules, progress
     )
-    for problem in problems:
-        twice = problem.kind == ProblemKind.ANNOTATED_TWICE
-        if twice or problem.name is None:
-            raise DataError(problem.sentence)
+    lost = stop_or_leave_out(pairs, problems)
     annotations = [known.annotation for known in pairs if known.annotation]
     classes, found, left_out = choose_classes(annotations, args, rules)
     pairs.sort(key=lambda known: natural(known.name))
-    names = {known.name for known in pairs}
-    refused = [p.sentence for p in problems if p.name not in names]
-    unusable = {p.name: p.sentence for p in problems if p.name in names}
+    refused = []
+    unusable = {p.names[0]: p.sentence for p in problems if p not in lost}
     counts, repairs = {}, Counter()
     with new_tree(
         args.out, [args.images, *args.annotations], args.overwrite
@@ -243,10 +239,27 @@ def main():
         if len(classes) > 1:
             folders = "\n".join(class_folder(name) for name in classes)
             write_text(tree / CLASSES, folders + "\n")
-    report(counts, repairs, refused, args.out)
+    report(counts, repairs, lost, refused, args.out)
     report_classes(classes, found, left_out, args)
     if refused:
         sys.exit(2)
+
+
+def stop_or_leave_out(pairs, problems):
+    """The problems of images that are not there: their annotations wait.
+
+    Raises:
+        DataError: none is there, an image is annotated twice, or a file
+            that cannot be read belongs to no image.
+    """
+    lost = [p for p in problems if p.kind == ProblemKind.NO_IMAGE]
+    for problem in problems:
+        twice = problem.kind == ProblemKind.ANNOTATED_TWICE
+        if twice or not problem.names:
+            raise DataError(problem.sentence)
+    if lost and not any(known.source for known in pairs):
+        raise DataError(lost[0].sentence)
+    return lost
 
 
 def attempt(tree, classes, args, unusable, known):
@@ -263,7 +276,7 @@ def attempt(tree, classes, args, unusable, known):
         return None, Counter(), str(error)
 
 
-def report(counts, repairs, refused, out):
+def report(counts, repairs, lost, refused, out):
     """Print what was made, what was mended, and what was refused."""
     known = [count for count in counts.values() if count is not None]
     print(
@@ -272,8 +285,10 @@ def report(counts, repairs, refused, out):
     print(f"  {known.count(0)} images with nothing on them (masks/ is empty)")
     if len(known) < len(counts):
         print(f"  {len(counts) - len(known)} images without annotation")
-    for what, count in sorted(repairs.items()):
-        print(f"  repaired: {what}: {count}")
+    for problem in lost:
+        print(f"  left out: {problem.sentence}")
+    for repair, count in sorted(repairs.items()):
+        print(f"  repaired: {repair}: {count}")
     for reason in refused:
         print(f"  refused: {reason}", file=sys.stderr)
 

@@ -14,6 +14,7 @@ from unet.annotations.reading import annotation_files, read_file
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS, list_images
 
+_NAMED = 5  # names in one line
 _ELSEWHERE = "polygon outside all images left out"
 
 
@@ -52,12 +53,14 @@ class ProblemKind(StrEnum):
 
 @dataclass(frozen=True)
 class Problem:
-    """One image or annotation that cannot be paired, or not be used.
+    """What cannot be paired, or not be used.
 
     Attributes:
         kind: see ``ProblemKind``.
-        path: the file to blame.
-        name: of the image; None where the file belongs to none.
+        path: the file to blame, or the folder of several.
+        names: of the images; () where the file belongs to none. Annotations
+            of a whole project may lie beside a part of its images: all that
+            are not there are one problem.
         sentence: what is wrong and what mends it, in one line.
         other: the file that annotates the same image, or the image of the
             same name; None where it takes no two.
@@ -65,7 +68,7 @@ class Problem:
 
     kind: ProblemKind
     path: Path
-    name: str | None
+    names: tuple[str, ...]
     sentence: str
     other: Path | None = None
 
@@ -119,7 +122,7 @@ def pair(
     annotated, problems = _by_name(files, results, twins)
     if Path(images).is_file():
         annotated = _pair_the_only_ones(twins, annotated)
-    pairs = []
+    pairs, lost = [], []
     for name in dict.fromkeys([*twins, *annotated]):
         known = annotated.get(name, Pair(name))
         annotation = known.annotation
@@ -130,13 +133,15 @@ def pair(
         elif holds_image:
             pairs.append(known)
         else:
-            problems.append(_without_image(known, images))
+            lost.append(known)
             continue
         if annotation and annotation.error:
             kind = ProblemKind.BAD_ANNOTATION
             problems.append(
-                Problem(kind, annotation.source, name, annotation.error)
+                Problem(kind, annotation.source, (name,), annotation.error)
             )
+    if lost:
+        problems.append(_without_images(lost, images))
     if not pairs:
         raise DataError(
             f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
@@ -164,10 +169,10 @@ def _by_name(files, results, images):
     annotated, problems = {}, []
     for path, (pairs, error) in zip(files, results, strict=True):
         if error:
-            name = path.stem if path.stem in images else None
+            names = (path.stem,) if path.stem in images else ()
             kind = ProblemKind.BAD_ANNOTATION
-            problems.append(Problem(kind, path, name, str(error)))
-            if name:
+            problems.append(Problem(kind, path, names, str(error)))
+            for name in names:
                 empty = Pair(name, annotation=Annotation(path))
                 annotated.setdefault(name, empty)
         for new in pairs:
@@ -181,21 +186,39 @@ def _annotated_twice(path, known):
     return Problem(
         ProblemKind.ANNOTATED_TWICE,
         path,
-        known.name,
+        (known.name,),
         f"{path}: annotates {known.name}, which {known.source} does as well. "
         "Give one of the two.",
         known.source,
     )
 
 
-def _without_image(known, images):
-    return Problem(
-        ProblemKind.NO_IMAGE,
-        known.source,
-        known.name,
-        f"{known.source}: annotates {known.name}, but there is no such image "
-        f"in {images}. Add the image, or correct the name.",
-    )
+def _without_images(lost, images):
+    """The problem of all annotations whose images are not there."""
+    names = tuple(known.name for known in lost)
+    sources = {known.source for known in lost}
+    path = lost[0].source
+    if len(sources) > 1:
+        folders = {source.parent for source in sources}
+        path = folders.pop() if len(folders) == 1 else Path(images)
+    if len(names) == 1:
+        sentence = (
+            f"annotates {names[0]}, but there is no such image in {images}. "
+            "Add the image, or correct the name."
+        )
+    else:
+        sentence = (
+            f"annotations of {listed_names(names)} that are not in {images}. "
+            "Add the images, or correct the names, if they belong together."
+        )
+    kind = ProblemKind.NO_IMAGE
+    return Problem(kind, path, names, f"{path}: {sentence}")
+
+
+def listed_names(names):
+    """``7 images (a, b, c, d, e, ...)``: the first names in short."""
+    more = ", ..." if len(names) > _NAMED else ""
+    return f"{len(names)} images ({', '.join(names[:_NAMED])}{more})"
 
 
 def _image_or_first(paths, known, problems):
@@ -205,7 +228,7 @@ def _image_or_first(paths, known, problems):
     except DataError as error:
         kind = ProblemKind.SEVERAL_IMAGES
         problems.append(
-            Problem(kind, paths[1], known.name, str(error), paths[0])
+            Problem(kind, paths[1], (known.name,), str(error), paths[0])
         )
         return paths[0]
 

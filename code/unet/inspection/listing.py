@@ -6,7 +6,7 @@ Nothing stops at the first fault: what is wrong becomes a ``Finding``.
 from pathlib import Path
 
 from unet.annotations.annotation import NO_RULES
-from unet.annotations.pairing import ProblemKind, pair
+from unet.annotations.pairing import ProblemKind, listed_names, pair
 from unet.annotations.reading import annotation_files
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, list_images, natural
@@ -160,9 +160,7 @@ def raw_items(images, annotations, format_name=None, rules=NO_RULES):
     sources = {p for source in annotations for p in annotation_files(source)}
     findings = [f for f in findings if f.path not in sources]
     items = {known.name: _item_of(known, rules) for known in pairs}
-    findings += [
-        _finding_of(problem, items.get(problem.name)) for problem in problems
-    ]
+    findings += [_finding_of(problem, items) for problem in problems]
     return list(items.values()), findings
 
 
@@ -177,10 +175,15 @@ def _item_of(known, rules):
     return item
 
 
-def _finding_of(problem, item):
+def _finding_of(problem, items):
     """A ``Problem`` of pairing as a finding."""
-    name, path = problem.name, problem.path
-    if problem.kind == ProblemKind.NO_IMAGE:
+    path = problem.path
+    name, *others = problem.names or (None,)
+    item = items.get(name)
+    if problem.kind == ProblemKind.NO_IMAGE and others:
+        listed_images = listed_names(problem.names)
+        seen = f"annotations of {listed_images} that are not there"
+    elif problem.kind == ProblemKind.NO_IMAGE:
         seen = f"annotates {name}, but there is no such image"
     elif problem.kind == ProblemKind.ANNOTATED_TWICE:
         seen = f"annotates {name}, as {problem.other.name} does"
