@@ -6,10 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-import shapely
-
 from unet.annotations.formats import FORMATS, WRITERS
 from unet.annotations.pairing import ProblemKind, pair
 from unet.annotations.writing import Annotated
@@ -18,14 +14,13 @@ from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, natural
 from unet.geometry.grabcut import tighten
 from unet.geometry.instances import Instance
-from unet.geometry.polygons import outlines
+from unet.geometry.polygons import as_polygons
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
-from unet.imagery.resizing import resize_image
+from unet.pictures.outlines import with_outlines
 from unet.terminal import cli, reading_options
 
 DRAWN, TIGHTENED = (255, 255, 255), (230, 60, 150)
-OVERLAY = 768  # least longer side of an overlay, in pixels
 
 
 def read_arguments():
@@ -60,7 +55,7 @@ def read_arguments():
     return parser.parse_args()
 
 
-def read(args, progress):
+def read(args, rules, progress):
     """Read annotations and pair them with their images.
 
     Returns:
@@ -71,7 +66,6 @@ def read(args, progress):
         DataError: an annotation cannot be understood, or fits two images, or
             no annotated image is there.
     """
-    rules = reading_options.rules_of(args, [args.images, *args.annotations])
     pairs, problems = pair(
         args.images,
         args.annotations,
@@ -99,7 +93,7 @@ def read(args, progress):
     return annotated, len(pairs) - len(annotated), lost
 
 
-def tightened(args, pairs, writer, overlays):
+def tightened(pairs, rules, writer, overlays):
     """Tighten, and write every image's polygons and overlay.
 
     Yields:
@@ -107,47 +101,25 @@ def tightened(args, pairs, writer, overlays):
     """
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for known in sorted(pairs, key=lambda known: natural(known.name)):
-            name = known.name
-            image = read_image(known.image, args.bands, args.pixels)
+            image = read_image(known.image, rules.bands, rules.limits.pixels)
             shape = image.shape[:2]
-            drawn = list(as_drawn(known.annotation.instances, shape))
-            fit = partial(tighten, image)
-            geometries = pool.map(fit, (one.geometry for one in drawn))
-            found = []
-            for one, geometry in zip(drawn, geometries, strict=True):
-                found.append(Instance(geometry or one.geometry, one.label))
+            drawn = [
+                polygon
+                for instance in known.annotation.instances
+                for polygon in as_polygons(instance, shape)
+            ]
+            before = [polygon.geometry for polygon in drawn]
+            after, result = [], pool.map(partial(tighten, image), before)
+            for polygon, geometry in zip(drawn, result, strict=True):
+                after.append(geometry or polygon.geometry)
                 yield geometry is not None
-            writer.add(Annotated(name, known.image, shape, found))
-            write_png(overlays[name], compare(image, drawn, found))
-
-
-def as_drawn(instances, shape):
-    """Yield instances as geometry, with a label; masks by their parts."""
-    for one in instances:
-        label = one.label or DEFAULT_CLASS
-        if one.is_polygon:
-            yield Instance(one.geometry, label)
-        else:
-            yield from outlines(one.mask(shape), label=label)
-
-
-def compare(image, drawn, found):
-    """The image with both outlines, small ones enlarged."""
-    factor = max(1, OVERLAY / max(image.shape))
-    size = [round(n * factor) for n in image.shape[:2]]
-    picture = resize_image(image, size).copy()
-    for instances, colour in ((drawn, DRAWN), (found, TIGHTENED)):
-        for one in instances:
-            for ring in rings(one.geometry):
-                points = np.rint(ring * factor).astype(np.int32)
-                cv2.polylines(picture, [points], True, colour, 1, cv2.LINE_AA)
-    return picture
-
-
-def rings(geometry):
-    for part in shapely.get_parts(geometry):
-        for ring in (part.exterior, *part.interiors):
-            yield shapely.get_coordinates(ring)
+            instances = [
+                Instance(geometry, polygon.label or DEFAULT_CLASS)
+                for polygon, geometry in zip(drawn, after, strict=True)
+            ]
+            writer.add(Annotated(known.name, known.image, shape, instances))
+            layers = [(before, DRAWN), (after, TIGHTENED)]
+            write_png(overlays[known.name], with_outlines(image, layers))
 
 
 def check_files(files, sources, overwrite):
@@ -165,7 +137,8 @@ def check_files(files, sources, overwrite):
 def main():
     args = read_arguments()
     progress = cli.progress_bar(args.quiet)
-    pairs, unlabelled, lost = read(args, progress)
+    rules = reading_options.rules_of(args, [args.images, *args.annotations])
+    pairs, unlabelled, lost = read(args, rules, progress)
     instances = [
         instance for known in pairs for instance in known.annotation.instances
     ]
@@ -178,7 +151,7 @@ def main():
         [path for known in pairs for path in (known.source, known.image)],
         args.overwrite,
     )
-    results = tightened(args, pairs, writer, overlays)
+    results = tightened(pairs, rules, writer, overlays)
     count = Counter(progress(results, len(instances), "Tightening"))
     writer.close()
     print(f"{len(pairs)} images -> {cli.short_path(args.out)}")

@@ -1,35 +1,22 @@
 """Images and annotations to a tree of folders with one mask per instance."""
 
-import os
-import shutil
 import sys
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import combinations
 from pathlib import Path
 
-import shapely
-
+from unet.annotations.drawing import (
+    ClassChoice,
+    choose_classes,
+    draw_folders,
+    listed_counts,
+    write_class_list,
+)
 from unet.annotations.formats import FORMATS
 from unet.annotations.pairing import ProblemKind, pair
-from unet.files.atomic import new_tree, write_text
+from unet.files.atomic import new_tree
 from unet.files.errors import DataError
-from unet.files.folders import (
-    CLASSES,
-    DEFAULT_CLASS,
-    class_folder,
-    natural,
-)
-from unet.geometry.masks import without_overlap
-from unet.imagery.georeference import read_georeference, write_georeference
-from unet.imagery.png import write_mask, write_png
-from unet.imagery.reading import image_from, read_bytes
+from unet.files.folders import natural
 from unet.terminal import cli, reading_options
-
-NAMELESS = f"object without a class taken for {DEFAULT_CLASS}"
-VANISHED = "image of which no object is left taken for empty"
-CROSSING = "polygon that crosses or touches itself filled as drawn"
 
 
 def read_arguments():
@@ -79,172 +66,6 @@ def renames(text, option):
     return {old.strip(): new.strip() for old, new in parts}
 
 
-def choose_classes(annotations, args, rules):
-    """Rename and select classes.
-
-    Returns:
-        (classes, found, left_out): the classes in their order, and how many
-        instances each has, and each that was left out.
-
-    Raises:
-        DataError: none of the wanted classes is there, or the folders of two
-            are called alike.
-    """
-    renamed = renames(args.rename, "--rename")
-    wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
-    found, left_out = Counter(), Counter()
-    named = args.attribute or any(
-        instance.label
-        for annotation in annotations
-        for instance in annotation.instances
-    )
-    for annotation in annotations:
-        kept = []
-        for instance in annotation.instances:
-            label = instance.label or DEFAULT_CLASS
-            if named and not instance.label:
-                annotation.repairs[NAMELESS] += 1
-            instance.label = renamed.get(label, label)
-            if wanted and instance.label not in wanted:
-                left_out[instance.label] += 1
-            else:
-                kept.append(instance)
-                found[instance.label] += 1
-        annotation.instances = kept
-    if wanted and left_out and not found:
-        raise DataError(
-            f"--classes {args.classes}: expected some of the classes "
-            f"{listed(left_out)}, found none of them. Correct the names."
-        )
-    order = wanted or (rules.colours or {}).values()
-    rank = {name: place for place, name in enumerate(order)}
-    classes = sorted(found, key=lambda name: (rank.get(name, len(rank)), name))
-    for one, other in combinations(classes, 2):
-        if class_folder(one) == class_folder(other):
-            raise DataError(
-                f"expected classes whose folders differ, found {one!r} and "
-                f"{other!r}: both are written to {class_folder(one)}/. Give "
-                "one another name with --rename."
-            )
-    return classes, found, left_out
-
-
-def convert(tree, known, classes, args):
-    """Write one image and its masks.
-
-    Returns:
-        (number of instances, or None without annotation; Counter of repairs).
-    """
-    name, annotation = known.name, known.annotation
-    image = read_picture(known, args)
-    path = tree / name / "images" / f"{name}.png"
-    write_png(path, image)
-    # A PNG loses where it lies: without it nobody knows its ground scale.
-    if known.image:
-        write_georeference(path, read_georeference(known.image))
-    if annotation is None:
-        return None, Counter()
-    annotation.check_size(image.shape[:2])
-    place = tree / name / "masks"
-    place.mkdir()
-    number, repairs = 0, annotation.repairs.copy()
-    shape = image.shape[:2]
-    instances = annotation.instances
-    if args.components:
-        instances = [
-            part for instance in instances for part in instance.parts()
-        ]
-    if len(classes) > 1:
-        masks = draw(instances[::-1], shape, repairs)
-        masks = without_overlap(masks, shape)
-    else:
-        masks = draw(instances, shape, repairs)
-    for number, (label, *window) in enumerate(masks, start=1):
-        folder = place / class_folder(label) if len(classes) > 1 else place
-        write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
-    repairs[VANISHED] += bool(instances) and not number
-    return number, +repairs
-
-
-def read_picture(known, args):
-    """The image of a pair, from its own file or from the annotation's."""
-    if known.image:
-        source, data = known.image, read_bytes(known.image)
-    else:
-        source, data = known.source, known.annotation.picture()
-    return image_from(data, source, args.bands, args.pixels)
-
-
-def draw(instances, shape, repairs):
-    """Masks of all instances that can be seen; the others are counted.
-
-    Yields:
-        (label, window, top, left), as ``Instance.window`` has them.
-    """
-    frame = shapely.box(0, 0, shape[1], shape[0])
-    for instance in instances:
-        window, *corner = instance.window(shape)
-        if not instance.is_polygon:
-            if window.any():
-                yield instance.label, window.copy(), *corner
-            continue
-        geometry = instance.geometry
-        valid = shapely.is_valid(shapely.get_parts(geometry)).all()
-        # Crossings are left alone: resolving them can take for ever.
-        outline = geometry if geometry.is_valid else geometry.envelope
-        if not outline.intersects(frame):
-            repairs["polygon outside its image left out"] += 1
-        elif not window.any():
-            repairs["polygon that covers no pixel's centre left out"] += 1
-        else:
-            if not frame.covers(outline):
-                repairs["polygon cut at the border of its image"] += 1
-            if not valid:
-                repairs[CROSSING] += 1
-            yield instance.label, window, *corner
-
-
-def main():
-    args = read_arguments()
-    rules = reading_options.rules_of(args, [args.images, *args.annotations])
-    progress = cli.progress_bar(args.quiet)
-    pairs, problems = pair(
-        args.images, args.annotations, args.format, rules, progress
-    )
-    lost = stop_or_leave_out(pairs, problems)
-    annotations = [known.annotation for known in pairs if known.annotation]
-    classes, found, left_out = choose_classes(annotations, args, rules)
-    pairs.sort(key=lambda known: natural(known.name))
-    refused = []
-    unusable = {p.names[0]: p.sentence for p in problems if p not in lost}
-    counts, repairs = {}, Counter()
-    with new_tree(
-        args.out, [args.images, *args.annotations], args.overwrite
-    ) as tree:
-        job = partial(attempt, tree, classes, args, unusable)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            results = pool.map(job, pairs)
-            for known, (count, mended, error) in zip(
-                pairs,
-                progress(results, len(pairs), "Drawing masks"),
-                strict=True,
-            ):
-                if error:
-                    refused.append(error)
-                else:
-                    counts[known.name] = count
-                    repairs += mended
-        if not counts:
-            raise DataError(refused[0])
-        if len(classes) > 1:
-            folders = "\n".join(class_folder(name) for name in classes)
-            write_text(tree / CLASSES, folders + "\n")
-    report(counts, repairs, lost, refused, args.out)
-    report_classes(classes, found, left_out, args)
-    if refused:
-        sys.exit(2)
-
-
 def stop_or_leave_out(pairs, problems):
     """The problems of images that are not there: their annotations wait.
 
@@ -262,29 +83,60 @@ def stop_or_leave_out(pairs, problems):
     return lost
 
 
-def attempt(tree, classes, args, unusable, known):
-    """``convert``, with the reason where an image is refused.
-
-    Nothing stays of a refused image: its folder would pass for unlabelled.
-    """
-    if known.name in unusable:
-        return None, Counter(), unusable[known.name]
-    try:
-        return *convert(tree, known, classes, args), None
-    except DataError as error:
-        shutil.rmtree(tree / known.name, ignore_errors=True)
-        return None, Counter(), str(error)
-
-
-def report(counts, repairs, lost, refused, out):
-    """Print what was made, what was mended, and what was refused."""
-    known = [count for count in counts.values() if count is not None]
-    print(
-        f"{len(counts)} images, {sum(known)} instances -> {cli.short_path(out)}"
+def class_choice(args, rules):
+    """What the options say of classes."""
+    wanted = (args.classes or "").split(",")
+    return ClassChoice(
+        wanted=tuple(name.strip() for name in wanted if name.strip()),
+        renamed=renames(args.rename, "--rename"),
+        order=tuple((rules.colours or {}).values()),
+        named=bool(args.attribute),
     )
-    print(f"  {known.count(0)} images with nothing on them (masks/ is empty)")
-    if len(known) < len(counts):
-        print(f"  {len(counts) - len(known)} images without annotation")
+
+
+def main():
+    args = read_arguments()
+    rules = reading_options.rules_of(args, [args.images, *args.annotations])
+    progress = cli.progress_bar(args.quiet)
+    pairs, problems = pair(
+        args.images, args.annotations, args.format, rules, progress
+    )
+    lost = stop_or_leave_out(pairs, problems)
+    annotations = [known.annotation for known in pairs if known.annotation]
+    choice = class_choice(args, rules)
+    chosen = choose_classes(annotations, choice)
+    unusable = {p.names[0]: p.sentence for p in problems if p not in lost}
+    usable = [known for known in pairs if known.name not in unusable]
+    usable.sort(key=lambda known: natural(known.name))
+    with new_tree(
+        args.out, [args.images, *args.annotations], args.overwrite
+    ) as tree:
+        results = draw_folders(
+            tree, usable, chosen.classes, rules, args.components
+        )
+        drawn = list(progress(results, len(usable), "Drawing masks"))
+        unusable |= {image.name: image.error for image in drawn if image.error}
+        refused = [unusable[name] for name in sorted(unusable, key=natural)]
+        drawn = [image for image in drawn if not image.error]
+        if not drawn:
+            raise DataError(refused[0])
+        write_class_list(tree, chosen.classes)
+    report(drawn, lost, refused, args.out)
+    report_classes(chosen, choice.wanted)
+    if refused:
+        sys.exit(2)
+
+
+def report(drawn, lost, refused, out):
+    """Print what was made, what was mended, and what was refused."""
+    counts = [image.count for image in drawn if image.count is not None]
+    repairs = sum((image.repairs for image in drawn), Counter())
+    print(
+        f"{len(drawn)} images, {sum(counts)} instances -> {cli.short_path(out)}"
+    )
+    print(f"  {counts.count(0)} images with nothing on them (masks/ is empty)")
+    if len(counts) < len(drawn):
+        print(f"  {len(drawn) - len(counts)} images without annotation")
     for problem in lost:
         print(f"  left out: {problem.sentence}")
     for repair, count in sorted(repairs.items()):
@@ -293,25 +145,25 @@ def report(counts, repairs, lost, refused, out):
         print(f"  refused: {reason}", file=sys.stderr)
 
 
-def report_classes(classes, found, left_out, args):
+def report_classes(chosen, wanted):
     """Print which classes there are, where that is not obvious."""
-    if len(classes) > 1 or left_out or args.classes:
-        counted = ", ".join(f"{name} ({found[name]})" for name in classes)
+    counts = chosen.counts
+    if len(chosen.classes) > 1 or chosen.left_out or wanted:
+        counted = ", ".join(
+            f"{name} ({counts[name]})" for name in chosen.classes
+        )
         print(f"  classes: {counted}")
-    if left_out:
-        print("  classes left out: " + listed(left_out))
-    wanted = [c.strip() for c in (args.classes or "").split(",") if c.strip()]
-    absent = [name for name in wanted if name not in found]
+    if chosen.left_out:
+        print("  classes left out: " + listed_counts(chosen.left_out))
+    absent = [name for name in wanted if name not in counts]
     if absent:
         print(f"  classes that no annotation has: {', '.join(absent)}")
-    colours = [name.removeprefix("#") for name in classes if name[0] == "#"]
+    colours = [
+        name.removeprefix("#") for name in chosen.classes if name[0] == "#"
+    ]
     if len(colours) > 1:
         named = ",".join(f"{colour}=NAME" for colour in colours)
         print(f"  to name the colours: --colours {named}")
-
-
-def listed(counts):
-    return ", ".join(f"{name} ({n})" for name, n in sorted(counts.items()))
 
 
 if __name__ == "__main__":

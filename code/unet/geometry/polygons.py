@@ -75,6 +75,28 @@ def outlines(
     return found
 
 
+def as_polygons(instance, shape):
+    """An instance as polygons: itself, or the outlines of its pixels.
+
+    Args:
+        instance: ``Instance`` or ``PixelInstance``.
+        shape: (H, W) of the image.
+
+    Returns:
+        List of ``Instance`` of the same class.
+    """
+    if instance.is_polygon:
+        return [instance]
+    return outlines(instance.mask(shape), label=instance.label)
+
+
+def rings_of(geometry):
+    """Yield the rings of polygons and of their holes, float arrays N x 2."""
+    for part in shapely.get_parts(geometry):
+        for ring in (part.exterior, *part.interiors):
+            yield shapely.get_coordinates(ring)
+
+
 def outline(part, top, left, shape, tolerance=0.5, square=False):
     """The outline of one instance.
 
