@@ -462,6 +462,60 @@ def coco(boxes, **last):
     return {"images": [image], "annotations": objects, "categories": [category]}
 
 
+def pixels_of_coco(boxes):
+    """COCO, run-length encoded: the last object twice, with a speck."""
+    masks = masks_of(boxes)
+    masks[-1][2, 2:5] = True
+    objects = []
+    for number, mask in enumerate([*masks, masks[-1]]):
+        flat = mask.ravel(order="F").astype(int)
+        edges = np.flatnonzero(np.diff(flat)) + 1
+        runs = np.diff([0, *edges, flat.size]).tolist()
+        objects.append(
+            {
+                "id": number,
+                "image_id": 1,
+                "category_id": 1,
+                "segmentation": {"size": [HIGH, WIDE], "counts": runs},
+            }
+        )
+    image = {"id": 1, "file_name": "a.png", "width": WIDE, "height": HIGH}
+    category = {"id": 1, "name": "building"}
+    return {"images": [image], "annotations": objects, "categories": [category]}
+
+
+def pixels_of_labelme(boxes):
+    """The same as mask shapes of labelme."""
+    masks = masks_of(boxes)
+    masks[-1][2, 2:5] = True
+    shapes = []
+    for mask in [*masks, masks[-1]]:
+        png = cv2.imencode(".png", mask * np.uint8(255))[1].tobytes()
+        corners = [[0, 0], [WIDE - 1, HIGH - 1]]
+        shape = {"label": "building", "points": corners, "shape_type": "mask"}
+        shapes.append({**shape, "mask": base64.b64encode(png).decode()})
+    return {"shapes": shapes}
+
+
+@pytest.mark.parametrize("content", [pixels_of_coco, pixels_of_labelme])
+def test_instances_of_pixels_are_masks_not_polygons(tmp_path, content):
+    raw = Raw(tmp_path)
+    raw.add_json("a", content)
+    seen = sorted((f.kind, f.what) for f in look(raw.images, [raw.texts]))
+    objects = len(masks_of(scene(1)[1]))
+    assert seen == [
+        (
+            "equal-masks",
+            f"a, object {objects + 1} is equal to object {objects}",
+        ),
+        ("specks", "a, a part of 3 px, and 1 more"),
+    ]
+    run(tmp_path, "images", "texts", "--fix", "mended")
+    masks = sorted((tmp_path / "mended" / "a" / "masks").iterdir())
+    assert len(masks) == objects
+    assert not any(read_mask(mask)[2, 2:5].any() for mask in masks)
+
+
 def hourglass(boxes):
     left, top, right, bottom = boxes[0]
     crossed = [[left, top], [right, bottom], [right, top], [left, bottom]]

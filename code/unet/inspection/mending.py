@@ -137,7 +137,7 @@ def _mended_masks(look, united, specks):
     for piece in pieces:
         whole = piece.area
         for area, _, part in small_parts(piece, specks, look.shape):
-            if not piece.drawn or area == whole:
+            if not piece.is_polygon or area == whole:
                 piece.crop = piece.crop & ~part
     masks = [(p.label, p.crop, p.top, p.left) for p in pieces if p.area]
     if look.item.annotation:

@@ -130,14 +130,19 @@ def pieces_of(item, shape):
     return _look_at_masks(look)
 
 
+def _name_of(look):
+    """What names the image where the file alone, an annotation, does not."""
+    return f"{look.item.name}, " if look.item.annotation else ""
+
+
 def _look_for_overlap(look, pieces):
     """Objects that are drawn twice."""
+    name = _name_of(look)
     for i, j, common in overlapping(pieces):
         one, other = pieces[i], pieces[j]
-        name = f"{look.item.name}, " if other.drawn else ""
         equal = one.area == other.area == common
         if equal and one.label == other.label:
-            kind = "polygon-twice" if other.drawn else "equal-masks"
+            kind = "polygon-twice" if other.is_polygon else "equal-masks"
             what = f"{name}{other.title} is equal to {one.title}"
         elif equal or one.label == other.label:
             kind = "overlap"
@@ -156,14 +161,15 @@ def _look_for_specks(look, pieces, specks):
     by_file = {}
     for piece in pieces:
         parts = small_parts(piece, specks, look.shape)
-        if not piece.drawn:
+        if not piece.is_polygon:
             by_file.setdefault(piece.source, []).extend(parts)
         # Parts of one polygon may touch nearly.
         elif parts and parts[0][0] == piece.area:
-            what = f"{look.item.name}, {piece.title}: {piece.area} px"
+            what = f"{_name_of(look)}{piece.title}: {piece.area} px"
             look.add("polygon-tiny", piece.source, what, parts[0][1])
     for path, parts in by_file.items():
         if parts:
             area, box, _ = min(parts, key=lambda part: part[0])
             more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
-            look.add("specks", path, f"a part of {area} px{more}", box)
+            what = f"{_name_of(look)}a part of {area} px{more}"
+            look.add("specks", path, what, box)

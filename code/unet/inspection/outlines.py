@@ -94,12 +94,12 @@ def from_instance(look, one, title):
     if look.item.turned:
         stored = look.item.stored()
         mask = upright(one.mask(stored.shape), stored.orientation)
-        piece = cut_out(path, label, title, mask, drawn=True)
+        piece = cut_out(path, label, title, mask, one.is_polygon)
         return [piece] if piece else []
     if one.is_polygon and not look.misplaced:
         _look_at_outline(look, one.geometry, title)
     window, top, left = one.window(look.shape)
-    piece = cut_out(path, label, title, window, drawn=True)
+    piece = cut_out(path, label, title, window, one.is_polygon)
     if piece is None:
         inside = one.is_polygon and window.size
         if inside and not look.misplaced:

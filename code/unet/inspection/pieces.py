@@ -20,7 +20,7 @@ class Piece:
         title: what to call it within the file.
         top, left: where ``crop`` lies.
         crop: bool array, the pixels within the object's bounding box.
-        drawn: whether it was a polygon.
+        is_polygon: whether it was one; a mask if not.
     """
 
     source: Path
@@ -29,7 +29,7 @@ class Piece:
     top: int
     left: int
     crop: np.ndarray
-    drawn: bool = False
+    is_polygon: bool = False
 
     @property
     def area(self):
@@ -41,13 +41,13 @@ class Piece:
         return self.left, self.top, self.left + width, self.top + height
 
 
-def cut_out(source, label, title, mask, drawn=False):
+def cut_out(source, label, title, mask, is_polygon=False):
     """A mask as a piece; None if it is empty."""
     left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
     if not width:
         return None
     crop = mask[top : top + height, left : left + width].copy()
-    return Piece(source, label, title, top, left, crop, drawn)
+    return Piece(source, label, title, top, left, crop, is_polygon)
 
 
 def merge(pieces, shape):
