@@ -516,6 +516,14 @@ def test_instances_of_pixels_are_masks_not_polygons(tmp_path, content):
     assert not any(read_mask(mask)[2, 2:5].any() for mask in masks)
 
 
+def test_the_name_of_an_image_is_no_finding(tmp_path):
+    raw = Raw(tmp_path)
+    text, _ = raw.add("open ring road outside its image")
+    other = text.rename(raw.texts / "stray point.txt")
+    (image,) = raw.images.iterdir()
+    assert look(image, [other]) == []
+
+
 def hourglass(boxes):
     left, top, right, bottom = boxes[0]
     crossed = [[left, top], [right, bottom], [right, top], [left, bottom]]

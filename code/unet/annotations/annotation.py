@@ -75,7 +75,8 @@ class Annotation:
         source: the file that it was read from.
         instances: ``Instance`` or ``PixelInstance``, in the file's order; where
             they overlap the later one wins.
-        repairs: what was mended or left out, and how often.
+        repairs: how often each ``Repair`` was made; or, with names in it, a
+            sentence.
         error: why the image's annotation cannot be used, or None.
         crs: of the coordinates, if they are places on the ground.
         size: (H, W) of the image that was annotated; None: not known.

@@ -15,6 +15,7 @@ from unet.annotations.annotation import (
     image_name,
 )
 from unet.annotations.parsing import quoted
+from unet.annotations.repairs import Repair
 from unet.annotations.writing import Writer
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
@@ -75,19 +76,19 @@ def _next_occurrence(points):
 def _close_loose(loose, rings, repairs):
     """Decide what the points are that no ring took, and forget them."""
     if len(set(loose)) >= 3:
-        repairs["open ring closed"] += 1
+        repairs[Repair.OPEN_RING] += 1
         _add_ring(loose, rings, repairs)
     elif loose:
-        repairs["stray point dropped"] += len(loose)
+        repairs[Repair.STRAY_POINT] += len(loose)
     loose.clear()
 
 
 def _add_ring(points, rings, repairs):
     """Add a ring, less the points that repeat the one before them."""
     kept = [p for p, q in zip(points, [None, *points], strict=False) if p != q]
-    repairs["repeated point dropped"] += len(points) - len(kept)
+    repairs[Repair.REPEATED_POINT] += len(points) - len(kept)
     if len(set(kept)) < 3:
-        repairs["ring of fewer than three points left out"] += 1
+        repairs[Repair.SHORT_RING] += 1
     else:
         rings.append(np.array(kept, np.float64))
     repairs += Counter()  # drops the zeros

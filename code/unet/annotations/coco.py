@@ -7,6 +7,7 @@ import shapely
 from pycocotools import mask as rle
 
 from unet.annotations.annotation import Annotation, image_name, size_of
+from unet.annotations.repairs import Repair
 from unet.annotations.shapes import add, clean, polygon, together
 from unet.annotations.writing import Writer, json_text
 from unet.files.atomic import write_text
@@ -39,7 +40,7 @@ def read_coco(data, path, rules):
         annotation = annotations[name]
         label = labels.get(one.get("category_id"))
         if one.get("iscrowd"):
-            annotation.repairs["crowd read as one object"] += 1
+            annotation.repairs[Repair.CROWD] += 1
         segmentation = one.get("segmentation")
         if isinstance(segmentation, dict):
             packed = _packed(segmentation, height, width, path, rules.limits)
@@ -51,7 +52,7 @@ def read_coco(data, path, rules):
             add(annotation, together(parts), label)
         else:
             x, y, w, h = one["bbox"]
-            annotation.repairs["box used, there is no polygon"] += 1
+            annotation.repairs[Repair.ONLY_BOX] += 1
             add(annotation, shapely.box(x, y, x + w, y + h), label)
     return annotations
 

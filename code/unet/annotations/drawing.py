@@ -10,6 +10,7 @@ from itertools import combinations
 
 import shapely
 
+from unet.annotations.repairs import Repair
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, DEFAULT_CLASS, class_folder
@@ -17,10 +18,6 @@ from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import read_georeference, write_georeference
 from unet.imagery.png import write_mask, write_png
 from unet.imagery.reading import image_from, read_bytes
-
-NAMELESS = f"object without a class taken for {DEFAULT_CLASS}"
-VANISHED = "image of which no object is left taken for empty"
-CROSSING = "polygon that crosses or touches itself filled as drawn"
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def choose_classes(annotations, choice):
         for instance in annotation.instances:
             label = instance.label or DEFAULT_CLASS
             if named and not instance.label:
-                annotation.repairs[NAMELESS] += 1
+                annotation.repairs[Repair.NAMELESS] += 1
             instance.label = choice.renamed.get(label, label)
             if wanted and instance.label not in wanted:
                 left_out[instance.label] += 1
@@ -199,7 +196,7 @@ def _draw_folder(tree, classes, rules, components, known):
     for number, (label, *window) in enumerate(masks, start=1):
         folder = place / class_folder(label) if len(classes) > 1 else place
         write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
-    repairs[VANISHED] += bool(instances) and not number
+    repairs[Repair.VANISHED] += bool(instances) and not number
     return DrawnImage(name, number, +repairs)
 
 
@@ -234,11 +231,11 @@ def _count_repairs(geometry, frame, seen, repairs):
     # Crossings are left alone: resolving them can take for ever.
     outline = geometry if geometry.is_valid else geometry.envelope
     if not outline.intersects(frame):
-        repairs["polygon outside its image left out"] += 1
+        repairs[Repair.OUTSIDE] += 1
     elif not seen:
-        repairs["polygon that covers no pixel's centre left out"] += 1
+        repairs[Repair.NO_PIXEL] += 1
     else:
         if not frame.covers(outline):
-            repairs["polygon cut at the border of its image"] += 1
+            repairs[Repair.CUT] += 1
         if not valid:
-            repairs[CROSSING] += 1
+            repairs[Repair.CROSSING] += 1

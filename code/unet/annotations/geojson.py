@@ -7,7 +7,8 @@ from shapely.geometry import mapping
 from shapely.geometry import shape as geometry_of
 
 from unet.annotations.annotation import Annotation
-from unet.annotations.shapes import CLASS_KEYS, LEFT_OUT, add, areas, find_key
+from unet.annotations.repairs import Repair
+from unet.annotations.shapes import CLASS_KEYS, add, areas, find_key
 from unet.annotations.writing import Writer, json_text
 from unet.files.errors import DataError
 from unet.imagery.georeference import Georeference, named_ground
@@ -29,7 +30,7 @@ def read_geojson(data, path, rules):
         key = rules.attribute or find_key(properties, CLASS_KEYS)
         shapes = areas(geometry_of(geometry)) if geometry else []
         if not shapes:
-            annotation.repairs[LEFT_OUT] += 1
+            annotation.repairs[Repair.NO_AREA] += 1
         for one in shapes:
             flat = shapely.force_2d(one)
             if not np.isfinite(shapely.get_coordinates(flat)).all():

@@ -11,11 +11,11 @@ from pathlib import Path
 from unet.annotations.annotation import NO_RULES, Annotation
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
+from unet.annotations.repairs import Repair
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS, list_images
 
 _NAMED = 5  # names in one line
-_ELSEWHERE = "polygon outside all images left out"
 
 
 @dataclass(frozen=True)
@@ -333,5 +333,5 @@ def _on_tiles(annotation, images):
     missed = len(annotation.instances) - len(seen)
     if missed:
         first = next(one for one in here.values() if one.instances)
-        first.repairs[_ELSEWHERE] += missed
+        first.repairs[Repair.OUTSIDE_ALL] += missed
     return here.items()

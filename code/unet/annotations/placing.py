@@ -14,14 +14,13 @@ from shapely import affinity
 from unet.annotations.annotation import Annotation, check_reach
 from unet.annotations.parsing import shortened
 from unet.annotations.reading import DAMAGE
+from unet.annotations.repairs import Repair
 from unet.annotations.shapes import areas, together
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
 
 _HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
-_OUTSIDE = "polygon outside its image left out"
-_EMPTY = "image among the annotated ones without a feature, taken for empty"
 # Names alone: GDAL would also open a file or an address that is called so.
 _CRS_NAME = re.compile(
     r"(https?://www\.opengis\.net/def/crs/[\w./-]+|[A-Za-z][\w.-]*:[\w.:-]+)"
@@ -82,17 +81,17 @@ def in_pixels(annotation, image, seen=None):
             geometry = affinity.affine_transform(geometry, inverse)
             cut = _cut(geometry, frame)
         if cut is None:
-            placed.repairs[_OUTSIDE] += not several
+            placed.repairs[Repair.OUTSIDE] += not several
             continue
         if several:
             seen.add(number)
         if cut is not geometry:
-            placed.repairs["polygon cut at the border of its image"] += 1
+            placed.repairs[Repair.CUT] += 1
         check_reach(cut, annotation.source)
         placed.instances.append(Instance(cut, one.label))
     placed.repairs += Counter()  # drops the zeros
     if several and not placed.instances:
-        placed.repairs[_EMPTY] += 1
+        placed.repairs[Repair.NO_FEATURE] += 1
     return placed
 
 

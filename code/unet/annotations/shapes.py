@@ -5,10 +5,9 @@ import shapely
 from shapely import affinity
 
 from unet.annotations.annotation import check_reach
+from unet.annotations.repairs import Repair
 from unet.geometry.instances import Instance
 
-LEFT_OUT = "line or point left out"
-_UNKNOWN = "shape of unknown kind left out"
 _LINES = ("line", "linestrip", "points", "point", "polyline")
 # Where a file may name a class in several ways, in this order.
 CLASS_KEYS = ("class", "label", "category", "class_name")
@@ -59,7 +58,7 @@ def add(annotation, geometry, label):
         TypeError: a damaged file had lists where numbers belong.
     """
     if geometry is None:
-        annotation.repairs["ring of fewer than three points left out"] += 1
+        annotation.repairs[Repair.SHORT_RING] += 1
         return
     if not isinstance(geometry, shapely.Geometry):
         raise TypeError("a list where a number belongs")
@@ -70,7 +69,8 @@ def add(annotation, geometry, label):
 
 def leave_out(annotation, kind):
     """Count a shape without an area."""
-    annotation.repairs[LEFT_OUT if kind in _LINES else _UNKNOWN] += 1
+    repair = Repair.NO_AREA if kind in _LINES else Repair.UNKNOWN_SHAPE
+    annotation.repairs[repair] += 1
 
 
 def clean(label):

@@ -12,7 +12,8 @@ import shapely
 from unet.annotations.annotation import Annotation, check_reach, image_name
 from unet.annotations.article import annotation_of_points, parse_article_text
 from unet.annotations.parsing import shortened
-from unet.annotations.shapes import CLASS_KEYS, LEFT_OUT, add, areas, find_key
+from unet.annotations.repairs import Repair
+from unet.annotations.shapes import CLASS_KEYS, add, areas, find_key
 from unet.annotations.via import add_shape, label_of
 from unet.files.errors import DataError
 
@@ -195,7 +196,7 @@ def _add_wkt(text, place, annotation, label):
         ) from None
     shapes = areas(geometry)
     if not shapes and not geometry.is_empty:
-        annotation.repairs[LEFT_OUT] += 1
+        annotation.repairs[Repair.NO_AREA] += 1
     for one in shapes:
         check_reach(one, place)
         add(annotation, one, label)

@@ -3,6 +3,7 @@
 import numpy as np
 import shapely
 
+from unet.annotations.repairs import Repair
 from unet.files.folders import DEFAULT_CLASS
 from unet.imagery.turns import upright
 from unet.inspection.pieces import cut_out
@@ -14,22 +15,22 @@ _SCRIBBLE = 2000  # points
 def look_at_repairs(look):
     """What the reader mended or left out."""
     annotation = look.item.annotation
-    for what, count in sorted(annotation.repairs.items()):
-        for part, kind in _REPAIRS.items():
-            if part in what:
-                look.add(kind, annotation.source, f"{what}: {count}")
+    for repair, count in sorted(annotation.repairs.items()):
+        if repair in _REPAIRS:
+            kind = _REPAIRS[repair]
+            look.add(kind, annotation.source, f"{repair}: {count}")
 
 
-# Parts of the texts that the readers count.
+# Repairs that are findings, and of which kind.
 _REPAIRS = {
-    "open ring": "polygon-open",
-    "stray point": "stray-points",
-    "fewer than three points": "stray-points",
-    "line or point": "left-out",
-    "unknown kind": "left-out",
-    "there is no polygon": "left-out",
-    "outside its image": "polygon-outside",
-    "outside all images": "polygon-outside",
+    Repair.OPEN_RING: "polygon-open",
+    Repair.STRAY_POINT: "stray-points",
+    Repair.SHORT_RING: "stray-points",
+    Repair.NO_AREA: "left-out",
+    Repair.UNKNOWN_SHAPE: "left-out",
+    Repair.ONLY_BOX: "left-out",
+    Repair.OUTSIDE: "polygon-outside",
+    Repair.OUTSIDE_ALL: "polygon-outside",
 }
 
 
