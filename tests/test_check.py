@@ -1,6 +1,7 @@
 """check.py: everything that is wrong with a data set, and nothing else."""
 
 import base64
+import copy
 import csv
 import json
 import shutil
@@ -27,6 +28,7 @@ from unet.imagery.reading import read_image
 from unet.imagery.turns import upright
 from unet.inspection.kinds import KINDS
 from unet.inspection.listing import raw_items, tree_items
+from unet.inspection.places import compare_edges, misplaced_items
 from unet.inspection.whole_set import check
 
 SCRIPT = "util/check.py"
@@ -618,6 +620,19 @@ def test_images_that_are_not_there_are_one_finding(tmp_path):
     )
 
 
+def test_a_set_in_the_wrong_place_is_not_mended(tmp_path):
+    raw = Raw(tmp_path)
+    for k in range(6):
+        raw.add(f"a{k}", lambda b: (np.array(rings(b)) / 2).tolist())
+    items, _ = raw_items(raw.images, [raw.texts])
+    looks, findings = check(tmp_path, items, 8, no_bar)
+    assert [(f.kind, len(f.others)) for f in findings] == [("corner", 6)]
+    again = compare_edges(tmp_path, looks, misplaced_items(looks, findings))
+    assert list(again) == []
+    result = run(tmp_path, "images", "texts", "--fix", "mended")
+    assert "0 images -> mended" in result.stdout
+
+
 def test_swapped_coordinates_are_seen_on_square_images_too(tmp_path):
     raw = Raw(tmp_path, (HIGH, HIGH))
     for k in range(6):
@@ -679,7 +694,10 @@ def test_annotations_of_an_unturned_square_photo(tmp_path, orientation):
         for r, c in [np.nonzero(upright(mask, orientation))]
     ]
     text.write_text(json.dumps(rings(boxes)))
-    findings = look(raw.images, [raw.texts])
+    items, _ = raw_items(raw.images, [raw.texts])
+    before = copy.deepcopy(items)
+    findings = check(raw.images, items, 8, no_bar)[1]
+    assert items == before  # looking changes nothing
     assert {(f.kind, f.path.stem) for f in findings} == {
         ("exif", "turned"),
         ("exif", "upright"),

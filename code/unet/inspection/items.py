@@ -1,7 +1,7 @@
 """Images with what is known of them, and what is wrong with them."""
 
 import io
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,8 +31,6 @@ class Item:
         complete: its masks are raw, each the whole annotation: black says
             that nothing is there, and colours are classes.
         rules: how raw images and annotations are read.
-        turned: whether the annotation is of the photo before its EXIF tag
-            turns it; found out by looking.
         picture: function that returns the bytes of the image where an
             annotation file holds it; or None.
     """
@@ -44,7 +42,6 @@ class Item:
     annotation: Annotation | None = None
     complete: bool = False
     rules: Rules = NO_RULES
-    turned: bool = False
     picture: Callable[[], bytes] | None = None
 
     @property
@@ -114,7 +111,10 @@ class Look:
         ids: values of masks that hold class ids, by file.
         edges: see ``edge_map``; None where there is too little outline.
         swapped: the same with x and y swapped.
-        misplaced: whether the annotation lies in the wrong place as a whole.
+        turned: whether the annotation is of the photo before its EXIF tag
+            turns it.
+        misplaced: whether the annotation lies in the wrong place as a whole,
+            as this image alone shows.
         reach: (right, bottom) that polygons reach, shares of the image.
         unclear: a mask file of which nobody can tell the object, or None.
     """
@@ -133,12 +133,30 @@ class Look:
     ids: dict[Path, list[int]] = field(default_factory=dict)
     edges: np.ndarray | None = None
     swapped: np.ndarray | None = None
+    turned: bool = False
     misplaced: bool = False
     reach: tuple[float, float] | None = None
     unclear: Path | None = None
 
     def add(self, kind, path, what, box=None):
         self.findings.append(Finding(kind, path, what, self.item, box))
+
+
+def by_side(looks):
+    """Looks by "train", "test" or ""."""
+    sides = defaultdict(list)
+    for look in looks:
+        sides[look.item.side].append(look)
+    return sides
+
+
+def place_of_side(root, side):
+    """The directory of a side."""
+    return root / side if side else root
+
+
+def items_of(looks):
+    return [look.item for look in looks]
 
 
 def listed(values):

@@ -91,10 +91,10 @@ def _from_colours(look, path):
 
 def _fitted(look, path, mask):
     """A mask of the image's size; None if it fits neither way round."""
-    if mask.shape == look.shape and not look.item.turned:
+    if mask.shape == look.shape and not look.turned:
         return mask
     stored = look.item.stored()
-    if look.item.turned and mask.shape == stored.shape:
+    if look.turned and mask.shape == stored.shape:
         return upright(mask, stored.orientation)
     size = "{1} x {0}".format
     if stored.orientation > 4 and mask.shape == stored.shape:

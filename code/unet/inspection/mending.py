@@ -16,6 +16,7 @@ from unet.inspection.items import Finding
 from unet.inspection.kinds import KINDS
 from unet.inspection.one_image import pieces_of
 from unet.inspection.pieces import overlapping, small_parts
+from unet.inspection.places import misplaced_items
 from unet.inspection.whole_set import spellings
 
 # A sample with one of these is refused by the other scripts, or is wrong in
@@ -70,10 +71,12 @@ def mend(looks, findings, trees, specks, progress):
     found = {}
     for one in findings:
         found.setdefault(id(one.item), []).append(one)
-    gone = set()
+    gone, elsewhere = set(), misplaced_items(looks, findings)
     for look in progress(looks, len(looks), "Mending"):
         item = look.item
-        reason = _why_unusable(look, found.get(id(item), []))
+        reason = _why_unusable(
+            look, found.get(id(item), []), id(item) in elsewhere
+        )
         if reason:
             result.left_out.append((item.name, reason))
             gone.add(id(item))
@@ -95,14 +98,14 @@ def mend(looks, findings, trees, specks, progress):
     return result
 
 
-def _why_unusable(look, findings):
+def _why_unusable(look, findings, misplaced):
     """Why a sample is left out, or None."""
     for one in findings:
         if one.kind in _UNUSABLE or look.shape is None:
             return f"{KINDS[one.kind].title} ({one.what})"
     if look.unclear:
         return f"{look.unclear.name} has too many grey values"
-    return "x and y are swapped" if look.misplaced else None
+    return "x and y are swapped" if misplaced else None
 
 
 def _write_image(look, findings, folder):
@@ -124,7 +127,7 @@ def _write_image(look, findings, folder):
 
 def _mended_masks(look, united, specks):
     """(class, window, top, left) of an item's pieces, less what is wrong."""
-    pieces = pieces_of(look.item, look.shape)
+    pieces = pieces_of(look.item, look.shape, look.turned)
     for piece in pieces:
         piece.label = united.get(piece.label, piece.label)
     twice = {

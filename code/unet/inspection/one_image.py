@@ -55,19 +55,18 @@ def _compare_orientations(look, grey, pieces):
         The pieces as they fit the photo's edges.
     """
     item = look.item
-    if item.turned or look.misplaced or not pieces:
+    if look.turned or look.misplaced or not pieces:
         return pieces
     if item.stored().orientation == 1:
         return pieces
-    item.turned = True
-    turned = pieces_of(item, look.shape)
+    turned = pieces_of(item, look.shape, turned=True)
     as_is, better = (
         edge_map(grey, list(merge(found, look.shape).values()))
         for found in (pieces, turned)
     )
     if as_is is None or better is None or near(better) < SWAPPED * near(as_is):
-        item.turned = False
         return pieces
+    look.turned = True
     look.findings = [
         one for one in look.findings if one.kind != "polygon-outside"
     ]
@@ -118,15 +117,25 @@ def _look_at_masks(look):
     if look.shape is None:
         return pieces
     instances = item.annotation.instances
-    item.turned = item.turned or look_at_frame(look, instances)
+    look.turned = look.turned or look_at_frame(look, instances)
     for number, one in enumerate(instances, start=1):
         pieces += from_instance(look, one, f"object {number}")
     return pieces
 
 
-def pieces_of(item, shape):
-    """The objects of an item, silently; for pictures and mended copies."""
-    look = Look(item, shape=shape)
+def pieces_of(item, shape, turned):
+    """The objects of an item, silently; for pictures and mended copies.
+
+    Args:
+        item: the ``Item``.
+        shape: (H, W) of its image.
+        turned: whether its annotation is of the photo before its EXIF tag
+            turns it, which its size need not show.
+
+    Returns:
+        List of ``Piece``.
+    """
+    look = Look(item, shape=shape, turned=turned)
     return _look_at_masks(look)
 
 

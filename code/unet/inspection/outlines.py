@@ -92,7 +92,7 @@ def _misplace(look, what, right, bottom):
 def from_instance(look, one, title):
     """The piece of an annotation's object: a list of one, or of none."""
     path, label = look.item.annotation.source, one.label or DEFAULT_CLASS
-    if look.item.turned:
+    if look.turned:
         stored = look.item.stored()
         mask = upright(one.mask(stored.shape), stored.orientation)
         piece = cut_out(path, label, title, mask, one.is_polygon)

@@ -182,13 +182,13 @@ def _draw_all(groups, looks, progress):
     Returns:
         dict from a finding's id to a list of str.
     """
-    shapes = {id(look.item): look.shape for look in looks}
+    looks_of = {id(look.item): look for look in looks if look.shape}
     wanted = []
     for members in groups.values():
         room = _PICTURES
         for one in members:
             items = [one.item, *one.others] if one.item else one.others
-            items = [i for i in items if shapes.get(id(i))][:room]
+            items = [i for i in items if id(i) in looks_of][:room]
             room -= len(items)
             wanted += [(one, item) for item in items]
 
@@ -199,7 +199,7 @@ def _draw_all(groups, looks, progress):
 
     def draw(item_boxes):
         item, boxes = item_boxes
-        return thumbnails(item, shapes[id(item)], boxes)
+        return thumbnails(looks_of[id(item)], boxes)
 
     figures = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -228,12 +228,11 @@ def _figure(picture, caption):
     )
 
 
-def thumbnails(item, shape, boxes):
+def thumbnails(look, boxes):
     """Small pictures of an image with its objects outlined.
 
     Args:
-        item: the ``Item``.
-        shape: (H, W) of its image.
+        look: what was seen of the image.
         boxes: each (left, top, right, bottom) to mark, a small one is
             enlarged; or None.
 
@@ -241,10 +240,11 @@ def thumbnails(item, shape, boxes):
         dict from box to JPEG bytes; empty if the image cannot be read.
     """
     try:
-        image = item.read()
+        image = look.item.read()
     except DataError:
         return {}
-    merged = merge(pieces_of(item, shape), shape)
+    shape = look.shape
+    merged = merge(pieces_of(look.item, shape, look.turned), shape)
     return {box: _thumbnail(image, merged, shape, box) for box in boxes}
 
 

@@ -15,17 +15,25 @@ import numpy as np
 from unet.annotations.annotation import Annotation
 from unet.imagery.copies import near_copies
 from unet.imagery.resizing import resize_image
-from unet.inspection.edges import REACH, SIDE, SWAPPED, near
-from unet.inspection.items import Finding, listed
+from unet.inspection.items import (
+    Finding,
+    by_side,
+    items_of,
+    listed,
+    place_of_side,
+)
 from unet.inspection.mask_files import FULL
 from unet.inspection.one_image import look_at
+from unet.inspection.places import (
+    compare_edges,
+    compare_places,
+    misplaced_items,
+)
 
 _SPELLINGS = str.maketrans("", "", " _-\t")
 # Thresholds, silent on the sample data and mostly right on real tiles.
 _ODD = 2.0  # times smaller or larger than the middle half of the images
 _RARE = 0.02  # of the pixels of the most frequent class
-_CHANCE = 1.4  # of the edge strength: outlines that lie on nothing
-_ENOUGH = 10  # images, for a judgement on all of them
 _LEVELS = 12  # of brightness; correlation tells copies from bare ground
 _CORRELATED = 0.7  # of grey values at 64 x 64 pixels
 
@@ -54,28 +62,19 @@ def check(root, items, specks, progress):
         _compare_ids,
         _compare_labels,
         _compare_classes,
-        _compare_places,
-        _compare_edges,
-        _compare_pictures,
+        compare_places,
     ):
         findings += compare(root, looks)
+    # Edges tell nothing of what is known to lie elsewhere.
+    misplaced = misplaced_items(looks, findings)
+    findings += compare_edges(root, looks, misplaced)
+    findings += _compare_pictures(root, looks)
     return looks, findings
-
-
-def _by_side(looks):
-    sides = defaultdict(list)
-    for look in looks:
-        sides[look.item.side].append(look)
-    return sides
-
-
-def _place(root, side):
-    return root / side if side else root
 
 
 def _compare_labelling(root, looks):
     """Images that nobody has annotated, where others are."""
-    for side, members in _by_side(looks).items():
+    for side, members in by_side(looks).items():
         labelled = [look for look in members if look.item.labelled]
         objects = any(
             look.item.masks
@@ -85,7 +84,7 @@ def _compare_labelling(root, looks):
         # Test images without truth are there to be predicted.
         if not objects and side != "test":
             what = f"{len(members)} images, {len(labelled)} of them labelled"
-            yield Finding("nothing-labelled", _place(root, side), what)
+            yield Finding("nothing-labelled", place_of_side(root, side), what)
         elif labelled:
             for look in members:
                 if not look.item.labelled:
@@ -105,11 +104,7 @@ def _compare_traits(root, looks):
                 )
         elif kind != "grey":  # all grey is a choice
             what = f"all {len(having)} images: {having[0].traits[kind]}"
-            yield Finding(kind, root, what, others=_items(having))
-
-
-def _items(looks):
-    return [look.item for look in looks]
+            yield Finding(kind, root, what, others=items_of(having))
 
 
 def _compare_sizes(root, looks):
@@ -244,115 +239,13 @@ def _compare_classes(root, looks):
                 f"{len(labelled)} images"
             )
             yield Finding(
-                "rare-class", root, what, others=_items(having[label])
+                "rare-class", root, what, others=items_of(having[label])
             )
     if len(sides) == 2:
         for side, other in (("train", "test"), ("test", "train")):
             for label in sorted(sides[side] - sides[other]):
                 what = f"{label}: in {side}, not in {other}"
                 yield Finding("one-sided", root / other, what)
-
-
-def _compare_places(root, looks):
-    """Polygons of a whole set, or of an image, crowded in one corner."""
-    placed = [look for look in looks if look.reach]
-    if len(placed) >= 5:
-        reach = np.max([look.reach for look in placed], axis=0)
-        if (reach < 0.7).all():
-            what = (
-                f"the polygons of {len(placed)} images reach to {reach[0]:.0%} "
-                f"of the width and {reach[1]:.0%} of the height"
-            )
-            for look in placed:
-                look.misplaced = True
-            yield Finding("corner", root, what, others=_items(placed))
-            return
-    for look in placed:
-        crowded = len(look.areas) >= 4 and max(look.reach) <= 0.5
-        if crowded and look.edges is not None and near(look.edges) < _CHANCE:
-            yield _cornered(look, "all polygons lie in one corner")
-
-
-def _cornered(look, what):
-    look.misplaced = True
-    path = look.item.annotation.source
-    return Finding("corner", path, f"{look.item.name}: {what}", look.item)
-
-
-def _compare_edges(root, looks):
-    """Outlines that lie on edges only when they are moved, or turned over."""
-    for side, members in _by_side(looks).items():
-        seen = [
-            look
-            for look in members
-            if look.edges is not None and not look.misplaced
-        ]
-        turned = [look for look in seen if look.swapped is not None]
-        if len(turned) >= _ENOUGH:
-            as_is = near(np.mean([look.edges for look in turned], axis=0))
-            swapped = near(np.mean([look.swapped for look in turned], axis=0))
-            if swapped > 1.2 * as_is:
-                what = f"outlines fit edges with x and y swapped ({swapped:.1f}"
-                what += f" times chance, as they are {as_is:.1f})"
-                for look in turned:
-                    look.misplaced = True
-                yield Finding("corner", root, what, others=_items(turned))
-                continue
-        for look in turned:
-            if near(look.swapped) > SWAPPED * near(look.edges):
-                what = "the outlines fit the image's edges if x and y are"
-                yield _cornered(look, f"{what} swapped")
-        seen = [look for look in seen if not look.misplaced]
-        if len(seen) >= _ENOUGH:
-            pooled = np.mean([look.edges for look in seen], axis=0)
-            move = _better_place(pooled, 1.05, 2, 0)
-            if move:
-                what = f"all of them: {_move(move, seen[0])}"
-                yield Finding(
-                    "shifted", _place(root, side), what, others=_items(seen)
-                )
-                continue
-        for look in seen:
-            move = _better_place(look.edges, 1.4, 3, 2.5)
-            if move:
-                source = _source(look.item)
-                what = _move(move, look)
-                yield Finding("shifted", source, what, look.item)
-
-
-def _source(item):
-    """What to blame for an item's labels."""
-    if item.annotation:
-        return item.annotation.source
-    paths = [path for path, _ in item.masks]
-    return paths[0] if len(paths) == 1 else item.image.parents[1] / "masks"
-
-
-def _better_place(edges, gain, least, clear):
-    """(dx, dy) where outlines fit the edges better, or None.
-
-    Args:
-        edges: of ``_edge_map``.
-        gain: how many times better.
-        least: distance in its pixels.
-        clear: by how many standard deviations it must stand out.
-    """
-    row, column = np.unravel_index(edges.argmax(), edges.shape)
-    dx, dy = int(column) - REACH, int(row) - REACH
-    best = float(edges.max())
-    stands_out = best - edges.mean() >= clear * edges.std()
-    better = best >= gain * near(edges) and stands_out
-    return (dx, dy) if better and np.hypot(dx, dy) >= least else None
-
-
-def _move(move, look):
-    """A move in words, in pixels of the image."""
-    scale = max(1.0, max(look.shape) / SIDE)
-    dx, dy = (round(step * scale) for step in move)
-    across = f"{abs(dx)} px to the {'right' if dx > 0 else 'left'}"
-    along = f"{abs(dy)} px {'down' if dy > 0 else 'up'}"
-    named = [text for text, step in ((across, dx), (along, dy)) if step]
-    return f"the outlines would fit the edges {' and '.join(named)}"
 
 
 def _compare_pictures(root, looks):
