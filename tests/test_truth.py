@@ -138,8 +138,19 @@ def test_class_ids_and_colours(tmp_path, scene):
 def test_other_values_are_refused(tmp_path, scene, values, classes, text):
     mask = np.resize(np.array(values, np.uint8), SHAPE)
     path = write_raster(tmp_path / "mask.tif", mask)
-    with pytest.raises(DataError, match=text):
+    with pytest.raises(DataError, match=text) as caught:
         open_truth(path, scene, classes)
+    assert "--" not in str(caught.value)
+
+
+def test_advice_names_no_option_that_the_script_lacks(tmp_path, scene):
+    table, other = tmp_path / "a.csv", tmp_path / "b.json"
+    table.write_text("image,note\nscene,none\n")
+    other.write_text('{"what": 1}')
+    for path in (table, other):
+        with pytest.raises(DataError) as caught:
+            open_truth(path, scene, ["building"])
+        assert "--" not in str(caught.value)
 
 
 def write_geojson(path, polygons, crs="EPSG:3857"):

@@ -52,6 +52,8 @@ class Rules:
         directories: the places that were given; an annotation that points
             out of them is refused. (): not checked, as nothing is read there.
         limits: see ``Limits``.
+        by_options: whether the user says all this by options, which advice
+            may then name.
     """
 
     attribute: str | None = None
@@ -62,6 +64,11 @@ class Rules:
     bands: tuple[int, ...] | None = None
     directories: tuple[Path, ...] = ()
     limits: Limits = Limits()
+    by_options: bool = True
+
+    def advice(self, text, with_option):
+        """``text``, and behind it what helps where there are options."""
+        return f"{text}{with_option if self.by_options else ''}."
 
 
 NO_RULES = Rules()

@@ -40,7 +40,7 @@ def read_file(path, kind=None, rules=NO_RULES):
             directories, or exceeds a limit.
     """
     path = Path(path)
-    _check_size(path, rules.limits.mebibytes)
+    _check_size(path, rules)
     content = _content(path)
     if kind is None:
         kind = next(
@@ -55,8 +55,10 @@ def read_file(path, kind=None, rules=NO_RULES):
     if kind is None:
         raise DataError(
             f"{path}: expected an annotation file of a known format "
-            f"({', '.join(FORMATS)}), found none of them. Export it again, "
-            "or name the format with --format."
+            f"({', '.join(FORMATS)}), found none of them. "
+            + rules.advice(
+                "Export it again", ", or name the format with --format"
+            )
         )
     try:
         found = FORMATS[kind].read(content, path, rules)
@@ -68,7 +70,7 @@ def read_file(path, kind=None, rules=NO_RULES):
             f"{path}: expected {kind} annotations, found something that does "
             f"not read as such ({reason}). Export the file again."
         ) from None
-    _check_points(found, path, rules.limits.points)
+    _check_points(found, path, rules)
     return found
 
 
@@ -80,8 +82,9 @@ def _content(path):
     return parse_xml(path) if ending == ".xml" else path
 
 
-def _check_size(path, most):
+def _check_size(path, rules):
     """Refuse a file that is missing or too large to be annotations."""
+    most = rules.limits.mebibytes
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -89,22 +92,27 @@ def _check_size(path, most):
     if size > most << 20:
         raise DataError(
             f"{path}: expected at most {most} MiB, found {size >> 20} MiB. "
-            "Divide the file, or raise the bound with --max-file."
+            + rules.advice(
+                "Divide the file", ", or raise the bound with --max-file"
+            )
         )
 
 
-def _check_points(found, path, most):
+def _check_points(annotations, path, rules):
     """Refuse more points than people draw: they would take for ever."""
+    most = rules.limits.points
     count = sum(
         instance.point_count()
-        for annotation in found.values()
+        for annotation in annotations.values()
         for instance in annotation.instances
     )
     if count > most:
         raise DataError(
-            f"{path}: expected at most {most} points, found {count}. Simplify "
-            "the polygons or divide the file, or raise the bound with "
-            "--max-points."
+            f"{path}: expected at most {most} points, found {count}. "
+            + rules.advice(
+                "Simplify the polygons or divide the file",
+                ", or raise the bound with --max-points",
+            )
         )
 
 

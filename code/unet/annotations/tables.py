@@ -34,7 +34,7 @@ def read_table(path, _, rules):
     of x and y: with lists in them, or with one point a row. Columns are found
     by their names and contents unless ``rules`` name them.
     """
-    table = _load_table(path, rules.limits)
+    table = _load_table(path, rules)
     image = rules.image_column and _existing(
         table, rules.image_column, "--image-column", path
     )
@@ -43,7 +43,7 @@ def read_table(path, _, rules):
         _checked_name(text, f"{path}, line {number}", image, path, rules)
         for number, text in enumerate(table[image], start=2)
     ]
-    columns, parse = _polygon_columns(table, path, rules.polygon_column)
+    columns, parse = _polygon_columns(table, path, rules)
     label_of_row = _label_reader(table, parse, rules.attribute, path)
     annotations = defaultdict(lambda: Annotation(path))
     if parse is _add_points and not _has_lists(table, columns):
@@ -70,10 +70,10 @@ def _checked_name(text, place, column, path, rules):
     return name
 
 
-def _load_table(path, limits):
+def _load_table(path, rules):
     try:
         if path.suffix.lower() == ".xlsx":
-            _check_unpacked(path, limits.unpacked)
+            _check_unpacked(path, rules)
             table = pd.read_excel(path, dtype=str, keep_default_na=False)
         else:
             with warnings.catch_warnings():
@@ -104,14 +104,16 @@ def _load_table(path, limits):
     return table.fillna("").astype(str)
 
 
-def _check_unpacked(path, most):
+def _check_unpacked(path, rules):
     """Refuse a spreadsheet that would fill the memory."""
+    most = rules.limits.unpacked
     with zipfile.ZipFile(path) as file:
         size = sum(one.file_size for one in file.infolist())
     if size > most << 20:
         raise DataError(
             f"{path}: expected at most {most} MiB without compression, found "
-            f"{size >> 20} MiB. Divide the file, or raise --max-unpacked."
+            f"{size >> 20} MiB. "
+            + rules.advice("Divide the file", ", or raise --max-unpacked")
         )
 
 
@@ -136,11 +138,12 @@ def _existing(table, column, option, path):
     return column
 
 
-def _polygon_columns(table, path, wanted):
+def _polygon_columns(table, path, rules):
     """The columns that hold polygons, and how to read their cells.
 
     Where several do, one whose name says pixels is taken.
     """
+    wanted = rules.polygon_column
     if wanted and wanted not in table and "," in wanted:
         pair = [part.strip() for part in wanted.split(",")][:2]
         return [
@@ -168,7 +171,8 @@ def _polygon_columns(table, path, wanted):
         raise DataError(
             f"{path}: expected a column of polygons (WKT, [[x, y], ...] or "
             "VIA shapes) or the columns x and y, found "
-            f"{shortened(', '.join(table))}. Name it with --polygon-column."
+            f"{shortened(', '.join(table))}. "
+            + rules.advice("Add one", ", or name it with --polygon-column")
         )
     column, parse = next((f for f in found if "pix" in f[0].lower()), found[0])
     return [column], parse

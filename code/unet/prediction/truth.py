@@ -10,7 +10,7 @@ from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from unet.annotations.annotation import NO_RULES
+from unet.annotations.annotation import Rules
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.files.errors import DataError
@@ -18,11 +18,13 @@ from unet.files.folders import IMAGE_ENDINGS
 from unet.geometry.components import UNKNOWN
 from unet.imagery.mask_values import read_values
 
+# test.py has no options for what the truth leaves open.
+_RULES = Rules(by_options=False)
 _ROWS = 256  # that are read at once to see which values a mask has
 _MOST_VALUES = 64  # more are no classes
 
 
-def open_truth(path, scene, classes, rules=NO_RULES):
+def open_truth(path, scene, classes, rules=_RULES):
     """The truth of a scene, to be read row by row.
 
     Args:
@@ -93,8 +95,8 @@ class _Polygons:
         if unknown:
             raise DataError(
                 f"{path}: expected polygons of {', '.join(classes)}, found "
-                f"{', '.join(unknown[:6])}. Name the property that holds the "
-                "class, or give a file of these classes."
+                f"{', '.join(unknown[:6])}. Call the property that holds the "
+                'class "class", or give a file of these classes.'
             )
         self._numbers = [numbers[one.label] for one in self._instances]
         ranges = [instance.row_range() for instance in self._instances]
@@ -191,8 +193,8 @@ class _Values:
             expected = f"class ids from 0 to {len(classes)}"
         raise DataError(
             f"{self.path}: expected {expected} as the truth, found {names}"
-            f"{more}. Say which is which with --colours, or write the mask "
-            "anew; pixels that nobody knows are its no-data value."
+            f"{more}. Write the mask with these values, 0 for the "
+            "background; pixels that nobody knows are its no-data value."
         )
 
     def rows(self, top, height):
