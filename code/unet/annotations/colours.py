@@ -102,7 +102,7 @@ def _named(values, kind, found, path, colours):
     unknown = [v for v, code in codes.items() if code not in colours and v]
     if unknown:
         raise DataError(
-            f"{path}: expected the colours of --colours, found "
+            f"{path}: expected the colours that were named, found "
             f"{_listed(unknown, kind)} as well. Add them (without a class "
             "they are background), or export the mask as PNG if they come "
             "from JPEG or resizing."
@@ -120,7 +120,8 @@ def _refuse(objects, kind, path):
             f"{path}: expected two values, 0 and 255, found "
             f"{_listed(objects, kind)} beside 0. If they are shades, from "
             "JPEG or resizing, give --threshold 0.5; if they are class "
-            "numbers, name them: --colours 1=road,2=roof."
+            "numbers, name them: --colours 1=road,2=roof (both of "
+            "polygon_to_mask.py)."
         )
     raise DataError(
         f"{path}: expected a mask of at most {_MOST_COLOURS} colours, found "
@@ -155,7 +156,7 @@ def parse_colours(text):
         pairs = [part.split("=", 1) for part in text.split(",") if part]
         if min(map(len, pairs)) < 2:
             raise DataError(
-                f"--colours {text}: expected COLOUR=CLASS,COLOUR=CLASS."
+                f"colours {text}: expected COLOUR=CLASS,COLOUR=CLASS."
             )
     elif text.lower().endswith(".txt"):
         pairs = _read_labelmap(Path(text))

@@ -96,7 +96,7 @@ def _check_pixels(width, height, path, most):
         raise DataError(
             f"{path}: expected at most {most} pixels, found {width} x "
             f"{height} (width x height). Cut it into tiles, or raise the "
-            "bound with --max-pixels."
+            "bound with --max-pixels (of polygon_to_mask.py)."
         )
 
 
@@ -105,7 +105,7 @@ def _check_bands(bands, count, path):
     if max(bands) > count:
         raise DataError(
             f"{path}: expected the bands {', '.join(map(str, bands))}, found "
-            f"{count}. Correct --bands."
+            f"{count}. Correct --bands (of polygon_to_mask.py and test.py)."
         )
 
 
