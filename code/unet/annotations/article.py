@@ -36,6 +36,14 @@ def split_rings(points):
     Returns:
         (rings, repairs): a list of float arrays N x 2, each without its
         closing point, and a ``Counter`` of what was mended.
+
+    >>> square = [(0, 0), (4, 0), (4, 4), (0, 4), (0, 0)]
+    >>> triangle = [(6, 1), (9, 1), (9, 3), (6, 1)]
+    >>> rings, repairs = split_rings([*square, *triangle, (7, 7)])
+    >>> [ring.shape for ring in rings]
+    [(4, 2), (3, 2)]
+    >>> {str(repair): count for repair, count in repairs.items()}
+    {'stray point dropped': 1}
     """
     repairs = Counter()
     points = [tuple(point) for point in points]
@@ -108,6 +116,13 @@ def parse_article_text(text, source):
     Raises:
         DataError: the text is no list of points, or a coordinate is not a
             finite number.
+
+    >>> text = "[[0, 0], [4, 0], [4, 2], [0, 2], [0, 0]]"
+    >>> (roof,) = parse_article_text(text, "roof.txt").instances
+    >>> roof.geometry.area
+    8.0
+    >>> parse_article_text("[]", "nothing.txt").instances
+    []
     """
     try:
         # Python's tuples are as common as lists in such files.

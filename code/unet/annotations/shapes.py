@@ -14,7 +14,13 @@ CLASS_KEYS = ("class", "label", "category", "class_name")
 
 
 def polygon(points):
-    """A polygon from points; None for fewer than three different ones."""
+    """A polygon from points; None for fewer than three different ones.
+
+    >>> polygon([[0, 0], [3, 0], [3, 2]]).area
+    3.0
+    >>> polygon([[0, 0], [3, 0], [3, 0]]) is None
+    True
+    """
     points = [tuple(point[:2]) for point in np.asarray(points, float).tolist()]
     if len(set(points)) < 3:
         return None
@@ -23,7 +29,11 @@ def polygon(points):
 
 
 def ellipse(x, y, rx, ry, degrees=0.0):
-    """An ellipse with 128 corners, turned clockwise as one sees it."""
+    """An ellipse with 128 corners, turned clockwise as one sees it.
+
+    >>> [round(side, 6) for side in ellipse(10, 5, 4, 2, degrees=90).bounds]
+    [8.0, 1.0, 12.0, 9.0]
+    """
     circle = shapely.Point(0, 0).buffer(1, quad_segs=32)
     turned = affinity.rotate(
         affinity.scale(circle, rx, ry, origin=(0, 0)), degrees, origin=(0, 0)

@@ -17,6 +17,15 @@ class Bands:
     Args:
         height: of a band in rows; the last one of a scene may be lower.
         rows: of the whole scene.
+
+    >>> scene, bands = np.arange(5)[:, None], Bands(height=2, rows=5)
+    >>> for strip in (scene[:3], scene[3:]):
+    ...     for top, (band,) in bands.add(strip):
+    ...         print(top, band.ravel())
+    0 [0 1]
+    2 [2 3]
+    4 [4]
+    >>> bands.close()
     """
 
     def __init__(self, height, rows):

@@ -14,6 +14,12 @@ def keyhole(polygon):
     Returns:
         List of [x, y], not closed, that begins at a point which comes only
         once.
+
+    >>> yard = [(2, 1), (3, 1), (3, 2), (2, 2)]
+    >>> block = shapely.Polygon([(0, 0), (4, 0), (4, 3), (0, 3)], [yard])
+    >>> ring = keyhole(block)
+    >>> len(ring), shapely.Polygon(ring).area == block.area
+    (10, True)
     """
     # Opposite turns, so that by any rule of filling a hole stays a hole.
     polygon = orient(polygon)

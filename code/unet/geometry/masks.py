@@ -27,6 +27,12 @@ def rasterise(geometry, shape):
 
     Returns:
         bool array, H x W.
+
+    >>> roof = shapely.box(0.6, 0, 3, 2)
+    >>> rasterise(roof, (3, 4)).astype(int)
+    array([[0, 1, 1, 0],
+           [0, 1, 1, 0],
+           [0, 0, 0, 0]])
     """
     window, top, left = rasterise_window(geometry, shape)
     mask = np.zeros(shape, bool)
@@ -76,6 +82,13 @@ def without_overlap(masks, shape):
 
     Yields:
         The masks of which something is left.
+
+    >>> later = ("road", np.ones((1, 2), bool), 0, 1)
+    >>> earlier = ("roof", np.ones((1, 3), bool), 0, 0)
+    >>> for label, window, _, _ in without_overlap([later, earlier], (1, 3)):
+    ...     print(label, window.astype(int))
+    road [[1 1]]
+    roof [[1 0 0]]
     """
     owner, numbers = np.zeros(shape, np.uint16), {}
     for label, window, top, left in masks:
@@ -101,6 +114,10 @@ def resize_ids(ids, size):
 
     Returns:
         uint8, height x width.
+
+    >>> ids = np.array([[0, 1, 2, 2], [1, 1, 0, 2]], np.uint8)
+    >>> resize_ids(ids, (1, 2))
+    array([[1, 2]], dtype=uint8)
     """
     height, width = size
     if ids.shape == (height, width):
@@ -163,6 +180,9 @@ def to_ids(probability, threshold):
 
     Returns:
         uint8, H x W.
+
+    >>> to_ids(np.array([[[0.2], [0.7]]]), threshold=0.5)
+    array([[0, 1]], dtype=uint8)
     """
     if probability.shape[-1] == 1:
         return (probability[..., 0] >= threshold).astype(np.uint8)

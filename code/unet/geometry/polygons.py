@@ -59,6 +59,14 @@ def outlines(
         List of ``Instance``, top to bottom. Holes are kept. Coordinates are
         pixels from the top-left corner with two decimals: the pixel in column
         c and row r has its centre at (c + 0.5, r + 0.5).
+
+    >>> mask = np.zeros((8, 9), bool)
+    >>> mask[2:6, 1:7] = True
+    >>> (roof,) = outlines(mask, label="roof")
+    >>> len(roof.geometry.exterior.coords) - 1
+    4
+    >>> bool((roof.mask(mask.shape) == mask).all())
+    True
     """
     labels, _ = instances(mask)
     found = []

@@ -49,6 +49,14 @@ def near_copies(prints, levels=_LEVELS):
 
     Returns:
         List of (i, j), i < j.
+
+    >>> ground = np.random.default_rng(0).integers(0, 200, (64, 64, 3))
+    >>> prints = [
+    ...     fingerprint(image.astype(np.uint8))
+    ...     for image in (ground, ground[::-1], ground + 5)
+    ... ]
+    >>> near_copies(prints)
+    [(0, 2)]
     """
     if not prints:
         return []

@@ -4,7 +4,13 @@ import numpy as np
 
 
 def upright(array, orientation):
-    """Apply an EXIF orientation, 1 to 8, to an array of H x W (x channels)."""
+    """Apply an EXIF orientation, 1 to 8, to an array of H x W (x channels).
+
+    >>> upright(np.array([[1, 2, 3]]), 6)  # turn right
+    array([[1],
+           [2],
+           [3]])
+    """
     if orientation >= 5:
         array = array.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
