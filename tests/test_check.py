@@ -205,7 +205,7 @@ def deep(one):
 
 
 def write_tiff(one, array):
-    """Bands x H x W in the image's place."""
+    """RowBlocks x H x W in the image's place."""
     one.image.unlink()
     one.image = one.image.with_suffix(".tif")
     kind = {"driver": "GTiff", "dtype": array.dtype, "count": len(array)}

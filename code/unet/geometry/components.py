@@ -1,4 +1,4 @@
-"""A scene that comes in pieces: bands of rows, and objects across them."""
+"""A scene that comes in pieces: blocks of rows, and objects across them."""
 
 import numpy as np
 from scipy import sparse
@@ -9,23 +9,23 @@ from unet.geometry.masks import instances
 UNKNOWN = 255  # of a scene's true class ids: nobody says what is there
 
 
-class Bands:
-    """Cuts what comes in strips of any heights into bands of one height.
+class RowBlocks:
+    """Cuts what comes in strips of any heights into blocks of one height.
 
-    What is made of the bands cannot depend on how the strips were divided.
+    What is made of the blocks cannot depend on how the strips were divided.
 
     Args:
-        height: of a band in rows; the last one of a scene may be lower.
+        height: of a block in rows; the last one of a scene may be lower.
         rows: of the whole scene.
 
-    >>> scene, bands = np.arange(5)[:, None], Bands(height=2, rows=5)
+    >>> scene, blocks = np.arange(5)[:, None], RowBlocks(height=2, rows=5)
     >>> for strip in (scene[:3], scene[3:]):
-    ...     for top, (band,) in bands.add(strip):
-    ...         print(top, band.ravel())
+    ...     for top, (block,) in blocks.add(strip):
+    ...         print(top, block.ravel())
     0 [0 1]
     2 [2 3]
     4 [4]
-    >>> bands.close()
+    >>> blocks.close()
     """
 
     def __init__(self, height, rows):
@@ -39,7 +39,7 @@ class Bands:
             arrays: with the same number of rows each.
 
         Yields:
-            (top, arrays) of every band that is whole now.
+            (top, arrays) of every block that is whole now.
 
         Raises:
             ValueError: these are more rows than the scene has.
@@ -72,9 +72,9 @@ class Bands:
 
 
 class Components:
-    """The connected components (8 neighbours) of a mask that comes in bands.
+    """The connected components (8 neighbours) of a mask that comes in blocks.
 
-    A component has a number from its first band on; where two turn out to be
+    A component has a number from its first block on; where two turn out to be
     one, the older number stays. Memory is that of one row.
     """
 
@@ -83,7 +83,7 @@ class Components:
         self._row = None  # numbers along the last row, 0: background
 
     def add(self, mask):
-        """The next band.
+        """The next block.
 
         Args:
             mask: bool, h x W.

@@ -17,13 +17,13 @@ from shapely.geometry import mapping
 
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
-from unet.geometry.components import Bands, Components
+from unet.geometry.components import Components, RowBlocks
 from unet.geometry.outlining import DEFAULTS
 from unet.geometry.polygons import outline
 from unet.imagery.georeference import Ground, named_ground
 
 ENDINGS = (".geojson", ".json", ".gpkg")
-_BAND = 64  # rows that are searched for objects at once
+_BLOCK = 64  # rows that are searched for objects at once
 # Pixels of the box around an object, 4096 x 4096. A larger object (a river,
 # the ground between all houses) is cut along a row, and goes on as another
 # one: drawing an outline takes a dozen bytes for each pixel of its box.
@@ -95,7 +95,7 @@ class Layer:
             )
         self.count = self.cut = 0
         self._outlining = outlining
-        self._bands = Bands(_BAND, shape[0])
+        self._blocks = RowBlocks(_BLOCK, shape[0])
         self._classes = [_Class(name) for name in classes]
         self._stack = ExitStack()
         temporary = self._stack.enter_context(replacing(self.path))
@@ -120,7 +120,7 @@ class Layer:
     def add(self, strip):
         """Add the next rows: a ``Strip`` of ``unet.prediction.scenes``."""
         several = len(self._classes) > 1
-        for top, (ids, probability, known) in self._bands.add(
+        for top, (ids, probability, known) in self._blocks.add(
             strip.ids, strip.probability, strip.known
         ):
             for number, objects in enumerate(self._classes, start=1):
@@ -138,7 +138,7 @@ class Layer:
             ValueError: rows of the scene are missing. Nothing is written.
         """
         with self._stack:
-            self._bands.close()
+            self._blocks.close()
             for objects in self._classes:
                 self._write(objects.name, objects.close())
             self._flush()
@@ -231,12 +231,12 @@ class _Class:
         self._open = {}
 
     def add(self, mask, probability, top):
-        """Add a band.
+        """Add a block.
 
         Args:
             mask: bool, h x W.
             probability: float, h x W.
-            top: the band's first row.
+            top: the block's first row.
 
         Returns:
             List of ``_Object``: those that are whole now.
@@ -273,13 +273,13 @@ class _Class:
 
 
 def _pieces(labels, numbers, sums, top):
-    """What a band adds to each object: arguments of ``_Object.add``.
+    """What a block adds to each object: arguments of ``_Object.add``.
 
     Args:
         labels: int32, h x W.
         numbers: of the object of each label.
         sums: of the probabilities of each label.
-        top: the band's first row.
+        top: the block's first row.
 
     Yields:
         (number, runs, box, pixels, sum).
@@ -308,7 +308,7 @@ def _pieces(labels, numbers, sums, top):
         strict=True,
     ):
         number, part, *rest = piece
-        # A view would keep the runs of the whole band in memory.
+        # A view would keep the runs of the whole block in memory.
         yield number, [part.copy()], *rest
 
 

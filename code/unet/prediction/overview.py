@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from unet.geometry.components import Bands
+from unet.geometry.components import RowBlocks
 from unet.imagery.georeference import Ground
 from unet.imagery.resizing import resize_image
 from unet.pictures.overlay import OUTCOMES, mixed, overlay_shares
@@ -53,12 +53,12 @@ class Picture:
         # By a whole number first; ``_reduced`` does the rest.
         self._factor = max(1, max(shape) // _LARGEST)
         rows = self._factor * -(-_ROWS // self._factor)
-        self._bands = Bands(rows, shape[0])
+        self._blocks = RowBlocks(rows, shape[0])
         self._image, self._shares = [], []
 
     def add(self, image, ids):
         """Add rows: uint8 h x W x 3, and uint8 h x W."""
-        for _, (part, own) in self._bands.add(image, ids):
+        for _, (part, own) in self._blocks.add(image, ids):
             self._image.append(self._smaller(part))
             shares = [
                 self._smaller((own == number).astype(np.uint8) * 255)
@@ -79,7 +79,7 @@ class Picture:
 
     def _reduced(self):
         """(image, shares): uint8 h x w x 3, float32 classes x h x w."""
-        self._bands.close()
+        self._blocks.close()
         image = np.concatenate(self._image)
         shares = np.concatenate(self._shares, axis=1)
         scale = min(1, _LARGEST / max(image.shape))
@@ -117,17 +117,17 @@ class UncertainPlaces:
         self.places = []
         self._ground = Ground(place)
         self._window = window
-        self._bands = Bands(window, shape[0])
+        self._blocks = RowBlocks(window, shape[0])
         self._above = None  # values of the row of windows before
         self._pending = {}  # by column: largest so far among its neighbours
         self._best = []  # a heap of (value, -row, -column, Place)
 
     def add(self, strip):
         """Add the next ``Strip``."""
-        for top, band in self._bands.add(
+        for top, block in self._blocks.add(
             strip.image, strip.ids, strip.probability, strip.known
         ):
-            values = self._values(*band[2:])
+            values = self._values(*block[2:])
             self._decide(values)
             if self._above is None:
                 self._above = np.zeros_like(values)
@@ -136,7 +136,7 @@ class UncertainPlaces:
             chosen = (values > larger) & (values >= _right(values))
             least = self._best[0][0] if len(self._best) == _PLACES else 0
             for k in np.flatnonzero(chosen & (values > least)):
-                self._pending[k] = self._place(values[k], top, k, band)
+                self._pending[k] = self._place(values[k], top, k, block)
             self._above = values
 
     def _values(self, probability, known):
@@ -151,10 +151,10 @@ class UncertainPlaces:
         # What is beyond the border counts as certain.
         return np.add.reduceat(columns, starts) / self._window**2
 
-    def _place(self, value, top, k, band):
+    def _place(self, value, top, k, block):
         left = k * self._window
         image, ids, probability, _ = [
-            array[:, left : left + self._window].copy() for array in band
+            array[:, left : left + self._window].copy() for array in block
         ]
         several = probability.shape[-1] > 1
         p = 1 - probability[..., 0] if several else probability[..., 0]
@@ -177,7 +177,7 @@ class UncertainPlaces:
         Raises:
             ValueError: rows of the scene are missing.
         """
-        self._bands.close()
+        self._blocks.close()
         self._decide(np.zeros_like(self._above))
         best = sorted(self._best, reverse=True)
         self.places = [place for *_, place in best]

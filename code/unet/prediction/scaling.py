@@ -68,7 +68,7 @@ def resampling(source, target):
 
 
 class Rows:
-    """Resizes the rows of an array that comes by bands."""
+    """Resizes the rows of an array that comes by blocks."""
 
     def __init__(self, source, target):
         self.matrix = resampling(source, target)

@@ -2,7 +2,7 @@
 
 A scene is reduced to the ground scale of the training images, seen through
 windows of the network's size, and the windows' probabilities are blended and
-enlarged to the scene's own size, all of it by bands of rows: the memory needed
+enlarged to the scene's own size, all of it by blocks of rows: the memory needed
 grows with a scene's width, not with its height. The result is the one of doing
 it with the whole scene at once, number by number.
 """
@@ -20,10 +20,10 @@ from unet.prediction.photos import probabilities_of, probabilities_of_images
 from unet.prediction.scaling import Reduced, Rows, wider
 from unet.prediction.strip import new_strip
 
-# Pixels that the network sees at once, and windows of which bands of narrow
+# Pixels that the network sees at once, and windows of which blocks of narrow
 # scenes are made: both keep it busy, and neither changes a result.
 _BATCH_PIXELS = 16 * 128 * 128
-# Bands that are on their way to the network or back.
+# RowBlocks that are on their way to the network or back.
 _AHEAD = 3
 
 
@@ -194,10 +194,10 @@ class Finished:
                 data = file.read(count * self._bytes)
                 yield np.frombuffer(data, np.float32).reshape(self._shape)
 
-    def keep(self, bands):
-        """Write bands of rows, and pass them on."""
+    def keep(self, blocks):
+        """Write blocks of rows, and pass them on."""
         with self._path.open("ab") as file:
-            for rows in bands:
+            for rows in blocks:
                 file.write(np.ascontiguousarray(rows))
                 file.flush()
                 yield rows
@@ -230,7 +230,7 @@ def strips(model, scene, tiling, settings, work=None, watch=None):
         yield from _seen_whole(model, scene, settings, watch)
         return
     channels = model.output_shape[-1]
-    bands, first, finished = [], 0, None
+    blocks, first, finished = [], 0, None
     if work is not None:
         finished = Finished(work, tiling.shape[1], channels)
         first = finished.rows
@@ -241,10 +241,10 @@ def strips(model, scene, tiling, settings, work=None, watch=None):
         watch(tiling.tiles, 0.0)
     if finished:
         step = max(1, ROWS * tiling.shape[0] // scene.shape[0])
-        bands = finished.read(step)
+        blocks = finished.read(step)
         made = finished.keep(made)
     yield from _enlarged(
-        scene, tiling, _chained(bands, made), settings.threshold
+        scene, tiling, _chained(blocks, made), settings.threshold
     )
 
 
@@ -274,7 +274,7 @@ def _seen_whole(model, scene, settings, watch):
         )
 
 
-def _enlarged(scene, tiling, bands, threshold):
+def _enlarged(scene, tiling, blocks, threshold):
     """Strips from rows of probabilities of the reduced scene."""
     height, width = scene.shape
     rows = Rows(tiling.shape[0], height)
@@ -283,7 +283,7 @@ def _enlarged(scene, tiling, bands, threshold):
         bottom = min(top + ROWS, height)
         low, high = rows.needed(top, bottom)
         while end < high:
-            held.append(next(bands))
+            held.append(next(blocks))
             end += len(held[-1])
         array = np.concatenate(held)[low - first :]
         held, first = [array], low

@@ -8,7 +8,7 @@ from unet.geometry.components import Components
 
 
 class Matches:
-    """Counts objects found, of masks that come in bands or at once.
+    """Counts objects found, of masks that come in blocks or at once.
 
     Objects are connected components (8 neighbours). A true and a predicted
     one match when their IoU is above 0.5, which at most one pair of each can
@@ -21,7 +21,7 @@ class Matches:
         self._shared = Counter()  # pixels by (true object, predicted one)
 
     def add(self, truth, predicted):
-        """Add a band: bool, h x W each."""
+        """Add a block: bool, h x W each."""
         pairs = zip(self._sides, (truth, predicted), strict=True)
         (a, renamed_a), (b, renamed_b) = [
             side.add(mask) for side, mask in pairs
@@ -75,7 +75,7 @@ class Side:
         self.sizes = Counter()
 
     def add(self, mask):
-        """Add a band, bool h x W: (its objects' numbers, h x W, renamed)."""
+        """Add a block, bool h x W: (its objects' numbers, h x W, renamed)."""
         labels, numbers, renamed, finished = self._components.add(mask)
         self.open = set(renamed.values()) | set(numbers[1:].tolist())
         self.open -= finished

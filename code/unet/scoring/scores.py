@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from unet.geometry.components import UNKNOWN, Bands
+from unet.geometry.components import UNKNOWN, RowBlocks
 from unet.geometry.masks import boundary
 from unet.scoring.counts import confusion, cross_entropy, iou
 from unet.scoring.objects import Matches
 
 _RESAMPLES = 1000
-_BAND = 64  # rows that are scored at once, of an image that comes by rows
+_BLOCK = 64  # rows that are scored at once, of an image that comes by rows
 
 
 class Scores:
@@ -156,7 +156,7 @@ class ImageCounts:
         self.counts = np.zeros((self._total, self._total), np.int64)
         self.entropy, self.edges = 0.0, None
         self._matches = [Matches() for _ in classes]
-        self._bands = Bands(_BAND, shape[0])
+        self._blocks = RowBlocks(_BLOCK, shape[0])
         self._height = shape[0]
 
     def add(self, truth, predicted, probability, known=None):
@@ -172,12 +172,12 @@ class ImageCounts:
         if known is None:
             known = np.ones(truth.shape, bool)
         if len(truth) == self._height:
-            self._bands = None
+            self._blocks = None
             self._count(truth, predicted, probability, known)
             self.edges = self._boundaries(truth, predicted)
             return
-        for _, band in self._bands.add(truth, predicted, probability, known):
-            self._count(*band)
+        for _, block in self._blocks.add(truth, predicted, probability, known):
+            self._count(*block)
 
     def _count(self, truth, predicted, probability, known):
         judged = known & (truth != UNKNOWN)
@@ -205,8 +205,8 @@ class ImageCounts:
         Raises:
             ValueError: rows of the image are missing.
         """
-        if self._bands:
-            self._bands.close()
+        if self._blocks:
+            self._blocks.close()
         for matches in self._matches:
             matches.close()
 

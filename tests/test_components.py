@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from conftest import blobs
-from unet.geometry.components import Bands, Components
+from unet.geometry.components import Components, RowBlocks
 from unet.geometry.masks import instances
 
 
 @pytest.mark.parametrize("height", [1, 3, 7, 25])
 def test_bands_do_not_depend_on_the_strips(height):
     rows = np.arange(50).reshape(25, 2)
-    bands, found = Bands(4, 25), []
+    bands, found = RowBlocks(4, 25), []
     for top in range(0, 25, height):
         strip = rows[top : top + height].copy()
         for t, parts in bands.add(strip, strip[:, 0]):
@@ -26,7 +26,7 @@ def test_bands_do_not_depend_on_the_strips(height):
 
 
 def test_rows_may_not_lack_nor_be_too_many():
-    bands = Bands(4, 10)
+    bands = RowBlocks(4, 10)
     list(bands.add(np.zeros((6, 1))))
     with pytest.raises(ValueError, match="6 of the 10"):
         bands.close()
