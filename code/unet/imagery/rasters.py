@@ -1,4 +1,4 @@
-"""Images too large to be held whole: read and written by bands of rows."""
+"""Images too large to be held whole: read and written by rows."""
 
 import errno
 import os
@@ -33,7 +33,7 @@ warnings.simplefilter("ignore", NodataShadowWarning)
 
 
 class Scene:
-    """An image that is read by bands of rows, from several threads.
+    """An image that is read by blocks of rows, from several threads.
 
     Attributes:
         path: the file.
