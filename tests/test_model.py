@@ -11,6 +11,7 @@ from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, read_contract
 from unet.network.model import (
     FadingDropout,
+    any_size,
     build_unet,
     convolutions,
     for_training,
@@ -237,3 +238,14 @@ def test_a_damaged_model_is_told(tmp_path):
         )
     with pytest.raises(DataError, match=r"m.keras: the model is damaged"):
         load(path)
+
+
+@pytest.mark.parametrize("padding", ["same", "reflect"])
+def test_a_network_of_any_size_is_the_same_network(padding):
+    keras.utils.set_random_seed(1)
+    model = build_unet((32, 32), filters=2, depth=2, padding=padding)
+    images = np.random.default_rng(0).integers(0, 256, (2, 48, 80, 3), np.uint8)
+    free = any_size(model)
+    own = free.predict_on_batch(images[:, :32, :32])
+    assert np.allclose(own, model.predict_on_batch(images[:, :32, :32]))
+    assert free.predict_on_batch(images).shape == (2, 48, 80, 1)

@@ -87,7 +87,7 @@ def predict(place, path, out, model="m", scale=None, **wanted):
     samples = [Sample(path.stem, path, None)]
     sources = find_sources(samples, contract, settings)
     outputs = HoldingOutputs(out, sources, contract.classes, Wanted(**wanted))
-    with cli.PredictionBars(True, 0) as bars:
+    with cli.PredictionBars(True, sources) as bars:
         run(
             loaded(model), sources, settings, outputs,
             Workplace(out, model, settings), bars,
@@ -237,6 +237,7 @@ def test_a_killed_prediction_goes_on_to_the_same_bytes(place, tmp_path):
     words = [
         sys.executable, CODE / "test" / "test.py", path, "--model",
         place / "m.keras", "--probability", "8bit", "--scale", "1",
+        "--overlap", "0.5",
     ]  # fmt: skip
     words = [str(word) for word in words]
     out = tmp_path / "out"

@@ -9,6 +9,8 @@ from unet.files.errors import DataError
 from unet.imagery.rasters import Scene
 from unet.imagery.resizing import resize_image
 from unet.network.contract import Contract
+from unet.network.model import any_size
+from unet.prediction import windows
 from unet.prediction.photos import probabilities_of_images as seen_whole
 from unet.prediction.scaling import resampling, scales
 from unet.prediction.scenes import strips
@@ -19,6 +21,12 @@ from unet.prediction.windows import Tiling
 @pytest.fixture(scope="module")
 def model():
     return small_network()
+
+
+@pytest.fixture(scope="module")
+def network(model):
+    """The same for windows of any size."""
+    return any_size(model)
 
 
 def noise(height, width, seed=0):
@@ -49,7 +57,7 @@ def both_sides(array, matrices):
     )
 
 
-def at_once(model, image, factor, overlap):
+def at_once(network, image, factor, tiling):
     """What ``strips`` promises, done with the whole scene in memory."""
     shape = [max(1, round(n * factor)) for n in image.shape[:2]]
     down = [
@@ -58,19 +66,23 @@ def at_once(model, image, factor, overlap):
     ]
     seen = both_sides(image, down)
     seen = np.rint(seen).astype(np.uint8)
-    step = round(32 * (1 - overlap))
-    pads = [(32 - step, 64)] * 2
-    wide = np.pad(seen, [*pads, (0, 0)], mode="reflect")
-    weight = np.sin(np.pi * (np.arange(32) + 0.5) / 32) ** 2
-    weight = (weight[:, None] * weight)[..., None]
-    sums = np.zeros((*wide.shape[:2], model.output_shape[-1]))
+    height, width = tiling.size
+    above, left = tiling.rows.margin, tiling.columns.margin
+    pads = [(above, 2 * height), (left, 2 * width), (0, 0)]
+    wide = np.pad(seen, pads, mode="reflect")
+    down, across = (
+        np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
+        for side in (height, width)
+    )
+    weight = (down[:, None] * across)[..., None]
+    sums = np.zeros((*wide.shape[:2], network.output_shape[-1]))
     total = np.zeros((*wide.shape[:2], 1))
-    for row in range(0, 32 - step + shape[0], step):
-        for column in range(0, 32 - step + shape[1], step):
-            at = np.s_[row : row + 32, column : column + 32]
-            sums[at] += weight * model.predict_on_batch(wide[at][None])[0]
+    for row in tiling.rows.starts:
+        for column in tiling.columns.starts:
+            at = np.s_[row : row + height, column : column + width]
+            sums[at] += weight * network.predict_on_batch(wide[at][None])[0]
             total[at] += weight
-    inside = tuple(slice(32 - step, 32 - step + n) for n in shape)
+    inside = np.s_[above : above + shape[0], left : left + shape[1]]
     found = sums[inside] / total[inside]
     up = [
         resampling(m, n).toarray()
@@ -99,16 +111,24 @@ def test_both_sides_are_resized_as_opencv_does(source, target):
         ((90, 40), 1.3, 0.25),
         ((600, 70), 1, 0),
         ((3, 100), 1, 0.5),
+        ((700, 150), 0.5, None),
+        ((300, 411), 0.37, None),
+        ((90, 40), 1.3, None),
+        ((3, 100), 1, None),
     ],
 )
-def test_strips_together_are_the_scene_at_once(model, shape, factor, overlap):
+def test_strips_together_are_the_scene_at_once(
+    network, monkeypatch, shape, factor, overlap
+):
+    monkeypatch.setattr(windows, "_LARGEST", 64)
+    monkeypatch.setattr(windows, "_SHARED", 8)
     image = noise(*shape)
     scene = Scene.of_array(image)
-    tiling = Tiling(shape, (factor, factor), (32, 32), overlap)
+    tiling = Tiling(shape, (factor, factor), (32, 32), overlap, step=4)
     ids, probability, known, seen = joined(
-        strips(model, scene, tiling, Settings(0.4))
+        strips(network, scene, tiling, Settings(0.4))
     )
-    expected = at_once(model, image, factor, overlap)
+    expected = at_once(network, image, factor, tiling)
     assert probability.dtype == np.float32
     # 32 and 64 bits round a few colours to different values.
     difference = np.abs(probability - expected)
@@ -145,7 +165,7 @@ def test_what_fits_the_network_takes_the_articles_path(model, shape):
 
 
 def test_every_pixel_lies_in_as_many_windows():
-    tiling = Tiling((100, 300), (1, 1), (32, 32))
+    tiling = Tiling((100, 300), (1, 1), (32, 32), overlap=0.5)
     for axis in (tiling.rows, tiling.columns):
         assert np.allclose(axis.total[axis.margin : -32], 1, atol=1e-6)
     one = Tiling((100, 300), (1, 1), (32, 32), overlap=0.75)
@@ -155,6 +175,31 @@ def test_every_pixel_lies_in_as_many_windows():
     assert (count[one.rows.margin :][:100] == 4).all()
 
 
+@pytest.mark.parametrize(
+    ("length", "sides"),
+    [(150, [160]), (512, [512]), (513, [304] * 2), (12000, [512] * 27)],
+)
+def test_windows_are_few_and_no_larger_than_needed(length, sides):
+    tiling = Tiling((length, 200), (1, 1), (128, 128))
+    axis = tiling.rows
+    assert [axis.side] * len(axis.starts) == sides
+    covered = np.zeros(len(axis.index), int)
+    for start in axis.starts:
+        covered[start : start + axis.side] += 1
+    inside = covered[axis.margin : axis.margin + length]
+    assert inside.min() == 1
+    # Neighbours share enough that no seam shows.
+    assert len(sides) == 1 or (inside == 2).sum() >= 60 * (len(sides) - 1)
+    assert sum(sides) <= 1.2 * length
+
+
+def test_few_pixels_are_computed_twice():
+    for side in (130, 154, 300, 700, 1228, 2458, 12000):
+        tiling = Tiling((side, side), (1, 1), (128, 128))
+        computed = tiling.tiles * np.prod(tiling.size)
+        assert computed <= 1.5 * side**2
+
+
 @pytest.mark.parametrize("classes", [["roof"], ["road", "roof"]])
 @pytest.mark.parametrize("rows", [0, 1, 77, 349, 350])
 def test_an_interrupted_scene_goes_on_to_the_same_bytes(
@@ -162,7 +207,7 @@ def test_an_interrupted_scene_goes_on_to_the_same_bytes(
 ):
     model = small_network(classes)
     scene = Scene.of_array(noise(700, 120))
-    tiling = Tiling((700, 120), (0.5, 0.5), (32, 32))
+    tiling = Tiling((700, 120), (0.5, 0.5), (32, 32), overlap=0.5)
     whole = joined(strips(model, scene, tiling, DEFAULTS, work=tmp_path / "a"))
     data = (tmp_path / "a").read_bytes()
     width = 60 * model.output_shape[-1] * 4
@@ -203,7 +248,7 @@ def test_what_has_no_data_is_not_predicted_and_disturbs_nobody(model, tmp_path):
     path = write_scene(tmp_path / "a.tif", image, nodata=0)
     scene = Scene(path)
     assert scene.masked
-    tiling = Tiling(scene.shape, (1, 1), (32, 32))
+    tiling = Tiling(scene.shape, (1, 1), (32, 32), overlap=0.5)
     ids, probability, known, _ = joined(
         strips(model, scene, tiling, Settings(0))
     )
@@ -288,7 +333,7 @@ def test_a_truncated_scene_is_told(model, tmp_path):
     # The directory is at the front; the pixels of the last tiles are gone.
     path.write_bytes(data[: len(data) * 2 // 3])
     scene = Scene(path)
-    tiling = Tiling(scene.shape, (1, 1), (32, 32))
+    tiling = Tiling(scene.shape, (1, 1), (32, 32), overlap=0.5)
     with pytest.raises(DataError, match=r"a\.tif.*truncated"):
         joined(strips(model, scene, tiling, DEFAULTS))
 

@@ -101,8 +101,9 @@ def add_views(group):
     add(
         "--overlap",
         type=cli.number(float, 0, 0.9),
-        default=0.5,
-        help="share of a window that the next one covers too",
+        help="share of a window of the network's own size that the next one "
+        "covers too; 0.5 is four times the work for little or nothing "
+        "(default: larger windows that share 64 pixels)",
     )
     add(
         "--flips",
@@ -272,10 +273,9 @@ def main():
     model = load(args.model)
     resumes = any(source.streams for source in sources)
     advice = "The same command goes on with the scene." if resumes else ""
-    photos = sum(source.is_photo for source in sources)
     with (
         cli.when_interrupted(advice),
-        cli.PredictionBars(args.quiet, photos) as bars,
+        cli.PredictionBars(args.quiet, sources) as bars,
     ):
         speed = run(model, sources, settings, outputs, workplace, bars)
     facts = {

@@ -32,7 +32,7 @@ from unet.imagery.rasters import Scene
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 from unet.network.contract import read_contract
-from unet.network.model import load
+from unet.network.model import any_size, load
 from unet.prediction.photos import probabilities_of_images
 from unet.prediction.scaling import scales
 from unet.prediction.scenes import strips
@@ -82,14 +82,15 @@ def score(truth, found, places):
     return iou(counts)[1]
 
 
-def whole(model, scene, contract, overlap=0.5):
+def whole(model, scene, contract, overlap=None):
     """(mask, seconds, of them in the network) of a scene."""
     resolution = scene.place and scene.place.resolution(scene.shape)
     factors = scales(contract, resolution)
     tiling = Tiling(scene.shape, factors, contract.size, overlap)
+    network = any_size(model)
     inside, begun = [], time.monotonic()
     parts = strips(
-        model,
+        network,
         scene,
         tiling,
         DEFAULTS,
@@ -203,11 +204,10 @@ def accuracy(source, model, contract, place):
     begun = time.monotonic()
     found = plain_loop(model, image)
     show("plain loop over tiles", found, time.monotonic() - begun)
-    for overlap in (0, 0.5):
+    for overlap in (0, 0.5, None):
         with Scene(path) as scene:
-            show(
-                f"overlap {overlap:g}", *whole(model, scene, contract, overlap)
-            )
+            what = "as by default" if overlap is None else f"overlap {overlap}"
+            show(what, *whole(model, scene, contract, overlap))
     for what, other, undo in variants(path, place):
         with Scene(other) as scene:
             show(what, undo(whole(model, scene, contract)[0]))

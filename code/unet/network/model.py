@@ -265,6 +265,25 @@ def _remade(model, policy, dropout):
     return result
 
 
+def any_size(model):
+    """The same network and weights, for images of any size.
+
+    Args:
+        model: of ``build_unet`` or ``load``.
+
+    Returns:
+        An uncompiled ``keras.Model`` whose input may have any sides that can
+        be halved as often as the network halves them.
+    """
+    config = json.loads(model.to_json())
+    for layer in config["config"]["layers"]:
+        if layer["class_name"] == "InputLayer":
+            layer["config"]["batch_shape"] = [None, None, None, 3]
+    result = keras.models.model_from_json(json.dumps(config))
+    copy_weights(model, result)
+    return result
+
+
 def copy_weights(source, target):
     """Copy a network's weights to one with the same layers.
 

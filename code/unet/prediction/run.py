@@ -37,8 +37,8 @@ class Workplace:
         state, settings = source.sample.image.stat(), self._settings
         facts = (
             *(self._digest, state.st_size, state.st_mtime_ns),
-            *(source.tiling.shape, settings.overlap, settings.flips),
-            settings.bands,
+            *(source.tiling.shape, source.tiling.size, settings.overlap),
+            *(settings.flips, settings.bands),
         )
         digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         directory = self._out / f".{source.name}.{digest}"

@@ -252,9 +252,9 @@ class Uncertain(Sink):
         return [self._name]
 
     def open(self, source, directory):
-        # What the network sees at once, in pixels of the scene.
+        # The network's own input, in pixels of the scene.
         shape, tiling = source.shape, source.tiling
-        window = round(tiling.size[1] * shape[1] / tiling.shape[1])
+        window = round(tiling.input[1] * shape[1] / tiling.shape[1])
         window = max(1, min(window, *shape))
         self._path = directory / self._name
         self.uncertain = UncertainPlaces(shape, window, source.place)

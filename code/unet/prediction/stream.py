@@ -57,6 +57,11 @@ class Source:
         return self.tiling is None
 
     @property
+    def windows(self):
+        """How often the network looks at it."""
+        return 1 if self.is_photo else self.tiling.tiles
+
+    @property
     def ending(self):
         """Of its masks: rasters become GeoTIFF."""
         return ".tif" if self.is_raster else ".png"
@@ -111,7 +116,8 @@ def _source(sample, contract, settings):
     place = read_georeference(sample.image)
     resolution = place and place.resolution(shape)
     factors = scales(contract, resolution, settings.scale)
-    tiling = Tiling(shape, factors, contract.size, settings.overlap)
+    step = 2**contract.training.depth
+    tiling = Tiling(shape, factors, contract.size, settings.overlap, step)
     is_raster = place is not None and not stored.is_photo
     if tiling.fits and not is_raster:
         return Source(sample)
@@ -140,13 +146,18 @@ def predict(model, sources, settings, work_of=None, watch=None):
     Raises:
         DataError: an image is damaged.
     """
+    from unet.network.model import any_size  # Keras is slow to import
+
     watch = watch or (lambda source, windows, seconds: None)
-    for source in sources:
-        if not source.is_photo:
-            watch(source, 0, 0.0)
-            work = work_of and source.streams and work_of(source)
-            for strip in _scene_strips(model, source, settings, work, watch):
-                yield source, strip
+    scenes = [source for source in sources if not source.is_photo]
+    network = any_size(model) if scenes else model
+    for source in scenes:
+        watch(source, 0, 0.0)
+        work = work_of and source.streams and work_of(source)
+        # What fits is resized to the network's own size.
+        own = model if source.tiling.fits else network
+        for strip in _scene_strips(own, source, settings, work, watch):
+            yield source, strip
     photos = [source for source in sources if source.is_photo]
     paths = [photo.sample.image for photo in photos]
     made = photo_strips(model, paths, settings)

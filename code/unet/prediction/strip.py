@@ -20,7 +20,8 @@ class Settings:
         bands: red, green and blue of images with more bands, from 1.
         scale: pixels of the network's input for each pixel of an image; None:
             as in training.
-        overlap: share of a window that the next one covers too, 0 to below 1.
+        overlap: share of a window of the network's own size that the next one
+            covers too, 0 to below 1; None: see ``Tiling``.
     """
 
     threshold: float = 0.5
@@ -28,7 +29,7 @@ class Settings:
     flips: bool = False
     bands: tuple[int, ...] | None = None
     scale: float | None = None
-    overlap: float = 0.5
+    overlap: float | None = None
 
 
 DEFAULTS = Settings()

@@ -24,6 +24,10 @@ MODEL = ROOT / "code" / "test" / "unet.keras"
 SHIPPED = ROOT / "code" / "test" / "buildings.keras"
 
 
+# A scene of more windows has a progress bar of its own.
+_MANY_WINDOWS = 16
+
+
 class _Help(
     argparse.ArgumentDefaultsHelpFormatter,
     argparse.RawDescriptionHelpFormatter,
@@ -99,18 +103,20 @@ def progress_bar(quiet):
 
 
 class PredictionBars:
-    """One bar for each scene, in windows, and one for all photos.
+    """One bar for each large scene, in windows, and one for all other images.
 
     It is the ``watch`` of ``unet.prediction.run.run``; a context manager.
 
     Args:
         quiet: show nothing.
-        photos: their number.
+        sources: list of ``unet.prediction.stream.Source``.
     """
 
-    def __init__(self, quiet, photos):
-        self._hidden, self._photos = True if quiet else None, photos
+    def __init__(self, quiet, sources):
+        self._hidden = True if quiet else None
+        self._images = sum(not self._is_large(source) for source in sources)
         self._title = self._bar = None
+        self._windows = 0  # finished, of the present image
 
     def __enter__(self):
         return self
@@ -119,24 +125,37 @@ class PredictionBars:
         if self._bar is not None:
             self._bar.close()
 
+    @staticmethod
+    def _is_large(source):
+        return source.streams or source.windows > _MANY_WINDOWS
+
     def __call__(self, source, windows, seconds):
         """Count windows of a source that are finished."""
-        title = "Predicting" if source.is_photo else source.name
+        large = self._is_large(source)
+        title = source.name if large else "Predicting"
         if title != self._title:
             self.__exit__()
-            self._title, self._bar = title, self._new_bar(source, title)
-        # Finished in an earlier call: it says nothing of the speed.
-        if not (seconds or source.is_photo or self._bar.disable):
-            self._bar.initial += windows
-        self._bar.update(windows)
+            self._title = title
+            self._bar = self._new_bar(title, source.windows if large else None)
+        if large:
+            # Finished in an earlier call: it says nothing of the speed.
+            if not (seconds or self._bar.disable):
+                self._bar.initial += windows
+            self._bar.update(windows)
+            return
+        self._windows += windows
+        if self._windows >= source.windows:
+            self._windows = 0
+            self._bar.update(1)
 
-    def _new_bar(self, source, title):
-        if source.is_photo:
-            return tqdm(total=self._photos, desc=title, disable=self._hidden)
+    def _new_bar(self, title, windows):
+        """A bar in windows of a scene; None: in images."""
+        if windows is None:
+            return tqdm(total=self._images, desc=title, disable=self._hidden)
         return tqdm(
-            total=source.tiling.tiles,
+            total=windows,
             desc=title,
-            unit=" tiles",
+            unit=" windows",
             smoothing=0,
             disable=self._hidden,
         )
