@@ -402,7 +402,7 @@ def test_every_defect_of_a_tree_is_found_and_nothing_else(tmp_path):
     assert len({kind for kind, _ in planted}) >= 34
     findings = look(tmp_path)
     assert named(findings) == planted
-    what = {one.kind: one.what for one in findings}
+    what = {one.kind: one.detail for one in findings}
     assert what["colour-mask"] == "#000000 93%, #6EC1E4 5%, #3C1098 2%"
     assert what["size-mismatch"] == "64 x 48, its image is 128 x 96"
     assert what["class-range"] == "id 6, other masks go to 2"
@@ -503,7 +503,7 @@ def pixels_of_labelme(boxes):
 def test_instances_of_pixels_are_masks_not_polygons(tmp_path, content):
     raw = Raw(tmp_path)
     raw.add_json("a", content)
-    seen = sorted((f.kind, f.what) for f in look(raw.images, [raw.texts]))
+    seen = sorted((f.kind, f.detail) for f in look(raw.images, [raw.texts]))
     objects = len(masks_of(scene(1)[1]))
     assert seen == [
         (
@@ -615,7 +615,7 @@ def test_images_that_are_not_there_are_one_finding(tmp_path):
             (raw.images / f"a{k}.png").unlink()
     (finding,) = look(raw.images, [raw.texts])
     assert (finding.kind, finding.path) == ("no-image", raw.texts)
-    assert finding.what == (
+    assert finding.detail == (
         "annotations of 6 images (a3, a4, a5, a6, a7, ...) that are not there"
     )
 
@@ -653,7 +653,7 @@ def test_annotations_of_an_image_of_another_size(tmp_path):
     raw.add_json("right", lambda b: sized(b, HIGH, WIDE))
     (finding,) = look(raw.images, [raw.texts])
     assert (finding.kind, finding.path) == ("size-mismatch", small)
-    assert finding.what == "made for 64 x 48 pixels, the image has 128 x 96"
+    assert finding.detail == "made for 64 x 48 pixels, the image has 128 x 96"
 
 
 def test_colours_of_raw_masks_are_classes(tmp_path):
@@ -753,7 +753,7 @@ def test_what_is_wrong_everywhere_is_one_finding(tmp_path, change, kind, what):
         raw.add(f"image_{k}", lambda b: change(np.array(rings(b))).tolist())
     (finding,) = look(raw.images, [raw.texts])
     assert (finding.kind, finding.path) == (kind, raw.images)
-    assert what in finding.what
+    assert what in finding.detail
 
 
 def in_class(root, name, seed, labels):
@@ -781,7 +781,7 @@ def test_classes_are_compared_over_the_set(tmp_path):
         ("rare-class", tmp_path),
         ("one-sided", test),
     }
-    what = {one.kind: one.what for one in findings}
+    what = {one.kind: one.detail for one in findings}
     assert what["spelling"] == "'Road ', elsewhere 'road'"
     assert what["one-sided"] == "tree: in train, not in test"
     assert what["rare-class"].startswith("tree: 0.")
@@ -794,7 +794,7 @@ def test_what_all_images_have_is_told_once_or_not_at_all(tmp_path):
         Image.open(path).convert("LA").save(path)
     (finding,) = look(tmp_path)
     assert (finding.kind, finding.path) == ("alpha", tmp_path)
-    assert finding.what == "all 21 images: an alpha channel"
+    assert finding.detail == "all 21 images: an alpha channel"
 
 
 def test_sets_that_nobody_has_labelled(tmp_path):

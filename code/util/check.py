@@ -111,34 +111,34 @@ def print_mended(result, out):
     print(f"\n{result.written} images -> {cli.short_path(out)}")
     for kind, count in result.done.items():
         print(f"  mended: {KINDS[kind].title}: {count}")
-    for kind, count in Counter(one.kind for one in result.kept).items():
+    for kind, count in Counter(finding.kind for finding in result.kept).items():
         print(f"  as it was: {KINDS[kind].title}: {count}")
     for name, reason in result.left_out:
         print(f"  left out: {name}: {reason}")
 
 
-def print_findings(findings, looks):
+def print_findings(findings, exams):
     """The table, then every kind with its files."""
     groups = defaultdict(list)
-    for one in findings:
-        groups[one.kind].append(one)
-    images = f"{len(looks)} images"
+    for finding in findings:
+        groups[finding.kind].append(finding)
+    images = f"{len(exams)} images"
     if not findings:
         print(f"{images}, nothing found")
         return
     print(f"{images}; findings: {len(findings)}, kinds: {len(groups)}\n")
     wide = max(map(len, groups))
     for kind, members in groups.items():
-        names = list(dict.fromkeys(one.place for one in members))
+        names = list(dict.fromkeys(finding.place for finding in members))
         more = ", ..." if len(names) > 3 else ""
         named = ", ".join(names[:3]) + more
         print(f"  {kind:{wide}} {len(members):6}  {named}")
     for kind, members in groups.items():
-        one = KINDS[kind]
-        print(f"\n{kind}: {one.title}. Why it hurts: {one.why}.")
+        about = KINDS[kind]
+        print(f"\n{kind}: {about.title}. Why it hurts: {about.why}.")
         for finding in members[:_MOST]:
             place = cli.short_path(finding.path)
-            print(f"  {place}: {finding.what}. {one.mend}")
+            print(f"  {place}: {finding.detail}. {about.mend}")
         if len(members) > _MOST:
             print(f"  and {len(members) - _MOST} more, all in the report")
 
@@ -153,19 +153,19 @@ def main():
     with ExitStack() as stack:
         # First, so that a bad place is refused before the work is done.
         trees = open_trees(args, items, stack) if args.fix else None
-        looks, more = check(args.data, items, args.specks, progress)
+        exams, more = check(args.data, items, args.specks, progress)
         findings = in_order(findings + more)
-        print_findings(findings, looks)
+        print_findings(findings, exams)
         write_table(findings, table)
-        write_report(args.data, looks, findings, report, plots, progress)
+        write_report(args.data, exams, findings, report, plots, progress)
         print(f"\nreport: {cli.short_path(report)}")
         if trees:
-            result = mend(looks, findings, trees, args.specks, progress)
+            result = mend(exams, findings, trees, args.specks, progress)
             print_mended(result, args.fix)
     order = class_order(args.data)
     if args.fix and order:
         write_text(args.fix / CLASSES, "\n".join(order) + "\n")
-    count = sum(KINDS[one.kind].fixed for one in findings)
+    count = sum(KINDS[finding.kind].fixed for finding in findings)
     if count and not args.fix:
         print(f"{count} of the findings can be mended: give --fix OUT")
     if findings:

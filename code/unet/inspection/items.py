@@ -70,7 +70,7 @@ class Finding:
     Attributes:
         kind: key of ``KINDS``.
         path: the file, or folder, to blame.
-        what: what was found there.
+        detail: what was found there.
         item: its image, if it has one.
         box: (left, top, right, bottom) in pixels to look at, or None.
         others: further images to look at, such as the other of a pair.
@@ -78,7 +78,7 @@ class Finding:
 
     kind: str
     path: Path
-    what: str
+    detail: str
     item: Item | None = None
     box: tuple[int, int, int, int] | None = None
     others: list[Item] = field(default_factory=list)
@@ -93,7 +93,7 @@ class Finding:
 
 
 @dataclass
-class Look:
+class Examination:
     """What was seen of one item.
 
     Attributes:
@@ -102,7 +102,7 @@ class Look:
         shape: (H, W) as the eye sees it; None if the image is unreadable.
         light: mean of the grey values, 0 to 255.
         contrast: their standard deviation.
-        print: for ``near_copies``; None for an image of a single colour.
+        fingerprint: for ``near_copies``; None for an image of a single colour.
         traits: kinds that count only where the rest of the set lacks them.
         areas: (class, pixels) of every object.
         covers: pixels by class.
@@ -124,7 +124,7 @@ class Look:
     shape: tuple[int, int] | None = None
     light: float = 0.0
     contrast: float = 0.0
-    print: tuple | None = None
+    fingerprint: tuple | None = None
     traits: dict[str, str] = field(default_factory=dict)
     areas: list[tuple[str, int]] = field(default_factory=list)
     covers: Counter = field(default_factory=Counter)
@@ -138,15 +138,15 @@ class Look:
     reach: tuple[float, float] | None = None
     unclear: Path | None = None
 
-    def add(self, kind, path, what, box=None):
-        self.findings.append(Finding(kind, path, what, self.item, box))
+    def add(self, kind, path, detail, box=None):
+        self.findings.append(Finding(kind, path, detail, self.item, box))
 
 
-def by_side(looks):
-    """Looks by "train", "test" or ""."""
+def by_side(exams):
+    """Examinations by "train", "test" or ""."""
     sides = defaultdict(list)
-    for look in looks:
-        sides[look.item.side].append(look)
+    for exam in exams:
+        sides[exam.item.side].append(exam)
     return sides
 
 
@@ -155,8 +155,8 @@ def place_of_side(root, side):
     return root / side if side else root
 
 
-def items_of(looks):
-    return [look.item for look in looks]
+def items_of(exams):
+    return [exam.item for exam in exams]
 
 
 def listed(values):
@@ -175,5 +175,5 @@ def in_order(findings):
     """Findings by kind, then by file."""
     order = {key: number for number, key in enumerate(KINDS)}
     return sorted(
-        findings, key=lambda f: (order[f.kind], natural(f.path), f.what)
+        findings, key=lambda f: (order[f.kind], natural(f.path), f.detail)
     )

@@ -52,9 +52,9 @@ def tree_items(root, side=""):
     items, findings = [], []
     names = {path.name for path in folders}
     for folder in folders:
-        found = _read_folder(folder, side, names, findings)
-        if found:
-            items.append(found)
+        item = _read_folder(folder, side, names, findings)
+        if item:
+            items.append(item)
     return items, findings
 
 

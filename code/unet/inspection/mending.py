@@ -45,7 +45,7 @@ class Mended:
     written: int = 0
 
 
-def mend(looks, findings, trees, specks, progress):
+def mend(exams, findings, trees, specks, progress):
     """Write a mended copy of a data set as a tree of folders.
 
     EXIF orientation is applied, images become RGB of 8 bits, masks 0 and 255;
@@ -54,7 +54,7 @@ def mend(looks, findings, trees, specks, progress):
     guess is left out.
 
     Args:
-        looks, findings: of ``unet.inspection.whole_set``, with those of the
+        exams, findings: of ``unet.inspection.whole_set``, with those of the
             listing.
         trees: directory to write to, by side.
         specks: parts of fewer pixels are dropped.
@@ -63,19 +63,19 @@ def mend(looks, findings, trees, specks, progress):
     Returns:
         ``Mended``.
     """
-    result, united = Mended(), spellings(looks)
+    result, united = Mended(), spellings(exams)
     labels = {
-        united.get(label, label) for look in looks for label in look.covers
+        united.get(label, label) for exam in exams for label in exam.covers
     }
     flat = labels <= {DEFAULT_CLASS}
-    found = {}
-    for one in findings:
-        found.setdefault(id(one.item), []).append(one)
-    gone, elsewhere = set(), misplaced_items(looks, findings)
-    for look in progress(looks, len(looks), "Mending"):
-        item = look.item
+    by_item = {}
+    for finding in findings:
+        by_item.setdefault(id(finding.item), []).append(finding)
+    gone, elsewhere = set(), misplaced_items(exams, findings)
+    for exam in progress(exams, len(exams), "Mending"):
+        item = exam.item
         reason = _why_unusable(
-            look, found.get(id(item), []), id(item) in elsewhere
+            exam, by_item.get(id(item), []), id(item) in elsewhere
         )
         if reason:
             result.left_out.append((item.name, reason))
@@ -83,37 +83,37 @@ def mend(looks, findings, trees, specks, progress):
             continue
         result.written += 1
         folder = trees[item.side] / item.name
-        _write_image(look, found.get(id(item), []), folder)
+        _write_image(exam, by_item.get(id(item), []), folder)
         if item.labelled:
             (folder / "masks").mkdir()
-            masks = _mended_masks(look, united, specks)
-            _write_masks(look, masks, folder / "masks", flat)
-    for one in findings:
-        if id(one.item) in gone:
+            masks = _mended_masks(exam, united, specks)
+            _write_masks(exam, masks, folder / "masks", flat)
+    for finding in findings:
+        if id(finding.item) in gone:
             continue
-        if KINDS[one.kind].fixed:
-            result.done[one.kind] += 1
-        elif one.kind not in ("no-image", "ignored-file"):
-            result.kept.append(one)
+        if KINDS[finding.kind].fixed:
+            result.done[finding.kind] += 1
+        elif finding.kind not in ("no-image", "ignored-file"):
+            result.kept.append(finding)
     return result
 
 
-def _why_unusable(look, findings, misplaced):
+def _why_unusable(exam, findings, misplaced):
     """Why a sample is left out, or None."""
-    for one in findings:
-        if one.kind in _UNUSABLE or look.shape is None:
-            return f"{KINDS[one.kind].title} ({one.what})"
-    if look.unclear:
-        return f"{look.unclear.name} has too many grey values"
+    for finding in findings:
+        if finding.kind in _UNUSABLE or exam.shape is None:
+            return f"{KINDS[finding.kind].title} ({finding.detail})"
+    if exam.unclear:
+        return f"{exam.unclear.name} has too many grey values"
     return "x and y are swapped" if misplaced else None
 
 
-def _write_image(look, findings, folder):
+def _write_image(exam, findings, folder):
     """Copy an image, or write it as RGB of 8 bits."""
-    item = look.item
+    item = exam.item
     (folder / "images").mkdir(parents=True)
-    changed = {one.kind for one in findings} & {"exif", "cmyk"}
-    if look.traits or changed or item.picture or item.rules.bands:
+    changed = {finding.kind for finding in findings} & {"exif", "cmyk"}
+    if exam.traits or changed or item.picture or item.rules.bands:
         path = folder / "images" / f"{item.name}.png"
         write_png(path, item.read())
         if not item.picture and "exif" not in changed:
@@ -125,9 +125,9 @@ def _write_image(look, findings, folder):
             shutil.copyfile(sidecar(item.image), sidecar(path))
 
 
-def _mended_masks(look, united, specks):
+def _mended_masks(exam, united, specks):
     """(class, window, top, left) of an item's pieces, less what is wrong."""
-    pieces = pieces_of(look.item, look.shape, look.turned)
+    pieces = pieces_of(exam.item, exam.shape, exam.turned)
     for piece in pieces:
         piece.label = united.get(piece.label, piece.label)
     twice = {
@@ -139,17 +139,17 @@ def _mended_masks(look, united, specks):
     pieces = [piece for k, piece in enumerate(pieces) if k not in twice]
     for piece in pieces:
         whole = piece.area
-        for area, _, part in small_parts(piece, specks, look.shape):
+        for area, _, part in small_parts(piece, specks, exam.shape):
             if not piece.is_polygon or area == whole:
                 piece.crop = piece.crop & ~part
     masks = [(p.label, p.crop, p.top, p.left) for p in pieces if p.area]
-    if look.item.annotation:
-        masks = [*without_overlap(masks[::-1], look.shape)][::-1]
+    if exam.item.annotation:
+        masks = [*without_overlap(masks[::-1], exam.shape)][::-1]
     return masks
 
 
-def _write_masks(look, masks, place, flat):
+def _write_masks(exam, masks, place, flat):
     for number, (label, *window) in enumerate(masks, start=1):
         folder = place if flat else place / class_folder(label)
-        path = folder / f"{look.item.name}_mask_{number}.png"
-        write_mask(path, *window, look.shape)
+        path = folder / f"{exam.item.name}_mask_{number}.png"
+        write_mask(path, *window, exam.shape)

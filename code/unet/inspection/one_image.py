@@ -5,7 +5,7 @@ import numpy as np
 
 from unet.imagery.copies import fingerprint
 from unet.inspection.edges import SWAPPED, edge_map, near
-from unet.inspection.items import Look
+from unet.inspection.items import Examination
 from unet.inspection.mask_files import from_file, read_or_note
 from unet.inspection.outlines import (
     from_instance,
@@ -25,101 +25,103 @@ def look_at(item, specks):
         specks: objects of fewer pixels are findings.
 
     Returns:
-        A ``Look``.
+        A ``Examination``.
     """
-    look = Look(item)
-    image = _look_at_image(look)
-    pieces = _look_at_masks(look)
+    exam = Examination(item)
+    image = _look_at_image(exam)
+    pieces = _look_at_masks(exam)
     if image is None:
-        return look
+        return exam
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    pieces = _compare_orientations(look, grey, pieces)
+    pieces = _compare_orientations(exam, grey, pieces)
     for piece in pieces:
-        look.areas.append((piece.label, piece.area))
-    _look_for_overlap(look, pieces)
-    _look_for_specks(look, pieces, specks)
-    merged = merge(pieces, look.shape)
+        exam.areas.append((piece.label, piece.area))
+    _look_for_overlap(exam, pieces)
+    _look_for_specks(exam, pieces, specks)
+    merged = merge(pieces, exam.shape)
     for label, mask in merged.items():
-        look.covers[label] = int(np.count_nonzero(mask))
+        exam.covers[label] = int(np.count_nonzero(mask))
     masks = list(merged.values())
-    look.edges = edge_map(grey, masks)
-    if item.annotation and look.shape[0] == look.shape[1]:
-        look.swapped = edge_map(grey, [mask.T for mask in masks])
-    return look
+    exam.edges = edge_map(grey, masks)
+    if item.annotation and exam.shape[0] == exam.shape[1]:
+        exam.swapped = edge_map(grey, [mask.T for mask in masks])
+    return exam
 
 
-def _compare_orientations(look, grey, pieces):
+def _compare_orientations(exam, grey, pieces):
     """Find annotations of the unturned photo that fit its size both ways.
 
     Returns:
         The pieces as they fit the photo's edges.
     """
-    item = look.item
-    if look.turned or look.misplaced or not pieces:
+    item = exam.item
+    if exam.turned or exam.misplaced or not pieces:
         return pieces
     if item.stored().orientation == 1:
         return pieces
-    turned = pieces_of(item, look.shape, turned=True)
+    turned = pieces_of(item, exam.shape, turned=True)
     as_is, better = (
-        edge_map(grey, list(merge(found, look.shape).values()))
-        for found in (pieces, turned)
+        edge_map(grey, list(merge(objects, exam.shape).values()))
+        for objects in (pieces, turned)
     )
     if as_is is None or better is None or near(better) < SWAPPED * near(as_is):
         return pieces
-    look.turned = True
-    look.findings = [
-        one for one in look.findings if one.kind != "polygon-outside"
+    exam.turned = True
+    exam.findings = [
+        finding
+        for finding in exam.findings
+        if finding.kind != "polygon-outside"
     ]
-    what = "fits the edges of the photo before it is turned"
+    detail = "fits the edges of the photo before it is turned"
     for path in dict.fromkeys(piece.source for piece in pieces):
-        look.add("exif-mask", path, what)
+        exam.add("exif-mask", path, detail)
     return turned
 
 
-def _look_at_image(look):
+def _look_at_image(exam):
     """Read the image, note how it is stored; None if it is unreadable."""
-    path = look.item.image
-    stored = look.item.stored()
-    image = read_or_note(look, path, look.item.read, stored)
+    path = exam.item.image
+    stored = exam.item.stored()
+    image = read_or_note(exam, path, exam.item.read, stored)
     if image is None:
         return None
-    look.shape = image.shape[:2]
+    exam.shape = image.shape[:2]
     if stored.orientation > 1:
-        look.add("exif", path, f"EXIF orientation {stored.orientation}")
+        exam.add("exif", path, f"EXIF orientation {stored.orientation}")
     if stored.channels == 4:
-        look.add("cmyk", path, "four inks")
+        exam.add("cmyk", path, "four inks")
     if stored.alpha:
-        look.traits["alpha"] = "an alpha channel"
+        exam.traits["alpha"] = "an alpha channel"
     if stored.channels == 1:
-        look.traits["grey"] = "one channel"
+        exam.traits["grey"] = "one channel"
     if stored.is_float:
-        look.traits["float"] = f"{stored.bits}-bit floats"
+        exam.traits["float"] = f"{stored.bits}-bit floats"
     elif stored.bits > 8:
-        look.traits["deep"] = f"{stored.bits} bits a channel"
+        exam.traits["deep"] = f"{stored.bits} bits a channel"
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    look.light, look.contrast = float(grey.mean()), float(grey.std())
-    if look.contrast < _FLAT:
-        look.add("blank", path, f"grey value {look.light:.0f} everywhere")
+    exam.light, exam.contrast = float(grey.mean()), float(grey.std())
+    if exam.contrast < _FLAT:
+        exam.add("blank", path, f"grey value {exam.light:.0f} everywhere")
     else:
-        look.print = fingerprint(image)
+        exam.fingerprint = fingerprint(image)
     return image
 
 
-def _look_at_masks(look):
+def _look_at_masks(exam):
     """The pieces of an item; what is wrong with their files is noted."""
-    item = look.item
+    item = exam.item
     pieces = []
     for path, label in item.masks or []:
-        pieces += from_file(look, path, label)
+        pieces += from_file(exam, path, label)
     if item.annotation is None:
         return pieces
-    look_at_repairs(look)
-    if look.shape is None:
+    look_at_repairs(exam)
+    if exam.shape is None:
         return pieces
     instances = item.annotation.instances
-    look.turned = look.turned or look_at_frame(look, instances)
-    for number, one in enumerate(instances, start=1):
-        pieces += from_instance(look, one, f"object {number}")
+    exam.turned = exam.turned or look_at_frame(exam, instances)
+    for number, instance in enumerate(instances, start=1):
+        pieces += from_instance(exam, instance, f"object {number}")
     return pieces
 
 
@@ -135,50 +137,50 @@ def pieces_of(item, shape, turned):
     Returns:
         List of ``Piece``.
     """
-    look = Look(item, shape=shape, turned=turned)
-    return _look_at_masks(look)
+    exam = Examination(item, shape=shape, turned=turned)
+    return _look_at_masks(exam)
 
 
-def _name_of(look):
+def _name_of(exam):
     """What names the image where the file alone, an annotation, does not."""
-    return f"{look.item.name}, " if look.item.annotation else ""
+    return f"{exam.item.name}, " if exam.item.annotation else ""
 
 
-def _look_for_overlap(look, pieces):
+def _look_for_overlap(exam, pieces):
     """Objects that are drawn twice."""
-    name = _name_of(look)
+    name = _name_of(exam)
     for i, j, common in overlapping(pieces):
-        one, other = pieces[i], pieces[j]
-        equal = one.area == other.area == common
-        if equal and one.label == other.label:
+        piece, other = pieces[i], pieces[j]
+        equal = piece.area == other.area == common
+        if equal and piece.label == other.label:
             kind = "polygon-twice" if other.is_polygon else "equal-masks"
-            what = f"{name}{other.title} is equal to {one.title}"
-        elif equal or one.label == other.label:
+            detail = f"{name}{other.title} is equal to {piece.title}"
+        elif equal or piece.label == other.label:
             kind = "overlap"
-            share = common / min(one.area, other.area)
-            what = (
-                f"{name}{other.title} and {one.title} share {share:.0%} of "
+            share = common / min(piece.area, other.area)
+            detail = (
+                f"{name}{other.title} and {piece.title} share {share:.0%} of "
                 "the smaller one"
             )
         else:
             continue
-        look.add(kind, other.source, what, other.box)
+        exam.add(kind, other.source, detail, other.box)
 
 
-def _look_for_specks(look, pieces, specks):
+def _look_for_specks(exam, pieces, specks):
     """Connected parts of fewer pixels, not cut by the image's border."""
     by_file = {}
     for piece in pieces:
-        parts = small_parts(piece, specks, look.shape)
+        parts = small_parts(piece, specks, exam.shape)
         if not piece.is_polygon:
             by_file.setdefault(piece.source, []).extend(parts)
         # Parts of one polygon may touch nearly.
         elif parts and parts[0][0] == piece.area:
-            what = f"{_name_of(look)}{piece.title}: {piece.area} px"
-            look.add("polygon-tiny", piece.source, what, parts[0][1])
+            detail = f"{_name_of(exam)}{piece.title}: {piece.area} px"
+            exam.add("polygon-tiny", piece.source, detail, parts[0][1])
     for path, parts in by_file.items():
         if parts:
             area, box, _ = min(parts, key=lambda part: part[0])
             more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
-            what = f"{_name_of(look)}a part of {area} px{more}"
-            look.add("specks", path, what, box)
+            detail = f"{_name_of(exam)}a part of {area} px{more}"
+            exam.add("specks", path, detail, box)

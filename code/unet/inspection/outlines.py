@@ -12,13 +12,13 @@ _BEYOND = 2.0  # pixels outside the frame that are no slip of the hand
 _SCRIBBLE = 2000  # points
 
 
-def look_at_repairs(look):
+def look_at_repairs(exam):
     """What the reader mended or left out."""
-    annotation = look.item.annotation
+    annotation = exam.item.annotation
     for repair, count in sorted(annotation.repairs.items()):
         if repair in _REPAIRS:
             kind = _REPAIRS[repair]
-            look.add(kind, annotation.source, f"{repair}: {count}")
+            exam.add(kind, annotation.source, f"{repair}: {count}")
 
 
 # Repairs that are findings, and of which kind.
@@ -34,27 +34,31 @@ _REPAIRS = {
 }
 
 
-def look_at_frame(look, instances):
+def look_at_frame(exam, instances):
     """Find annotations that are in the wrong place as a whole.
 
     Returns:
         bool: they fit the photo before its EXIF tag turns it.
     """
-    annotation, (height, width) = look.item.annotation, look.shape
-    stored = look.item.stored()
+    annotation, (height, width) = exam.item.annotation, exam.shape
+    stored = exam.item.stored()
     is_turned = stored.orientation > 4
     size = "{1} x {0}".format
-    if annotation.size not in (None, look.shape):
-        what = f"made for {size(*annotation.size)} pixels"
+    if annotation.size not in (None, exam.shape):
+        detail = f"made for {size(*annotation.size)} pixels"
         if is_turned and annotation.size == stored.shape:
-            what += ", the photo before it is turned"
-            look.add("exif-mask", annotation.source, what)
+            detail += ", the photo before it is turned"
+            exam.add("exif-mask", annotation.source, detail)
             return True
-        look.misplaced = True
-        what += f", the image has {size(*look.shape)}"
-        look.add("size-mismatch", annotation.source, what)
+        exam.misplaced = True
+        detail += f", the image has {size(*exam.shape)}"
+        exam.add("size-mismatch", annotation.source, detail)
         return False
-    bounds = [one.geometry.bounds for one in instances if one.is_polygon]
+    bounds = [
+        instance.geometry.bounds
+        for instance in instances
+        if instance.is_polygon
+    ]
     if not bounds:
         return False
     left, top = np.min(bounds, axis=0)[:2]
@@ -66,72 +70,74 @@ def look_at_frame(look, instances):
 
     inside = fits(width, height)
     if not inside and fits(height, width):
-        what = f"reaches to ({right:.0f}, {bottom:.0f}) on {size(*look.shape)}"
+        detail = (
+            f"reaches to ({right:.0f}, {bottom:.0f}) on {size(*exam.shape)}"
+        )
         if is_turned:
-            what += " pixels, fits the photo before it is turned"
-            look.add("exif-mask", annotation.source, what)
+            detail += " pixels, fits the photo before it is turned"
+            exam.add("exif-mask", annotation.source, detail)
             return True
-        _misplace(look, f"{what} pixels: x and y are swapped", right, bottom)
+        _misplace(exam, f"{detail} pixels: x and y are swapped", right, bottom)
     elif inside and max(right, bottom) <= 1 and min(left, top) >= 0:
-        what = "all coordinates lie between 0 and 1"
-        _misplace(look, what, right, bottom)
+        detail = "all coordinates lie between 0 and 1"
+        _misplace(exam, detail, right, bottom)
     else:
-        look.reach = (right / width, bottom / height)
+        exam.reach = (right / width, bottom / height)
     return False
 
 
-def _misplace(look, what, right, bottom):
+def _misplace(exam, detail, right, bottom):
     """Note that an annotation lies in the wrong place as a whole."""
-    look.misplaced = True
-    size = look.shape[::-1]
+    exam.misplaced = True
+    size = exam.shape[::-1]
     box = (0, 0, *np.clip([right, bottom], 2, size).astype(int).tolist())
-    path = look.item.annotation.source
-    look.add("corner", path, f"{look.item.name}: {what}", box)
+    path = exam.item.annotation.source
+    exam.add("corner", path, f"{exam.item.name}: {detail}", box)
 
 
-def from_instance(look, one, title):
+def from_instance(exam, instance, title):
     """The piece of an annotation's object: a list of one, or of none."""
-    path, label = look.item.annotation.source, one.label or DEFAULT_CLASS
-    if look.turned:
-        stored = look.item.stored()
-        mask = upright(one.mask(stored.shape), stored.orientation)
-        piece = cut_out(path, label, title, mask, one.is_polygon)
+    path, label = exam.item.annotation.source, instance.label or DEFAULT_CLASS
+    if exam.turned:
+        stored = exam.item.stored()
+        mask = upright(instance.mask(stored.shape), stored.orientation)
+        piece = cut_out(path, label, title, mask, instance.is_polygon)
         return [piece] if piece else []
-    if one.is_polygon and not look.misplaced:
-        _look_at_outline(look, one.geometry, title)
-    window, top, left = one.window(look.shape)
-    piece = cut_out(path, label, title, window, one.is_polygon)
+    if instance.is_polygon and not exam.misplaced:
+        _look_at_outline(exam, instance.geometry, title)
+    window, top, left = instance.window(exam.shape)
+    piece = cut_out(path, label, title, window, instance.is_polygon)
     if piece is None:
-        inside = one.is_polygon and window.size
-        if inside and not look.misplaced:
+        inside = instance.is_polygon and window.size
+        if inside and not exam.misplaced:
             box = (left, top, left + window.shape[1], top + len(window))
-            what = f"{look.item.name}, {title}: covers no pixel"
-            look.add("polygon-tiny", path, what, box)
-        elif not one.is_polygon:
-            look.add("empty-mask", path, f"{look.item.name}, {title}")
+            detail = f"{exam.item.name}, {title}: covers no pixel"
+            exam.add("polygon-tiny", path, detail, box)
+        elif not instance.is_polygon:
+            exam.add("empty-mask", path, f"{exam.item.name}, {title}")
         return []
     piece.top += top
     piece.left += left
     return [piece]
 
 
-def _look_at_outline(look, geometry, title):
+def _look_at_outline(exam, geometry, title):
     """Polygons that leave the image, or cross themselves."""
-    path, name = look.item.annotation.source, f"{look.item.name}, {title}"
-    size = look.shape[::-1]
+    path, name = exam.item.annotation.source, f"{exam.item.name}, {title}"
+    size = exam.shape[::-1]
     low, high = np.reshape(geometry.bounds, (2, 2))
     beyond = max(*-low, *(high - size))
     if (low >= size).any() or (high <= 0).any():
-        look.add("polygon-outside", path, f"{name}: all of it")
+        exam.add("polygon-outside", path, f"{name}: all of it")
         return
     corners = np.clip([*np.floor(low), *np.ceil(high)], 0, [*size, *size])
     box = tuple(corners.astype(int).tolist())
     if beyond > _BEYOND:
-        what = f"{name}: reaches {beyond:.0f} pixels beyond the border"
-        look.add("polygon-outside", path, what, box)
+        detail = f"{name}: reaches {beyond:.0f} pixels beyond the border"
+        exam.add("polygon-outside", path, detail, box)
     if _crosses_itself(geometry):
-        what = f"{name}: {shapely.is_valid_reason(geometry)}"
-        look.add("polygon-crossing", path, what, box)
+        detail = f"{name}: {shapely.is_valid_reason(geometry)}"
+        exam.add("polygon-crossing", path, detail, box)
 
 
 def _crosses_itself(geometry):
@@ -140,12 +146,12 @@ def _crosses_itself(geometry):
     A ring that touches itself in a point, or runs to and fro along a line,
     encloses the same by every rule.
     """
-    for one in shapely.get_parts(geometry):
-        if shapely.is_valid(one):
+    for part in shapely.get_parts(geometry):
+        if shapely.is_valid(part):
             continue
         # Resolving the crossings of a scribble can take for ever.
-        if shapely.get_num_coordinates(one) > _SCRIBBLE:
+        if shapely.get_num_coordinates(part) > _SCRIBBLE:
             return True
-        if abs(shapely.make_valid(one).area - one.area) >= 1:
+        if abs(shapely.make_valid(part).area - part.area) >= 1:
             return True
     return False

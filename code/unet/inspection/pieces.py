@@ -84,16 +84,16 @@ def overlapping(pieces):
                 yield i, j, common
 
 
-def _common(one, other, low, high):
+def _common(piece, other, low, high):
     """Number of common pixels in the window from low to high (x, y)."""
-    one, other = (
-        piece.crop[
-            low[1] - piece.top : high[1] - piece.top,
-            low[0] - piece.left : high[0] - piece.left,
+    crops = (
+        shown.crop[
+            low[1] - shown.top : high[1] - shown.top,
+            low[0] - shown.left : high[0] - shown.left,
         ]
-        for piece in (one, other)
+        for shown in (piece, other)
     )
-    return int(np.count_nonzero(one & other))
+    return int(np.count_nonzero(np.logical_and(*crops)))
 
 
 def small_parts(piece, specks, shape):
@@ -111,12 +111,12 @@ def small_parts(piece, specks, shape):
         piece.crop.astype(np.uint8), connectivity=8
     )
     height, width = shape
-    found = []
+    parts = []
     for number in range(1, count):
         left, top, wide, high, area = stats[number].tolist()
         left, top = left + piece.left, top + piece.top
         box = (left, top, left + wide, top + high)
         cut = left == 0 or top == 0 or box[2] == width or box[3] == height
         if area < specks and not cut:
-            found.append((area, box, labels == number))
-    return found
+            parts.append((area, box, labels == number))
+    return parts

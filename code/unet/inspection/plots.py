@@ -10,11 +10,11 @@ from unet.inspection.whole_set import class_pixels
 INK = "#2b6cb0", "#dd6b20", "#718096"
 
 
-def plot(looks):
+def plot(exams):
     """The data set at a glance.
 
     Args:
-        looks: of ``unet.inspection.whole_set.check``.
+        exams: of ``unet.inspection.whole_set.check``.
 
     Returns:
         A ``Figure`` of six panels: how many images, their sizes, the classes'
@@ -22,7 +22,7 @@ def plot(looks):
     """
     figure = Figure((12, 6.4), layout="constrained")
     axes = figure.subplots(2, 3)
-    seen = [look for look in looks if look.shape]
+    seen = [exam for exam in exams if exam.shape]
     for axis, draw in zip(
         axes.flat,
         (
@@ -36,10 +36,10 @@ def plot(looks):
     return figure
 
 
-def _plot_counts(axis, looks):
-    sides = sorted({look.item.side for look in looks}, reverse=True)
+def _plot_counts(axis, exams):
+    sides = sorted({exam.item.side for exam in exams}, reverse=True)
     states = ("with objects", "nothing there", "not annotated")
-    counts = Counter((look.item.side, state_of(look)) for look in looks)
+    counts = Counter((exam.item.side, state_of(exam)) for exam in exams)
     base = np.zeros(len(sides))
     for state, colour in zip(states, INK, strict=True):
         values = np.array([counts[side, state] for side in sides])
@@ -59,16 +59,16 @@ def _plot_counts(axis, looks):
     )
 
 
-def state_of(look):
-    if not look.item.labelled:
+def state_of(exam):
+    if not exam.item.labelled:
         return "not annotated"
-    item = look.item
-    files = item.masks and not (item.complete and look.shape)
-    return "with objects" if look.areas or files else "nothing there"
+    item = exam.item
+    files = item.masks and not (item.complete and exam.shape)
+    return "with objects" if exam.areas or files else "nothing there"
 
 
-def _plot_sizes(axis, looks):
-    sizes = Counter(look.shape for look in looks)
+def _plot_sizes(axis, exams):
+    sizes = Counter(exam.shape for exam in exams)
     if sizes:
         height, width = np.array(list(sizes)).T
         counts = np.array(list(sizes.values()))
@@ -81,10 +81,10 @@ def _plot_sizes(axis, looks):
     axis.set_ylabel("height in pixels")
 
 
-def _plot_shares(axis, looks):
+def _plot_shares(axis, exams):
     """Classes by their share of the pixels of annotated images."""
-    labelled = [look for look in looks if look.item.labelled]
-    total = sum(int(np.prod(look.shape)) for look in labelled)
+    labelled = [exam for exam in exams if exam.item.labelled]
+    total = sum(int(np.prod(exam.shape)) for exam in labelled)
     covers = sum(class_pixels(labelled), Counter())
     top = covers.most_common(10)[::-1]
     values = [count / total for _, count in top]
@@ -96,8 +96,8 @@ def _plot_shares(axis, looks):
     axis.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
 
 
-def _plot_instances(axis, looks):
-    counts = [len(look.areas) for look in looks if look.item.labelled]
+def _plot_instances(axis, exams):
+    counts = [len(exam.areas) for exam in exams if exam.item.labelled]
     if any(counts):
         step = max(1, max(counts) // 30)
         edges = np.arange(0, max(counts) + step + 1, step) - 0.5
@@ -108,8 +108,8 @@ def _plot_instances(axis, looks):
     axis.set_ylabel("images")
 
 
-def _plot_areas(axis, looks):
-    areas = [area for look in looks for _, area in look.areas]
+def _plot_areas(axis, exams):
+    areas = [area for exam in exams for _, area in exam.areas]
     if areas:
         low, high = np.log10(min(areas)), np.log10(max(areas)) + 0.01
         axis.hist(areas, np.logspace(low, high, 31), color=INK[0])
@@ -124,13 +124,13 @@ def _plot_areas(axis, looks):
     axis.set_ylabel("objects")
 
 
-def _plot_light(axis, looks):
-    sides = sorted({look.item.side for look in looks}, reverse=True)
+def _plot_light(axis, exams):
+    sides = sorted({exam.item.side for exam in exams}, reverse=True)
     for side, colour in zip(sides, INK, strict=False):
-        own = [look for look in looks if look.item.side == side]
+        own = [exam for exam in exams if exam.item.side == side]
         axis.scatter(
-            [look.light for look in own],
-            [look.contrast for look in own],
+            [exam.light for exam in own],
+            [exam.contrast for exam in own],
             9,
             color=colour,
             alpha=0.6,

@@ -69,34 +69,34 @@ $sections
 """)
 
 
-def write_report(root, looks, findings, path, plots, progress):
+def write_report(root, exams, findings, path, plots, progress):
     """Write the report and the plots.
 
     Args:
         root: the directory that was checked.
-        looks, findings: of ``unet.inspection.whole_set.check``.
+        exams, findings: of ``unet.inspection.whole_set.check``.
         path: HTML file to write.
         plots: PNG file to write.
         progress: function ``(iterable, total, title)``.
     """
     picture = io.BytesIO()
-    figure = plot(looks)
+    figure = plot(exams)
     FigureCanvasAgg(figure)
     figure.savefig(picture, dpi=110)
     with replacing(plots) as temporary:
         temporary.write_bytes(picture.getvalue())
     groups = defaultdict(list)
-    for one in findings:
-        groups[one.kind].append(one)
-    pictures = _draw_all(groups, looks, progress)
+    for finding in findings:
+        groups[finding.kind].append(finding)
+    pictures = _draw_all(groups, exams, progress)
     page = _PAGE.substitute(
         side=_SIDE,
         name=escape(Path(root).resolve().name),
         root=escape(str(root)),
         mood="bad" if findings else "good",
-        summary=_summary(looks, groups),
+        summary=_summary(exams, groups),
         overview=_overview(groups),
-        numbers=_numbers(looks),
+        numbers=_numbers(exams),
         plots=base64.b64encode(picture.getvalue()).decode(),
         sections="\n".join(
             _section(kind, members, pictures, root)
@@ -106,11 +106,11 @@ def write_report(root, looks, findings, path, plots, progress):
     write_text(path, page)
 
 
-def _summary(looks, groups):
+def _summary(exams, groups):
     count = sum(map(len, groups.values()))
     if not count:
-        return f"{len(looks)} images, nothing found."
-    return f"{len(looks)} images; findings: {count}, kinds: {len(groups)}."
+        return f"{len(exams)} images, nothing found."
+    return f"{len(exams)} images; findings: {count}, kinds: {len(groups)}."
 
 
 def _overview(groups):
@@ -130,18 +130,22 @@ def _overview(groups):
 
 
 def _first(members):
-    names = list(dict.fromkeys(one.place for one in members))
+    names = list(dict.fromkeys(finding.place for finding in members))
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 
 def _section(kind, members, pictures, root):
     """One kind: why, what mends it, pictures, and every file."""
     about = KINDS[kind]
-    shown = [figure for one in members for figure in pictures.get(id(one), [])]
+    shown = [
+        figure
+        for finding in members
+        for figure in pictures.get(id(finding), [])
+    ]
     rows = "\n".join(
-        f"<tr><td><code>{escape(_short(one.path, root))}</code></td>"
-        f"<td>{escape(one.what)}</td></tr>"
-        for one in members
+        f"<tr><td><code>{escape(_short(finding.path, root))}</code></td>"
+        f"<td>{escape(finding.detail)}</td></tr>"
+        for finding in members
     )
     mended = " <code>check.py --fix OUT</code> does it." if about.fixed else ""
     title = about.title[0].upper() + about.title[1:]
@@ -165,57 +169,61 @@ def _short(path, root):
         return str(path)
 
 
-def _numbers(looks):
+def _numbers(exams):
     """The data set in one sentence."""
-    labelled = [look for look in looks if look.item.labelled]
-    objects = sum(len(look.areas) for look in looks)
-    empty = sum(state_of(look) == "nothing there" for look in labelled)
+    labelled = [exam for exam in exams if exam.item.labelled]
+    objects = sum(len(exam.areas) for exam in exams)
+    empty = sum(state_of(exam) == "nothing there" for exam in labelled)
     return (
-        f"<p>{len(looks)} images, {len(labelled)} of them annotated, {empty} "
+        f"<p>{len(exams)} images, {len(labelled)} of them annotated, {empty} "
         f"with nothing on them; {objects} objects.</p>"
     )
 
 
-def _draw_all(groups, looks, progress):
+def _draw_all(groups, exams, progress):
     """HTML figures of the first findings of every kind.
 
     Returns:
         dict from a finding's id to a list of str.
     """
-    looks_of = {id(look.item): look for look in looks if look.shape}
+    exams_of = {id(exam.item): exam for exam in exams if exam.shape}
     wanted = []
     for members in groups.values():
         room = _PICTURES
-        for one in members:
-            items = [one.item, *one.others] if one.item else one.others
-            items = [i for i in items if id(i) in looks_of][:room]
+        for finding in members:
+            items = (
+                [finding.item, *finding.others]
+                if finding.item
+                else finding.others
+            )
+            items = [i for i in items if id(i) in exams_of][:room]
             room -= len(items)
-            wanted += [(one, item) for item in items]
+            wanted += [(finding, item) for item in items]
 
     boxes = {}  # of every item, to read and draw it once
-    for one, item in wanted:
-        box = one.box if item is one.item else None
+    for finding, item in wanted:
+        box = finding.box if item is finding.item else None
         boxes.setdefault(id(item), (item, {}))[1][box] = None
 
     def draw(item_boxes):
         item, boxes = item_boxes
-        return thumbnails(looks_of[id(item)], boxes)
+        return thumbnails(exams_of[id(item)], boxes)
 
     figures = defaultdict(list)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = pool.map(draw, boxes.values())
         results = list(progress(results, len(boxes), "Drawing"))
         drawn = dict(zip(boxes, results, strict=True))
-        for one, item in wanted:
-            box = one.box if item is one.item else None
+        for finding, item in wanted:
+            box = finding.box if item is finding.item else None
             picture = drawn[id(item)].get(box)
             if picture:
                 caption = (
                     item.name
-                    if item is not one.item
-                    else (f"{item.name}: {one.what}")
+                    if item is not finding.item
+                    else (f"{item.name}: {finding.detail}")
                 )
-                figures[id(one)].append(_figure(picture, caption))
+                figures[id(finding)].append(_figure(picture, caption))
     return figures
 
 
@@ -228,11 +236,11 @@ def _figure(picture, caption):
     )
 
 
-def thumbnails(look, boxes):
+def thumbnails(exam, boxes):
     """Small pictures of an image with its objects outlined.
 
     Args:
-        look: what was seen of the image.
+        exam: what was seen of the image.
         boxes: each (left, top, right, bottom) to mark, a small one is
             enlarged; or None.
 
@@ -240,11 +248,11 @@ def thumbnails(look, boxes):
         dict from box to JPEG bytes; empty if the image cannot be read.
     """
     try:
-        image = look.item.read()
+        image = exam.item.read()
     except DataError:
         return {}
-    shape = look.shape
-    merged = merge(pieces_of(look.item, shape, look.turned), shape)
+    shape = exam.shape
+    merged = merge(pieces_of(exam.item, shape, exam.turned), shape)
     return {box: _thumbnail(image, merged, shape, box) for box in boxes}
 
 
@@ -297,6 +305,14 @@ def write_table(findings, path):
     with replacing(path) as temporary, temporary.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(["kind", "file", "what", "why", "mend"])
-        for one in findings:
-            kind = KINDS[one.kind]
-            table.writerow([one.kind, one.path, one.what, kind.why, kind.mend])
+        for finding in findings:
+            kind = KINDS[finding.kind]
+            table.writerow(
+                [
+                    finding.kind,
+                    finding.path,
+                    finding.detail,
+                    kind.why,
+                    kind.mend,
+                ]
+            )
