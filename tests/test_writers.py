@@ -16,7 +16,7 @@ from unet.annotations.article import split_rings
 from unet.annotations.formats import WRITERS
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
-from unet.annotations.writing import Annotated
+from unet.annotations.writing import AnnotatedImage
 from unet.files.errors import DataError
 from unet.geometry.keyhole import keyhole
 from unet.geometry.polygons import class_outlines, outlines
@@ -64,7 +64,7 @@ def test_instances_are_read_back_exactly(tmp_path, kind, smooth):
     (path,) = write(
         kind,
         tmp_path / "out",
-        [Annotated("a", image, mask.shape, found)],
+        [AnnotatedImage("a", image, mask.shape, found)],
         ["building"],
     )
     assert path == tmp_path / "out" / ENDINGS[kind]
@@ -87,7 +87,7 @@ def test_classes_are_kept(tmp_path, kind):
     (path,) = write(
         kind,
         tmp_path / "out",
-        [Annotated("a", image, ids.shape, found)],
+        [AnnotatedImage("a", image, ids.shape, found)],
         ["grüne Wiese", "road"],
     )
     read = read_back(path, image)
@@ -103,7 +103,10 @@ def test_classes_are_kept(tmp_path, kind):
 def test_an_image_without_instances_is_known_to_have_none(tmp_path, kind):
     image = plain_image(tmp_path / "a.png", (8, 9))
     (path,) = write(
-        kind, tmp_path / "out", [Annotated("a", image, (8, 9), [])], ["roof"]
+        kind,
+        tmp_path / "out",
+        [AnnotatedImage("a", image, (8, 9), [])],
+        ["roof"],
     )
     assert read_back(path, image) == []
 
@@ -115,7 +118,7 @@ def test_several_images(tmp_path, kind):
         masks[name] = blobs(number, 4, (40, 50 + number))
         path = plain_image(tmp_path / f"{name}.png", masks[name].shape)
         found = outlines(masks[name], label="roof")
-        images.append(Annotated(name, path, masks[name].shape, found))
+        images.append(AnnotatedImage(name, path, masks[name].shape, found))
     files = write(kind, tmp_path / "out", images, ["roof"])
     assert sorted(map(str, (tmp_path / "out").iterdir())) == sorted(
         {str(file) for file in files}
@@ -143,7 +146,7 @@ def test_the_articles_text_is_points_of_closed_rings(tmp_path):
     (path,) = write(
         "article",
         tmp_path,
-        [Annotated("a", image, mask.shape, outlines(mask))],
+        [AnnotatedImage("a", image, mask.shape, outlines(mask))],
         ["roof"],
     )
     points = json.loads(path.read_text())
@@ -162,7 +165,7 @@ def test_labelme_finds_the_image_from_its_file(tmp_path):
     (path,) = write(
         "labelme",
         tmp_path / "out" / "annotations",
-        [Annotated("a", image, mask.shape, found)],
+        [AnnotatedImage("a", image, mask.shape, found)],
         ["r"],
     )
     data = json.loads(path.read_text())
@@ -186,7 +189,7 @@ def test_coco_loads_with_scores(tmp_path):
     (path,) = write(
         "coco",
         tmp_path / "out",
-        [Annotated("a", image, mask.shape, found)],
+        [AnnotatedImage("a", image, mask.shape, found)],
         ["road", "roof"],
     )
     coco = COCO(path)
@@ -229,7 +232,7 @@ def test_geojson_lies_on_the_ground(tmp_path, crs, origin, pixel, name):
     (path,) = write(
         "geojson",
         tmp_path / "out",
-        [Annotated("a", image, mask.shape, found)],
+        [AnnotatedImage("a", image, mask.shape, found)],
         ["roof"],
     )
     data = json.loads(path.read_text())
@@ -257,7 +260,7 @@ def test_via_names_the_class_and_the_score(tmp_path):
     (path,) = write(
         "via",
         tmp_path / "out",
-        [Annotated("a", image, mask.shape, found)],
+        [AnnotatedImage("a", image, mask.shape, found)],
         ["roof"],
     )
     data = json.loads(path.read_text())
@@ -295,7 +298,7 @@ def test_a_hole_that_touches_the_outline_gets_a_keyhole_too():
 
 def test_nothing_is_half_written(tmp_path, monkeypatch):
     image = plain_image(tmp_path / "a.png", (5, 6))
-    record = Annotated("a", image, (5, 6), outlines(np.ones((5, 6), bool)))
+    record = AnnotatedImage("a", image, (5, 6), outlines(np.ones((5, 6), bool)))
 
     def fail(*_):
         raise OSError("disk full")

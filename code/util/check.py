@@ -111,7 +111,9 @@ def print_mended(result, out):
     print(f"\n{result.written} images -> {cli.short_path(out)}")
     for kind, count in result.done.items():
         print(f"  mended: {KINDS[kind].title}: {count}")
-    for kind, count in Counter(finding.kind for finding in result.kept).items():
+    for kind, count in Counter(
+        finding.kind for finding in result.unmended
+    ).items():
         print(f"  as it was: {KINDS[kind].title}: {count}")
     for name, reason in result.left_out:
         print(f"  left out: {name}: {reason}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from unet.annotations.formats import FORMATS, WRITERS
 from unet.annotations.pairing import ProblemKind, pair
-from unet.annotations.writing import Annotated
+from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, natural
@@ -117,7 +117,9 @@ def tightened(pairs, rules, writer, overlays):
                 Instance(geometry, polygon.label or DEFAULT_CLASS)
                 for polygon, geometry in zip(drawn, after, strict=True)
             ]
-            writer.add(Annotated(known.name, known.image, shape, instances))
+            writer.add(
+                AnnotatedImage(known.name, known.image, shape, instances)
+            )
             layers = [(before, DRAWN), (after, TIGHTENED)]
             write_png(overlays[known.name], with_outlines(image, layers))
 

@@ -22,7 +22,7 @@ from unet.annotations.article import read_article_text
 from unet.annotations.formats import WRITERS
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
-from unet.annotations.writing import Annotated
+from unet.annotations.writing import AnnotatedImage
 from unet.files.folders import find_samples, natural
 from unet.geometry.masks import instances
 from unet.geometry.polygons import outlines
@@ -143,7 +143,7 @@ def round_trip(kind, masks, drawn, source, out):
     writer = WRITERS[kind](out / kind, ["building"])
     for name, found in drawn.items():
         image = source / "images" / f"{name}.png"
-        writer.add(Annotated(name, image, masks[name].shape, found))
+        writer.add(AnnotatedImage(name, image, masks[name].shape, found))
     writer.close()
     read = {}
     for path in (out / kind).iterdir():

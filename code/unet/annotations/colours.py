@@ -50,31 +50,31 @@ def read_complete_mask(path, rules):
         DataError: the mask is unreadable, or nobody can know what it means.
     """
     path = Path(path)
-    values, kind = read_values(path, rules.limits.pixels)
+    values, pixel_type = read_values(path, rules.limits.pixels)
     annotation = Annotation(path, size=values.shape)
-    for pixels, label in _classes(values, kind, path, rules):
+    for pixels, label in _classes(values, pixel_type, path, rules):
         annotation.instances.append(PixelInstance(packed_of(pixels), label))
     return {path.stem: annotation}
 
 
-def _classes(values, kind, path, rules):
+def _classes(values, pixel_type, path, rules):
     """Yield (bool array H x W, label) of each class in a mask."""
-    found = sorted(pd.unique(values.ravel()).tolist())
+    values_there = sorted(pd.unique(values.ravel()).tolist())
     if rules.colours is not None:
-        yield from _named(values, kind, found, path, rules.colours)
+        yield from _named(values, pixel_type, values_there, path, rules.colours)
         return
-    if kind == "grey" and rules.threshold is not None:
+    if pixel_type == "grey" and rules.threshold is not None:
         mask = above(values, rules.threshold)
         if mask.any():
             yield mask, None
         return
-    objects = [value for value in found if value]
-    if kind == "palette":
+    objects = [value for value in values_there if value]
+    if pixel_type == "palette":
         objects = [value for value in objects if value != _VOID]
-    if len(objects) > (1 if kind == "grey" else _MOST_COLOURS):
-        _refuse(objects, kind, path)
+    if len(objects) > (1 if pixel_type == "grey" else _MOST_COLOURS):
+        _refuse(objects, pixel_type, path)
     for value in objects:
-        label = None if kind == "grey" else f"#{value:06X}"
+        label = None if pixel_type == "grey" else f"#{value:06X}"
         yield values == value, label
 
 
@@ -94,18 +94,18 @@ def above(values, threshold):
     return (values >= threshold * most) & (values > 0)
 
 
-def _named(values, kind, found, path, colours):
+def _named(values, pixel_type, values_there, path, colours):
     """Yield (bool array, class) of the colours in a table."""
-    codes = {value: value for value in found}
-    if kind == "grey":
-        codes = {value: value * 0x010101 for value in found}
+    codes = {value: value for value in values_there}
+    if pixel_type == "grey":
+        codes = {value: value * 0x010101 for value in values_there}
     unknown = [v for v, code in codes.items() if code not in colours and v]
     if unknown:
         raise DataError(
             f"{path}: expected the colours that were named, found "
-            f"{_listed(unknown, kind)} as well. Add them (without a class "
-            "they are background), or export the mask as PNG if they come "
-            "from JPEG or resizing."
+            f"{_listed(unknown, pixel_type)} as well. Add them (without a "
+            "class they are background), or export the mask as PNG if they "
+            "come from JPEG or resizing."
         )
     values_of = {code: value for value, code in codes.items()}
     for code, label in colours.items():
@@ -113,25 +113,25 @@ def _named(values, kind, found, path, colours):
             yield values == values_of[code], label
 
 
-def _refuse(objects, kind, path):
+def _refuse(objects, pixel_type, path):
     """Raise DataError for a mask with too many values."""
-    if kind == "grey":
+    if pixel_type == "grey":
         raise DataError(
             f"{path}: expected two values, 0 and 255, found "
-            f"{_listed(objects, kind)} beside 0. If they are shades, from "
-            "JPEG or resizing, give --threshold 0.5; if they are class "
+            f"{_listed(objects, pixel_type)} beside 0. If they are shades, "
+            "from JPEG or resizing, give --threshold 0.5; if they are class "
             "numbers, name them: --colours 1=road,2=roof (both of "
             "polygon_to_mask.py)."
         )
     raise DataError(
         f"{path}: expected a mask of at most {_MOST_COLOURS} colours, found "
-        f"{_listed(objects, kind)}. Export it as PNG, without smoothing."
+        f"{_listed(objects, pixel_type)}. Export it as PNG, without smoothing."
     )
 
 
-def _listed(values, kind):
+def _listed(values, pixel_type):
     """Values or colours in a few words."""
-    form = "{:g}" if kind == "grey" else "#{:06X}"
+    form = "{:g}" if pixel_type == "grey" else "#{:06X}"
     names = ", ".join(form.format(value) for value in values[:6])
     return f"{len(values)} ({names}{', ...' if len(values) > 6 else ''})"
 

@@ -61,29 +61,35 @@ def _label(shape, attribute):
     """A shape's class: its label, or the attribute that was asked for."""
     if attribute is None:
         return shape.attrib.get("label")
-    of = {one.attrib.get("name"): one.text for one in shape.iter("attribute")}
-    return of.get(attribute)
+    attributes = {
+        one.attrib.get("name"): one.text for one in shape.iter("attribute")
+    }
+    return attributes.get(attribute)
 
 
-def _geometry(kind, of):
+def _geometry(shape_type, attributes):
     """A shape's geometry; None if it has too few points, False if no area."""
-    if kind == "polygon":
-        return polygon([pair.split(",") for pair in of["points"].split(";")])
-    degrees = float(of.get("rotation", 0))
-    if kind == "box":
-        x0, y0, x1, y1 = (float(of[k]) for k in ("xtl", "ytl", "xbr", "ybr"))
+    if shape_type == "polygon":
+        return polygon(
+            [pair.split(",") for pair in attributes["points"].split(";")]
+        )
+    degrees = float(attributes.get("rotation", 0))
+    if shape_type == "box":
+        x0, y0, x1, y1 = (
+            float(attributes[k]) for k in ("xtl", "ytl", "xbr", "ybr")
+        )
         return affinity.rotate(shapely.box(x0, y0, x1, y1), degrees)
-    if kind == "ellipse":
-        x, y, rx, ry = (float(of[k]) for k in ("cx", "cy", "rx", "ry"))
+    if shape_type == "ellipse":
+        x, y, rx, ry = (float(attributes[k]) for k in ("cx", "cy", "rx", "ry"))
         return ellipse(x, y, rx, ry, degrees)
     return False
 
 
-def _add_mask(annotation, of, label, limits):
+def _add_mask(annotation, attributes, label, limits):
     """Add a mask: runs of background and object in turn, row by row."""
-    top, left = int(of["top"]), int(of["left"])
-    shape = int(of["height"]), int(of["width"])
-    runs = [int(run) for run in of["rle"].split(",")]
+    top, left = int(attributes["top"]), int(attributes["left"])
+    shape = int(attributes["height"]), int(attributes["width"])
+    runs = [int(run) for run in attributes["rle"].split(",")]
     right = min(shape) > 0 and math.prod(shape) <= limits.pixels
     if not right or min(runs) < 0 or sum(runs) != math.prod(shape):
         raise DataError(

@@ -31,8 +31,8 @@ def read_geojson(data, path, rules):
         shapes = areas(geometry_of(geometry)) if geometry else []
         if not shapes:
             annotation.repairs[Repair.NO_AREA] += 1
-        for one in shapes:
-            flat = shapely.force_2d(one)
+        for shape in shapes:
+            flat = shapely.force_2d(shape)
             if not np.isfinite(shapely.get_coordinates(flat)).all():
                 raise DataError(
                     f"{path}: expected finite coordinates, found NaN or "
@@ -63,11 +63,11 @@ class GeojsonWriter(Writer):
             place = raster.crs and Georeference(raster.crs, raster.transform)
         ground = named_ground(place)
         features = []
-        for one in annotated.instances:
-            properties = {"class": one.label}
-            if one.score is not None:
-                properties["score"] = round(one.score, 4)
-            geometry = ground.move(one.geometry)
+        for instance in annotated.instances:
+            properties = {"class": instance.label}
+            if instance.score is not None:
+                properties["score"] = round(instance.score, 4)
+            geometry = ground.move(instance.geometry)
             features.append(
                 {
                     "type": "Feature",

@@ -36,17 +36,20 @@ def read_labelme(data, path, rules):
         path, size=size_of(data, "imageHeight", "imageWidth")
     )
     groups = {}
-    for number, one in enumerate(data["shapes"]):
-        kind = one.get("shape_type") or "polygon"
-        if kind == "mask":
-            _add_labelme_mask(annotation, one, rules.limits)
+    for number, shape in enumerate(data["shapes"]):
+        shape_type = shape.get("shape_type") or "polygon"
+        if shape_type == "mask":
+            _add_labelme_mask(annotation, shape, rules.limits)
             continue
-        geometry = _labelme_geometry(kind, one["points"])
+        geometry = _labelme_geometry(shape_type, shape["points"])
         if geometry is False:
-            leave_out(annotation, kind)
+            leave_out(annotation, shape_type)
             continue
-        group = one.get("group_id")
-        key = (one["label"], f"group {group}" if group is not None else number)
+        group = shape.get("group_id")
+        key = (
+            shape["label"],
+            f"group {group}" if group is not None else number,
+        )
         groups.setdefault(key, []).append(geometry)
     for (label, _), parts in groups.items():
         add(annotation, together(parts), label)
@@ -68,24 +71,26 @@ def _labelme_picture(path):
         ) from None
 
 
-def _add_labelme_mask(annotation, one, limits):
+def _add_labelme_mask(annotation, shape, limits):
     """Add a mask shape: a PNG and the corner where it lies."""
-    picture = base64.b64decode(one["mask"])
+    picture = base64.b64decode(shape["mask"])
     pixels = values_from(picture, annotation.source, limits.pixels)[0] > 0
-    left, top = np.rint(np.array(one["points"][0], float)).astype(int).tolist()
+    left, top = (
+        np.rint(np.array(shape["points"][0], float)).astype(int).tolist()
+    )
     annotation.instances.append(
-        PixelInstance(packed_of(pixels), clean(one["label"]), top, left)
+        PixelInstance(packed_of(pixels), clean(shape["label"]), top, left)
     )
 
 
-def _labelme_geometry(kind, points):
+def _labelme_geometry(shape_type, points):
     """A shape's geometry; None if it has too few points, False if none."""
-    if kind == "polygon":
+    if shape_type == "polygon":
         return polygon(points)
-    if kind == "rectangle":
+    if shape_type == "rectangle":
         (x0, y0), (x1, y1) = points
         return shapely.box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
-    if kind == "circle":
+    if shape_type == "circle":
         (x0, y0), (x1, y1) = points
         return ellipse(x0, y0, *[np.hypot(x1 - x0, y1 - y0)] * 2)
     return False
@@ -102,14 +107,14 @@ class LabelmeWriter(Writer):
 
     def _text(self, annotated):
         shapes = []
-        for number, one in enumerate(annotated.instances, start=1):
-            for part in shapely.get_parts(one.geometry):
+        for number, instance in enumerate(annotated.instances, start=1):
+            for part in shapely.get_parts(instance.geometry):
                 shapes.append(
                     {
-                        "label": one.label,
+                        "label": instance.label,
                         "points": keyhole(part),
                         "group_id": number,
-                        "description": score_text(one),
+                        "description": score_text(instance),
                         "shape_type": "polygon",
                         "flags": {},
                         "mask": None,

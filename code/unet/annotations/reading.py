@@ -24,12 +24,13 @@ DAMAGE = (
 )
 
 
-def read_file(path, kind=None, rules=NO_RULES):
+def read_file(path, format_name=None, rules=NO_RULES):
     """Read an annotation file of any format.
 
     Args:
         path: the file.
-        kind: a key of ``FORMATS``; None recognises the format by the content.
+        format_name: a key of ``FORMATS``; None recognises the format by the
+            content.
         rules: what the file leaves open.
 
     Returns:
@@ -42,8 +43,8 @@ def read_file(path, kind=None, rules=NO_RULES):
     path = Path(path)
     _check_size(path, rules)
     content = _content(path)
-    if kind is None:
-        kind = next(
+    if format_name is None:
+        format_name = next(
             (
                 name
                 for name, known in FORMATS.items()
@@ -52,7 +53,7 @@ def read_file(path, kind=None, rules=NO_RULES):
             ),
             None,
         )
-    if kind is None:
+    if format_name is None:
         raise DataError(
             f"{path}: expected an annotation file of a known format "
             f"({', '.join(FORMATS)}), found none of them. "
@@ -61,17 +62,17 @@ def read_file(path, kind=None, rules=NO_RULES):
             )
         )
     try:
-        found = FORMATS[kind].read(content, path, rules)
+        annotations = FORMATS[format_name].read(content, path, rules)
     except DataError:
         raise
     except DAMAGE as error:
         reason = shortened(f"{type(error).__name__}: {error}")
         raise DataError(
-            f"{path}: expected {kind} annotations, found something that does "
-            f"not read as such ({reason}). Export the file again."
+            f"{path}: expected {format_name} annotations, found something "
+            f"that does not read as such ({reason}). Export the file again."
         ) from None
-    _check_points(found, path, rules)
-    return found
+    _check_points(annotations, path, rules)
+    return annotations
 
 
 def _content(path):

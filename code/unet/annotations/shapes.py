@@ -77,9 +77,9 @@ def add(annotation, geometry, label):
     annotation.instances.append(Instance(geometry, clean(label)))
 
 
-def leave_out(annotation, kind):
+def leave_out(annotation, shape_type):
     """Count a shape without an area."""
-    repair = Repair.NO_AREA if kind in _LINES else Repair.UNKNOWN_SHAPE
+    repair = Repair.NO_AREA if shape_type in _LINES else Repair.UNKNOWN_SHAPE
     annotation.repairs[repair] += 1
 
 

@@ -43,7 +43,8 @@ def is_via(data):
     return "_via_img_metadata" in data or (
         bool(data)
         and all(
-            isinstance(one, dict) and "filename" in one for one in data.values()
+            isinstance(entry, dict) and "filename" in entry
+            for entry in data.values()
         )
     )
 
@@ -57,20 +58,22 @@ def add_shape(annotation, shape, label):
         add(annotation, geometry, label)
 
 
-def _geometry(one):
+def _geometry(shape):
     """A shape's geometry; None if it has too few points, False if no area."""
-    kind = one.get("name")
-    if kind == "polygon":
-        x, y = one["all_points_x"], one["all_points_y"]
+    shape_type = shape.get("name")
+    if shape_type == "polygon":
+        x, y = shape["all_points_x"], shape["all_points_y"]
         return polygon(list(zip(x, y, strict=True)))
-    if kind == "rect":
-        x, y = one["x"], one["y"]
-        return shapely.box(x, y, x + one["width"], y + one["height"])
-    if kind == "circle":
-        return ellipse(one["cx"], one["cy"], one["r"], one["r"])
-    if kind == "ellipse":
-        angle = np.degrees(one.get("theta", 0))
-        return ellipse(one["cx"], one["cy"], one["rx"], one["ry"], angle)
+    if shape_type == "rect":
+        x, y = shape["x"], shape["y"]
+        return shapely.box(x, y, x + shape["width"], y + shape["height"])
+    if shape_type == "circle":
+        return ellipse(shape["cx"], shape["cy"], shape["r"], shape["r"])
+    if shape_type == "ellipse":
+        angle = np.degrees(shape.get("theta", 0))
+        return ellipse(
+            shape["cx"], shape["cy"], shape["rx"], shape["ry"], angle
+        )
     return False
 
 
@@ -101,9 +104,12 @@ class ViaWriter(Writer):
 
     def add(self, annotated):
         regions = []
-        for one in annotated.instances:
-            attributes = {"class": one.label, "score": score_text(one)}
-            for part in shapely.get_parts(one.geometry):
+        for instance in annotated.instances:
+            attributes = {
+                "class": instance.label,
+                "score": score_text(instance),
+            }
+            for part in shapely.get_parts(instance.geometry):
                 x, y = zip(*keyhole(part), strict=True)
                 regions.append(
                     {

@@ -15,7 +15,7 @@ from unet.files.atomic import write_text
 
 
 @dataclass
-class Annotated:
+class AnnotatedImage:
     """One image with the instances to write.
 
     Attributes:
@@ -51,7 +51,7 @@ class Writer:
         return self.out / f"{name}{self.ending}"
 
     def add(self, annotated):
-        """Write an ``Annotated``, or keep it for ``close``."""
+        """Write an ``AnnotatedImage``, or keep it for ``close``."""
         text = self._text(annotated)
         write_text(self._path(annotated.name), text)
 
@@ -63,5 +63,5 @@ def json_text(value):
     return json.dumps(value, ensure_ascii=False) + "\n"
 
 
-def score_text(one):
-    return "" if one.score is None else f"{one.score:.4f}"
+def score_text(instance):
+    return "" if instance.score is None else f"{instance.score:.4f}"

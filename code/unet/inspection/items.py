@@ -28,8 +28,8 @@ class Item:
         image: the image file, or the annotation file that holds it.
         masks: (file, class) of its mask files; None: not labelled.
         annotation: polygons and such, of raw data.
-        complete: its masks are raw, each the whole annotation: black says
-            that nothing is there, and colours are classes.
+        has_complete_mask: its mask is raw and the whole annotation: black
+            says that nothing is there, and colours are classes.
         rules: how raw images and annotations are read.
         picture: function that returns the bytes of the image where an
             annotation file holds it; or None.
@@ -40,7 +40,7 @@ class Item:
     image: Path
     masks: list[tuple[Path, str]] | None = None
     annotation: Annotation | None = None
-    complete: bool = False
+    has_complete_mask: bool = False
     rules: Rules = NO_RULES
     picture: Callable[[], bytes] | None = None
 

@@ -169,7 +169,7 @@ def _item_of(known, rules):
     item = Item(known.name, "", known.image or known.source, rules=rules)
     item.annotation = known.annotation
     if known.mask:
-        item.masks, item.complete = [(known.mask, DEFAULT_CLASS)], True
+        item.masks, item.has_complete_mask = [(known.mask, DEFAULT_CLASS)], True
     if known.image is None:
         item.picture = known.annotation.picture
     return item

@@ -48,9 +48,9 @@ def from_file(exam, path, label):
         return []
     values, kind = seen
     item = exam.item
-    if item.complete and (kind != "grey" or rules.colours):
+    if item.has_complete_mask and (kind != "grey" or rules.colours):
         return _from_colours(exam, path)
-    if item.complete and rules.threshold is not None:
+    if item.has_complete_mask and rules.threshold is not None:
         mask = above(values, rules.threshold)
     else:
         mask = _look_at_values(exam, path, values, stored)
@@ -61,7 +61,7 @@ def from_file(exam, path, label):
         return []
     piece = cut_out(path, label, path.name, mask)
     if piece is None:
-        if not item.complete:
+        if not item.has_complete_mask:
             exam.add("empty-mask", path, "all black")
         return []
     share = piece.area / mask.size

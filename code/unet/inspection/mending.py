@@ -35,13 +35,13 @@ class Mended:
     Attributes:
         done: how many findings of each kind were mended.
         left_out: (name, reason) of samples that are not in the copy.
-        kept: findings that are in the copy as they were.
+        unmended: findings that are in the copy as they were.
         written: number of samples in the copy.
     """
 
     done: Counter = field(default_factory=Counter)
     left_out: list[tuple[str, str]] = field(default_factory=list)
-    kept: list[Finding] = field(default_factory=list)
+    unmended: list[Finding] = field(default_factory=list)
     written: int = 0
 
 
@@ -94,7 +94,7 @@ def mend(exams, findings, trees, specks, progress):
         if KINDS[finding.kind].fixed:
             result.done[finding.kind] += 1
         elif finding.kind not in ("no-image", "ignored-file"):
-            result.kept.append(finding)
+            result.unmended.append(finding)
     return result
 
 

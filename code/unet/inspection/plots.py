@@ -63,7 +63,7 @@ def state_of(exam):
     if not exam.item.labelled:
         return "not annotated"
     item = exam.item
-    files = item.masks and not (item.complete and exam.shape)
+    files = item.masks and not (item.has_complete_mask and exam.shape)
     return "with objects" if exam.areas or files else "nothing there"
 
 

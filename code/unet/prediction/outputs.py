@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from unet.annotations.writing import Annotated
+from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
 from unet.files.splits import spread
@@ -168,7 +168,7 @@ class Outputs:
             square=outlining.square,
         )
         image, shape = source.sample.image, strip.ids.shape
-        self.writer.add(Annotated(source.name, image, shape, instances))
+        self.writer.add(AnnotatedImage(source.name, image, shape, instances))
 
     def close(self, facts):
         """Write what belongs to all sources.
