@@ -1,6 +1,5 @@
 """Boxes and rough polygons to polygons that fit the objects."""
 
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -10,6 +9,7 @@ from unet.annotations.formats import FORMATS, WRITERS
 from unet.annotations.pairing import ProblemKind, pair
 from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import refuse_existing
+from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, natural
 from unet.geometry.grabcut import tighten
@@ -99,7 +99,7 @@ def tightened(pairs, rules, writer, overlays):
     Yields:
         For every instance whether it was tightened, or kept as drawn.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         for known in sorted(pairs, key=lambda known: natural(known.name)):
             image = read_image(known.image, rules.bands, rules.limits.pixels)
             shape = image.shape[:2]

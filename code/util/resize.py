@@ -1,6 +1,5 @@
 """A tree of folders to another size, masks exactly."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -9,6 +8,7 @@ import cv2
 import numpy as np
 
 from unet.files.atomic import new_tree, write_text
+from unet.files.cores import usable_cores
 from unet.files.folders import CLASSES, DEFAULT_CLASS, class_names, find_samples
 from unet.geometry.masks import resize_ids
 from unet.imagery.georeference import read_georeference, write_georeference
@@ -117,7 +117,7 @@ def main():
     out = args.out or Path("prepared") / name
     with new_tree(out, [args.tree], args.overwrite) as tree:
         job = partial(convert, tree, classes, args.size, args.keep_aspect)
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             results = pool.map(job, samples)
             progress = cli.progress_bar(args.quiet)
             list(progress(results, len(samples), "Resizing"))

@@ -1,6 +1,5 @@
 """A tree of folders to train/ and test/, with nothing on both sides."""
 
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
+from unet.files.cores import usable_cores
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, class_order, find_samples
@@ -120,7 +120,7 @@ def copies_across(samples, is_test, progress):
     def look(sample):
         return fingerprint(read_image(sample.image))
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(look, samples)
         prints = list(progress(results, len(samples), "Comparing images"))
     pairs = [(i, j) for i, j in near_copies(prints) if is_test[i] != is_test[j]]

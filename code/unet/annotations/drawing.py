@@ -1,6 +1,5 @@
 """Annotations to a tree of folders with one mask per instance."""
 
-import os
 import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ import shapely
 
 from unet.annotations.repairs import Repair
 from unet.files.atomic import write_text
+from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, DEFAULT_CLASS, class_folder
 from unet.geometry.masks import without_overlap
@@ -148,7 +148,7 @@ def draw_folders(tree, pairs, classes, rules, components=False):
         image: its folder would pass for unlabelled.
     """
     job = partial(_draw_or_refuse, tree, classes, rules, components)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         yield from pool.map(job, pairs)
 
 

@@ -1,6 +1,5 @@
 """Which annotation belongs to which image: they are paired by name."""
 
-import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from unet.annotations.annotation import NO_RULES, Annotation
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.repairs import Repair
+from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS, list_images
 
@@ -116,7 +116,7 @@ def pair(
         if path not in own
     ]
     read = partial(_read_one, format_name, rules, twins, read_masks)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(read, files)
         results = list(progress(results, len(files), "Reading annotations"))
     annotated, problems = _by_name(files, results, twins)

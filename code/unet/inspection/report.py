@@ -3,7 +3,6 @@
 import base64
 import csv
 import io
-import os
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from html import escape
@@ -15,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image, ImageDraw
 
 from unet.files.atomic import replacing, write_text
+from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.geometry.masks import boundary
 from unet.imagery.resizing import resize_image
@@ -210,7 +210,7 @@ def _draw_all(groups, exams, progress):
         return thumbnails(exams_of[id(item)], boxes)
 
     figures = defaultdict(list)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(draw, boxes.values())
         results = list(progress(results, len(boxes), "Drawing"))
         drawn = dict(zip(boxes, results, strict=True))

@@ -4,7 +4,6 @@
 and compares them all.
 """
 
-import os
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 
 from unet.annotations.annotation import Annotation
+from unet.files.cores import usable_cores
 from unet.imagery.copies import near_copies
 from unet.imagery.resizing import resize_image
 from unet.inspection.items import (
@@ -50,7 +50,7 @@ def check(root, items, specks, progress):
     Returns:
         (exams, findings): the findings in the order in which they were found.
     """
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(partial(look_at, specks=specks), items)
         exams = list(progress(results, len(items), "Looking"))
     findings = [finding for exam in exams for finding in exam.findings]

@@ -4,12 +4,22 @@ TensorFlow 2.21 writes several lines about oneDNN and CUDA to the terminal
 from C++, whatever ``TF_CPP_MIN_LOG_LEVEL`` says. The import therefore runs
 with the standard error stream held back; what was held back is shown when the
 import fails, or at once if the user has chosen a log level of 0 or 1.
+
+What TensorFlow reads in the environment is set here before, unless the user
+has set it.
 """
 
 import os
 from contextlib import nullcontext
 
+from unet.files.cores import usable_cores
 from unet.files.quiet import held_back_stderr
+
+# TensorFlow computes with oneDNN by itself only on processors with
+# AVX512-VNNI or better; on others it trains 1.6 to 2 times as fast too.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# By itself it knows the affinity, but not the quota of a container.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(usable_cores()))
 
 _TALKATIVE = os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1")
 with nullcontext() if _TALKATIVE else held_back_stderr():

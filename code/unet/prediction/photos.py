@@ -1,11 +1,11 @@
 """Images that the network sees as a whole: resized to its input, and back."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 
+from unet.files.cores import usable_cores
 from unet.imagery.contrast import enhance
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
@@ -88,7 +88,7 @@ def photo_strips(model, paths, settings):
     """
     parts = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
     read = partial(read_image, bands=settings.bands)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         reading = [pool.map(read, part) for part in parts[:1]]
         for following in [*parts[1:], []]:
             images = list(reading.pop()) if reading else []

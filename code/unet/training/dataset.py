@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.geometry.masks import resize_ids
 from unet.imagery.contrast import enhance
@@ -199,7 +200,7 @@ def _build(folder, samples, size, classes, progress, contrast):
         place = read_georeference(sample.image)
         return shape, place and place.resolution(shape)
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(usable_cores()) as pool:
         sources = list(
             progress(pool.map(read, range(count)), count, "Reading images")
         )
