@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from unet.network import backend
+
 TRAINING = """
 import hashlib, os
 import numpy as np
@@ -63,3 +65,45 @@ def test_tensorflow_has_as_many_threads_as_the_process_has_cores():
     core = min(os.sched_getaffinity(0))
     code = f"import os\nos.sched_setaffinity(0, [{core}])\n{SETTINGS}"
     assert run_code(code) == ["1", "1"]
+
+
+CPUINFO = "processor\t: 0\n{}\t\t: fpu {}\nbugs\t\t: avx512_bf16\n"
+
+
+@pytest.fixture
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(
+        backend.keras.distribution, "list_devices", lambda _: []
+    )
+
+
+@pytest.mark.usefixtures("no_gpu")
+@pytest.mark.parametrize(
+    ("name", "flags", "has"),
+    [
+        ("flags", "avx2 avx512_bf16 fsrm", True),
+        ("flags", "avx512_vnni amx_bf16 amx_tile", True),
+        ("flags", "avx2 avx512f avx512_vnni", False),
+        ("Features", "asimd bf16 i8mm", True),
+        ("Features", "asimd asimddp", False),
+        ("isa", "rv64imafdc", True),
+    ],
+)
+def test_a_processor_has_bfloat16_or_not(tmp_path, name, flags, has):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(CPUINFO.format(name, flags))
+    assert backend.has_half_precision(cpuinfo) == has
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_a_processor_that_does_not_tell_is_believed(tmp_path):
+    assert backend.has_half_precision(tmp_path / "cpuinfo")
+
+
+def test_every_gpu_has_half_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        backend.keras.distribution, "list_devices", lambda _: ["gpu:0"]
+    )
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(CPUINFO.format("flags", "avx2"))
+    assert backend.has_half_precision(cpuinfo)

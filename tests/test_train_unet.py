@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from conftest import ROOT, assert_refused, make_tree, run_script
-from unet.network.backend import keras
+from unet.network.backend import has_half_precision, keras
 from unet.network.contract import read_contract
 from unet.terminal import cli
 
@@ -97,6 +97,17 @@ def test_the_same_command_gives_the_same_weights(trained, data, tmp_path):
         for place in (cwd, tmp_path)
     )
     assert first.equals(second)
+
+
+def test_mixed_precision_never_makes_a_training_slower(data, tmp_path):
+    result = train(
+        *(data, tmp_path, "--epochs", 1, "--out", "run", "--mixed-precision")
+    )
+    assert result.returncode == 0, result.stderr
+    contract = read_contract(tmp_path / "my.keras")
+    assert contract.training.mixed_precision == has_half_precision()
+    refused = "this processor has no bfloat16" in result.stdout
+    assert refused != has_half_precision()
 
 
 def test_old_model_is_kept_unless_told_otherwise(data, tmp_path):

@@ -254,8 +254,12 @@ print(
 
 # %%
 from unet.network import losses
+from unet.network.backend import has_half_precision
 from unet.network.model import for_training
 
+if args.mixed_precision and not has_half_precision():
+    print("float32: mixed precision is slower, this processor has no bfloat16")
+    args.mixed_precision = False
 fading = args.dropout_kind == "fading"
 model = for_training(model, fading, args.mixed_precision)
 class_weights = losses.balanced(args.class_weights, train.class_shares())
@@ -495,8 +499,8 @@ if not args.dry_run:
 # ```
 #
 # **How it learns.** From gradients of any length; from more images a step; with
-# the last weights instead of their mean; in 16 bits where the machine is good
-# at them.
+# the last weights instead of their mean; in 16 bits, on a GPU or a processor
+# with bfloat16 (others stay at 32, which they are faster in).
 #
 # ```
 # python code/train/train_unet.py --clip-norm 0

@@ -248,9 +248,9 @@ def add_training(add):
         "--mixed-precision",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="compute in 16 bits: float16 on a GPU, bfloat16 on a processor, "
-        "where it is faster with AVX512_BF16 or AMX and slower without; the "
-        "saved model has 32",
+        help="compute in 16 bits: float16 on a GPU, bfloat16 on a processor "
+        "with AVX512_BF16 or AMX; others compute in 32, which they are faster "
+        "in; the saved model has 32",
     )
     add(
         "--patience",
