@@ -20,7 +20,7 @@ from conftest import (
     needs_real_data,
     run_script,
 )
-from unet.annotations.annotation import Rules
+from unet.annotations.rules import Rules
 from unet.files.errors import DataError
 from unet.imagery.mask_values import read_mask
 from unet.imagery.png import write_png

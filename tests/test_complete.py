@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from conftest import assert_refused, contents, run_script
-from unet.annotations.annotation import Rules
 from unet.annotations.colours import parse_colours, read_complete_mask
+from unet.annotations.rules import Rules
 from unet.files.errors import DataError
 from unet.imagery.mask_values import read_mask
 from unet.imagery.png import write_png

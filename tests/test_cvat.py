@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from unet.annotations.annotation import Limits, Rules
 from unet.annotations.reading import read_file
+from unet.annotations.rules import Limits, Rules
 from unet.files.errors import DataError
 
 

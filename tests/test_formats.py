@@ -17,9 +17,9 @@ from pycocotools import mask as rle
 from rasterio.transform import from_origin
 
 from conftest import assert_refused, run_script
-from unet.annotations.annotation import NO_RULES, Limits, Rules
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
+from unet.annotations.rules import NO_RULES, Limits, Rules
 from unet.files.errors import DataError
 from unet.imagery.png import write_png
 from unet.imagery.reading import image_from

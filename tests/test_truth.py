@@ -11,9 +11,9 @@ from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
 from conftest import REAL, blobs, needs_real_data
-from unet.annotations.annotation import Rules
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
+from unet.annotations.rules import Rules
 from unet.files.errors import DataError
 from unet.geometry.components import UNKNOWN
 from unet.imagery.png import write_png

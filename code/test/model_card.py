@@ -1,14 +1,8 @@
 """A model's own contract to a page that people can read."""
 
-from dataclasses import asdict
 from pathlib import Path
 
-from unet.files.atomic import refuse_existing, write_text
-from unet.network.contract import TrainingSettings, read_contract
 from unet.terminal import cli
-
-# Of the options of a training, those that name no choice.
-_SILENT = ("seed", "images", "freeze", "recipe", "size")
 
 
 def read_arguments():
@@ -30,6 +24,20 @@ def read_arguments():
     )
     add("--overwrite", action="store_true", help="replace the page")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+from dataclasses import asdict
+
+from unet.files.atomic import refuse_existing, write_text
+from unet.network.contract import TrainingSettings, read_contract
+
+# Of the options of a training, those that name no choice.
+_SILENT = ("seed", "images", "freeze", "recipe", "size")
 
 
 def card(contract, name):
@@ -173,8 +181,7 @@ def _text(value):
     return f"{value:g}" if isinstance(value, float) else value
 
 
-def main():
-    args = read_arguments()
+def main(args):
     contract = read_contract(args.model)
     out = args.out or args.model.with_name("MODEL.md")
     refuse_existing([out], args.overwrite)
@@ -183,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

@@ -2,16 +2,6 @@
 
 from pathlib import Path
 
-from unet.annotations.formats import WRITERS
-from unet.files.atomic import refuse_existing
-from unet.files.errors import DataError
-from unet.files.folders import Sample, class_names, find_samples, list_images
-from unet.geometry.outlining import Outlining
-from unet.network.contract import read_contract, saved_on
-from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
-from unet.prediction.run import Workplace, run
-from unet.prediction.stream import find_sources
-from unet.prediction.strip import Settings
 from unet.terminal import cli, reading_options
 
 
@@ -78,7 +68,7 @@ def add_common(group):
     )
     add(
         "--annotations",
-        choices=WRITERS,
+        choices=reading_options.WRITERS,
         help="write the masks as polygons for this tool, to correct them",
     )
     add(
@@ -162,6 +152,23 @@ def add_outlines(group):
         default=0,
         help="pixels below which an object gets no polygon",
     )
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+from unet.annotations.formats import WRITERS
+from unet.files.atomic import refuse_existing
+from unet.files.errors import DataError
+from unet.files.folders import Sample, class_names, find_samples, list_images
+from unet.geometry.outlining import Outlining
+from unet.network.contract import read_contract, saved_on
+from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
+from unet.prediction.run import Workplace, run
+from unet.prediction.stream import find_sources
+from unet.prediction.strip import Settings
 
 
 def collect(sources):
@@ -255,8 +262,7 @@ def outputs_of(args, sources, classes):
     return Outputs(args.out, sources, classes, wanted, writer)
 
 
-def main():
-    args = read_arguments()
+def main(args):
     samples = collect(args.images)
     contract = read_contract(args.model)
     settings = settings_of(args, contract)
@@ -302,4 +308,4 @@ def report(outputs, summary, speed, count):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

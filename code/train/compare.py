@@ -1,27 +1,9 @@
 """Variants of a training, several seeds each: a table and two plots."""
 
 import argparse
-import hashlib
-import json
-import subprocess
-import sys
-from contextlib import suppress
 from pathlib import Path
 
-import pandas as pd
-
-from unet.files import splits
-from unet.files.atomic import replacing, write_text
-from unet.files.errors import DataError
-from unet.files.folders import find_samples
-from unet.network import sizes
 from unet.terminal import cli, training_options
-from unet.training import comparison, comparison_plots, dataset
-
-SCRIPT = Path(__file__).with_name("train_unet.py")
-IMAGES = (32, 64, 128, 256, 512)  # of a learning curve, and all
-# Seconds in which an interrupted training comes to its own end.
-PATIENCE = 10
 
 
 def read_arguments():
@@ -110,6 +92,32 @@ def training_parser():
     parser = cli.new_parser("", [])
     training_options.add(parser)
     return parser
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args, common = read_arguments()
+
+import hashlib
+import json
+import subprocess
+import sys
+from contextlib import suppress
+
+import pandas as pd
+
+from unet.files import splits
+from unet.files.atomic import replacing, write_text
+from unet.files.errors import DataError
+from unet.files.folders import find_samples
+from unet.network import sizes
+from unet.training import comparison, comparison_plots, dataset
+
+SCRIPT = Path(__file__).with_name("train_unet.py")
+IMAGES = (32, 64, 128, 256, 512)  # of a learning curve, and all
+# Seconds in which an interrupted training comes to its own end.
+PATIENCE = 10
 
 
 def variants_of(args, common):
@@ -227,8 +235,7 @@ def report(runs, args):
     return [args.out / name for name in plots]
 
 
-def main():
-    args, common = read_arguments()
+def main(args, common):
     data = data_digest(args)
     made = variants_of(args, common)
     path = args.out / "runs.csv"
@@ -257,4 +264,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args, common)

@@ -16,15 +16,8 @@
 # ```
 
 # %%
-import json
-import time
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from unet.files import splits
-from unet.files.atomic import write_text
 from unet.terminal import cli, runs, training_options
 
 
@@ -98,6 +91,7 @@ args = read_arguments()
 # by the pixels that either of them covers.
 
 # %%
+from unet.files import splits
 from unet.files.folders import class_names, find_samples
 from unet.files.splits import group_names
 from unet.network import sizes
@@ -149,7 +143,6 @@ cli.show(run / "samples.png")
 # validation would be too kind otherwise.
 
 # %%
-from unet.files import splits
 from unet.network.backend import keras
 from unet.training import callbacks, fitting
 from unet.training.batches import Batches
@@ -174,6 +167,8 @@ print(
 # the same outlines?
 
 # %%
+import numpy as np
+
 from unet.training.augmentation import Augmentation
 
 augment = None
@@ -284,6 +279,8 @@ model.compile(
 # epoch come back.
 
 # %%
+import time
+
 batches = Batches(
     train.X, train.Y, fit_rows, args.batch_size, args.seed, augment
 )
@@ -421,6 +418,10 @@ cli.show(run / "features.png")
 # (`code/test/test.py` needs nothing else), and one JSON with all the numbers.
 
 # %%
+import json
+from dataclasses import replace
+
+from unet.files.atomic import write_text
 from unet.network.model import save
 
 contract = replace(

@@ -1,25 +1,8 @@
 """A data set and what is wrong with it, before anything is trained."""
 
-import sys
-from collections import Counter, defaultdict
-from contextlib import ExitStack
 from pathlib import Path
 
-from unet.annotations.annotation import NO_RULES
-from unet.annotations.formats import FORMATS
-from unet.files import splits
-from unet.files.atomic import new_tree, refuse_existing, write_text
-from unet.files.errors import DataError
-from unet.files.folders import CLASSES, class_order
-from unet.inspection.items import in_order
-from unet.inspection.kinds import KINDS
-from unet.inspection.listing import raw_items, tree_items
-from unet.inspection.mending import mend
-from unet.inspection.report import write_report, write_table
-from unet.inspection.whole_set import check
 from unet.terminal import cli, reading_options
-
-_MOST = 8  # findings of a kind that are named in the terminal
 
 
 def read_arguments():
@@ -52,7 +35,7 @@ def read_arguments():
         help="files, or directories of files, of any format that "
         "polygon_to_mask.py reads",
     )
-    reading_options.add_rules(parser, FORMATS)
+    reading_options.add_rules(parser)
     add(
         "--specks",
         type=cli.number(int, 0),
@@ -75,6 +58,30 @@ def read_arguments():
     add("--overwrite", action="store_true", help="replace the results")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+import sys
+from collections import Counter, defaultdict
+from contextlib import ExitStack
+
+from unet.annotations.rules import NO_RULES
+from unet.files import splits
+from unet.files.atomic import new_tree, refuse_existing, write_text
+from unet.files.errors import DataError
+from unet.files.folders import CLASSES, class_order
+from unet.inspection.items import in_order
+from unet.inspection.kinds import KINDS
+from unet.inspection.listing import raw_items, tree_items
+from unet.inspection.mending import mend
+from unet.inspection.report import write_report, write_table
+from unet.inspection.whole_set import check
+
+_MOST = 8  # findings of a kind that are named in the terminal
 
 
 def list_items(args):
@@ -145,8 +152,7 @@ def print_findings(findings, exams):
             print(f"  and {len(members) - _MOST} more, all in the report")
 
 
-def main():
-    args = read_arguments()
+def main(args):
     report, table = args.out / "report.html", args.out / "findings.csv"
     plots = args.out / "data.png"
     refuse_existing([report, table, plots], args.overwrite)
@@ -175,4 +181,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

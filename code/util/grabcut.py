@@ -1,26 +1,8 @@
 """Boxes and rough polygons to polygons that fit the objects."""
 
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
-from unet.annotations.formats import FORMATS, WRITERS
-from unet.annotations.pairing import ProblemKind, pair
-from unet.annotations.writing import AnnotatedImage
-from unet.files.atomic import refuse_existing
-from unet.files.cores import usable_cores
-from unet.files.errors import DataError
-from unet.files.folders import DEFAULT_CLASS, natural
-from unet.geometry.grabcut import tighten
-from unet.geometry.instances import Instance
-from unet.geometry.polygons import as_polygons
-from unet.imagery.png import write_png
-from unet.imagery.reading import read_image
-from unet.pictures.outlines import with_outlines
 from unet.terminal import cli, reading_options
-
-DRAWN, TIGHTENED = (255, 255, 255), (230, 60, 150)
 
 
 def read_arguments():
@@ -36,11 +18,11 @@ def read_arguments():
             "--format-out coco --out prepared/coco",
         ],
     )
-    reading_options.add_sources(parser, FORMATS)
+    reading_options.add_sources(parser)
     add = parser.add_argument
     add(
         "--format-out",
-        choices=WRITERS,
+        choices=reading_options.WRITERS,
         default="labelme",
         help="of the result",
     )
@@ -53,6 +35,32 @@ def read_arguments():
     add("--overwrite", action="store_true", help="replace what is in --out")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+from unet.annotations.formats import WRITERS
+from unet.annotations.pairing import ProblemKind, pair
+from unet.annotations.writing import AnnotatedImage
+from unet.files.atomic import refuse_existing
+from unet.files.cores import usable_cores
+from unet.files.errors import DataError
+from unet.files.folders import DEFAULT_CLASS, natural
+from unet.geometry.grabcut import tighten
+from unet.geometry.instances import Instance
+from unet.geometry.polygons import as_polygons
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.pictures.outlines import with_outlines
+
+DRAWN, TIGHTENED = (255, 255, 255), (230, 60, 150)
 
 
 def read(args, rules, progress):
@@ -136,8 +144,7 @@ def check_files(files, sources, overwrite):
     refuse_existing(files, overwrite)
 
 
-def main():
-    args = read_arguments()
+def main(args):
     progress = cli.progress_bar(args.quiet)
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
     pairs, unlabelled, lost = read(args, rules, progress)
@@ -173,4 +180,4 @@ def report(pairs):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

@@ -2,19 +2,50 @@
 
 from pathlib import Path
 
+from unet.terminal import cli
+
+
+def read_arguments():
+    """Read the command line."""
+    parser = cli.new_parser(
+        "The result is a folder of synthetic aerial pictures, with outlines\n"
+        "of the roofs: images/Folder_N.jpg, annotations/Folder_N.txt.",
+        [
+            "python code/util/make_sample.py --overwrite",
+            "python code/util/make_sample.py --out /tmp/scenes --scenes 8",
+        ],
+    )
+    add = parser.add_argument
+    add("--out", type=Path, default=cli.DATA / "raw", help="output folder")
+    count = cli.number(int, 1)
+    add("--scenes", type=count, default=120, help="number of scenes")
+    add(
+        "--size",
+        type=cli.number(int, 32),
+        default=128,
+        help="side of a picture in pixels",
+    )
+    add(
+        "--seed",
+        type=cli.number(int, 0),
+        default=0,
+        help="of all random choices",
+    )
+    add("--overwrite", action="store_true", help="replace an existing folder")
+    add("--quiet", action="store_true", help="print nothing but errors")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
 import cv2
 from shapely.geometry import Polygon
 
 from unet.files.atomic import new_tree, write_text
 from unet.synthetic.drawing import render
-from unet.terminal.cli import (
-    DATA,
-    new_parser,
-    number,
-    progress_bar,
-    run,
-    short_path,
-)
 
 
 def write_scene(tree, number, picture, rings):
@@ -26,40 +57,13 @@ def write_scene(tree, number, picture, rings):
     write_text(tree / "annotations" / f"Folder_{number}.txt", f"{points}\n")
 
 
-def read_arguments():
-    """Read the command line."""
-    parser = new_parser(
-        "The result is a folder of synthetic aerial pictures, with outlines\n"
-        "of the roofs: images/Folder_N.jpg, annotations/Folder_N.txt.",
-        [
-            "python code/util/make_sample.py --overwrite",
-            "python code/util/make_sample.py --out /tmp/scenes --scenes 8",
-        ],
-    )
-    add = parser.add_argument
-    add("--out", type=Path, default=DATA / "raw", help="output folder")
-    count = number(int, 1)
-    add("--scenes", type=count, default=120, help="number of scenes")
-    add(
-        "--size",
-        type=number(int, 32),
-        default=128,
-        help="side of a picture in pixels",
-    )
-    add("--seed", type=number(int, 0), default=0, help="of all random choices")
-    add("--overwrite", action="store_true", help="replace an existing folder")
-    add("--quiet", action="store_true", help="print nothing but errors")
-    return parser.parse_args()
-
-
-def main():
-    args = read_arguments()
+def main(args):
     buildings, covered = 0, 0
     scenes = range(1, args.scenes + 1)
     with new_tree(args.out, [], args.overwrite) as tree:
         for name in ("images", "annotations"):
             (tree / name).mkdir()
-        progress = progress_bar(args.quiet)
+        progress = cli.progress_bar(args.quiet)
         for scene in progress(scenes, args.scenes, "Drawing scenes"):
             picture, rings = render(args.seed, scene, args.size)
             write_scene(tree, scene, picture, rings)
@@ -69,9 +73,9 @@ def main():
         share = covered / (args.scenes * args.size**2)
         print(
             f"Wrote {args.scenes} scenes with {buildings} buildings "
-            f"({share:.1%} of the pixels) to {short_path(args.out)}."
+            f"({share:.1%} of the pixels) to {cli.short_path(args.out)}."
         )
 
 
 if __name__ == "__main__":
-    run(main)
+    main(args)

@@ -1,21 +1,7 @@
 """Images and annotations to a tree of folders with one mask per instance."""
 
-import sys
-from collections import Counter
 from pathlib import Path
 
-from unet.annotations.drawing import (
-    ClassChoice,
-    choose_classes,
-    draw_folders,
-    listed_counts,
-    write_class_list,
-)
-from unet.annotations.formats import FORMATS
-from unet.annotations.pairing import ProblemKind, pair
-from unet.files.atomic import new_tree
-from unet.files.errors import DataError
-from unet.files.folders import natural
 from unet.terminal import cli, reading_options
 
 
@@ -30,7 +16,7 @@ def read_arguments():
             "data/raw/annotations --out prepared/folders --overwrite",
         ],
     )
-    reading_options.add_sources(parser, FORMATS)
+    reading_options.add_sources(parser)
     add = parser.add_argument
     add(
         "--classes",
@@ -56,6 +42,27 @@ def read_arguments():
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+import sys
+from collections import Counter
+
+from unet.annotations.drawing import (
+    ClassChoice,
+    choose_classes,
+    draw_folders,
+    listed_counts,
+    write_class_list,
+)
+from unet.annotations.pairing import ProblemKind, pair
+from unet.files.atomic import new_tree
+from unet.files.errors import DataError
+from unet.files.folders import natural
 
 
 def renames(text, option):
@@ -94,8 +101,7 @@ def class_choice(args, rules):
     )
 
 
-def main():
-    args = read_arguments()
+def main(args):
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
     progress = cli.progress_bar(args.quiet)
     pairs, problems = pair(
@@ -167,4 +173,4 @@ def report_classes(chosen, wanted):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

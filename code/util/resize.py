@@ -1,21 +1,7 @@
 """A tree of folders to another size, masks exactly."""
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
-import cv2
-import numpy as np
-
-from unet.files.atomic import new_tree, write_text
-from unet.files.cores import usable_cores
-from unet.files.folders import CLASSES, DEFAULT_CLASS, class_names, find_samples
-from unet.geometry.masks import resize_ids
-from unet.imagery.georeference import read_georeference, write_georeference
-from unet.imagery.mask_values import read_class_ids
-from unet.imagery.png import write_png
-from unet.imagery.reading import read_image
-from unet.imagery.resizing import resize_image
 from unet.terminal import cli
 
 
@@ -58,6 +44,28 @@ def read_arguments():
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import cv2
+import numpy as np
+
+from unet.files.atomic import new_tree, write_text
+from unet.files.cores import usable_cores
+from unet.files.folders import CLASSES, DEFAULT_CLASS, class_names, find_samples
+from unet.geometry.masks import resize_ids
+from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.mask_values import read_class_ids
+from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
+from unet.imagery.resizing import resize_image
 
 
 def fit(shape, side, keep_aspect):
@@ -109,8 +117,7 @@ def convert(tree, classes, side, keep_aspect, sample):
             write_png(place / f"{sample.name}_mask_1.png", mask)
 
 
-def main():
-    args = read_arguments()
+def main(args):
     samples = find_samples(args.tree)
     classes = class_names(samples)
     name = f"{args.tree.resolve().name}_{args.size}"
@@ -130,4 +137,4 @@ def main():
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

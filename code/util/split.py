@@ -1,20 +1,7 @@
 """A tree of folders to train/ and test/, with nothing on both sides."""
 
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
-from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
-from unet.files.cores import usable_cores
-from unet.files.csv_tables import read_table
-from unet.files.errors import DataError
-from unet.files.folders import CLASSES, class_order, find_samples
-from unet.files.splits import group_names, take_groups
-from unet.imagery.copies import fingerprint, near_copies
-from unet.imagery.reading import read_image
 from unet.terminal import cli
 
 
@@ -77,6 +64,27 @@ def read_arguments():
     add("--overwrite", action="store_true", help="replace train/ and test/")
     add("--quiet", action="store_true", help="no progress bar")
     return parser.parse_args()
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pandas as pd
+
+from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
+from unet.files.cores import usable_cores
+from unet.files.csv_tables import read_table
+from unet.files.errors import DataError
+from unet.files.folders import CLASSES, class_order, find_samples
+from unet.files.splits import group_names, take_groups
+from unet.imagery.copies import fingerprint, near_copies
+from unet.imagery.reading import read_image
 
 
 def collect(trees):
@@ -144,8 +152,7 @@ def refuse_copies(pairs):
         )
 
 
-def main():
-    args = read_arguments()
+def main(args):
     table_path = args.out / "split.csv"
     refuse_existing([table_path], args.overwrite)
     if args.given and args.given.resolve() == table_path.resolve():
@@ -206,4 +213,4 @@ def place(sample, target, link):
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    main(args)

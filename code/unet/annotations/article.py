@@ -8,14 +8,10 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from unet.annotations.annotation import (
-    FARTHEST,
-    NO_RULES,
-    Annotation,
-    image_name,
-)
+from unet.annotations.annotation import FARTHEST, Annotation, image_name
 from unet.annotations.parsing import quoted
 from unet.annotations.repairs import Repair
+from unet.annotations.rules import NO_RULES
 from unet.annotations.writing import Writer
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance

@@ -1,7 +1,8 @@
 """The formats of annotation files: what recognises, reads and writes each.
 
 To add one write its module, with a reader that turns a file's content into
-``{image name: Annotation}`` and perhaps a writer, and name them here.
+``{image name: Annotation}`` and perhaps a writer, and name them here and
+among the options, in ``unet.terminal.reading_options``.
 """
 
 from collections.abc import Callable

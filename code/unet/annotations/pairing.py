@@ -7,10 +7,11 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
-from unet.annotations.annotation import NO_RULES, Annotation
+from unet.annotations.annotation import Annotation
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.repairs import Repair
+from unet.annotations.rules import NO_RULES
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS, list_images

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import shapely
 
-from unet.annotations.annotation import NO_RULES
 from unet.annotations.formats import FORMATS, JSON_ENDINGS
 from unet.annotations.parsing import parse_json, parse_xml, shortened
+from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, natural
 

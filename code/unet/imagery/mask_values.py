@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from unet.files.errors import DataError
+from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.reading import (
-    MOST_PIXELS,
     RASTER_STARTS,
     decode,
     decode_raster,

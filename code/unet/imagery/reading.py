@@ -17,6 +17,7 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from unet.files.errors import DataError
+from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.png import PNG_START
 from unet.imagery.stored import BITS_PER_SAMPLE
 
@@ -33,8 +34,6 @@ _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 # GDAL's: TIFF, JPEG 2000 (of which OpenCV misreads some) and ERDAS Imagine.
 RASTER_STARTS = (*_TIFF, b"\0\0\0\x0cjP  \r\n\x87\n", b"EHFA_HEADER_TAG")
-# OpenCV's own bound for one image.
-MOST_PIXELS = 2**30
 
 
 def read_image(path, bands=None, most=MOST_PIXELS):

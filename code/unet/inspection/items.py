@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.annotations.annotation import NO_RULES, Annotation, Rules
+from unet.annotations.annotation import Annotation
+from unet.annotations.rules import NO_RULES, Rules
 from unet.files.errors import DataError
 from unet.files.folders import natural
 from unet.imagery.reading import image_from, read_bytes

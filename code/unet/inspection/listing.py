@@ -5,9 +5,9 @@ Nothing stops at the first fault: what is wrong becomes a ``Finding``.
 
 from pathlib import Path
 
-from unet.annotations.annotation import NO_RULES
 from unet.annotations.pairing import ProblemKind, listed_names, pair
 from unet.annotations.reading import annotation_files
+from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, list_images, natural
 from unet.inspection.items import Finding, Item, listed, reason_of

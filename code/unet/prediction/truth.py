@@ -10,9 +10,9 @@ from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window
 
-from unet.annotations.annotation import Rules
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
+from unet.annotations.rules import Rules
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
 from unet.geometry.components import UNKNOWN

@@ -11,9 +11,6 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-import PIL.Image
-from tqdm import tqdm
-
 from unet.files.errors import DataError
 
 # The repository: the package is installed in editable mode (requirements.txt).
@@ -93,6 +90,7 @@ def default_model():
 
 def progress_bar(quiet):
     """A function ``(iterable, total, title)`` that shows a progress bar."""
+    from tqdm import tqdm  # no --help needs it
 
     def progress(iterable, total, title):
         # None: no bar where nobody watches, in a file or a pipe.
@@ -150,6 +148,8 @@ class PredictionBars:
 
     def _new_bar(self, title, windows):
         """A bar in windows of a scene; None: in images."""
+        from tqdm import tqdm  # slow to import
+
         if windows is None:
             return tqdm(total=self._images, desc=title, disable=self._hidden)
         return tqdm(
@@ -186,7 +186,11 @@ def explain(error):
 
 
 def one_line_errors():
-    """From here on bad input ends in one line and exit code 2."""
+    """From here on bad input ends in one line and exit code 2.
+
+    Scripts call it first of all. Then they read their options, and import what
+    takes time only behind: ``--help`` and a wrong option are answered at once.
+    """
 
     def hook(kind, error, trace):
         if isinstance(error, BrokenPipeError):
@@ -216,12 +220,6 @@ def when_interrupted(advice):
         raise KeyboardInterrupt(advice) from None
 
 
-def run(main):
-    """Run a script's main function as a command."""
-    one_line_errors()
-    main()
-
-
 def in_notebook():
     """Whether a script is being stepped through as a notebook."""
     return "ipykernel" in sys.modules
@@ -229,6 +227,8 @@ def in_notebook():
 
 def as_jpeg(path):
     """A picture as JPEG bytes: a notebook of PNGs would be large."""
+    import PIL.Image
+
     buffer = io.BytesIO()
     with PIL.Image.open(path) as picture:
         picture.convert("RGB").save(buffer, "JPEG", quality=85)

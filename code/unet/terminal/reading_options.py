@@ -1,12 +1,23 @@
-"""The options that say how images and annotations are read."""
+"""The options that say how images and annotations are read.
+
+The names of the formats stand here and in ``unet.annotations.formats``, which
+is slow to import, with all the readers and writers.
+"""
 
 import argparse
 from pathlib import Path
 
+from unet.annotations.rules import Limits, Rules
 from unet.terminal.cli import DATA, number
 
+FORMATS = (
+    *("labelme", "coco", "geojson", "via"),
+    *("cvat", "article", "table", "masks"),
+)
+WRITERS = ("article", "labelme", "coco", "geojson", "via")
 
-def add_sources(parser, formats):
+
+def add_sources(parser):
     """Add images, annotations, and how they are read; see ``add_rules``."""
     parser.add_argument(
         "images",
@@ -25,24 +36,16 @@ def add_sources(parser, formats):
         "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
         "complete masks called like their images",
     )
-    add_rules(parser, formats)
+    add_rules(parser)
 
 
-def add_rules(parser, formats):
-    """Add what a user can say of images and annotations: see ``rules_of``.
-
-    Args:
-        parser: of ``new_parser``.
-        formats: names of the formats that ``--format`` may give.
-    """
-    # With the geometry behind it slow to import.
-    from unet.annotations.annotation import Limits
-
+def add_rules(parser):
+    """Add what a user can say of images and annotations: see ``rules_of``."""
     group = parser.add_argument_group("how images and annotations are read")
     add = group.add_argument
     add(
         "--format",
-        choices=formats,
+        choices=FORMATS,
         help="of the annotations, where their content does not tell",
     )
     add(
@@ -117,7 +120,6 @@ def rules_of(args, places=()):
         args: the options.
         places: files and directories that were given.
     """
-    from unet.annotations.annotation import Limits, Rules
     from unet.annotations.colours import parse_colours
 
     return Rules(

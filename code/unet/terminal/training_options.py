@@ -5,10 +5,8 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 from unet.files.errors import DataError
-from unet.imagery.contrast import CONTRASTS
 from unet.network.contract import TrainingSettings, read_contract
 from unet.terminal import cli
-from unet.training.augmentation import LEVELS
 
 # The article's training, whatever the defaults are.
 ARTICLE = {
@@ -83,7 +81,7 @@ def add_needed(add):
     )
     add(
         "--augment",
-        choices=LEVELS,
+        choices=["none", "flips", "geometry", "colour", "all", "wide"],
         default="flips",
         help="show each image in another version every time: flips and "
         "quarter turns (flips); also other scales, shifts and rotations "
@@ -132,7 +130,7 @@ def add_data(add):
     )
     add(
         "--contrast",
-        choices=CONTRASTS,
+        choices=["none", "clahe", "stretch"],
         default="none",
         help="raise each image's contrast, in test.py as well: equalise the "
         "lightness in parts (clahe), or spread the 2nd to the 98th percentile "
