@@ -18,7 +18,7 @@ PALETTE = np.array([(0, 0, 0), RED, BLUE, (224, 224, 192)], np.uint8)
 
 def read(path, **options):
     """{class: bool mask}, in the order read."""
-    (annotation,) = read_complete_mask(path, Rules(**options)).values()
+    (annotation,) = read_complete_mask(path, path, Rules(**options)).values()
     assert annotation.size == IDS.shape
     return {one.label: one.mask(IDS.shape) for one in annotation.instances}
 
@@ -48,7 +48,9 @@ def test_colour_table_names_orders_and_makes_background(tmp_path):
 def test_two_colours_may_be_one_class(tmp_path):
     path = coloured(tmp_path / "a.png", [(0, 0, 0), RED, BLUE, GREY])
     colours = parse_colours("3C1098=roof,FF0000=roof,9B9B9B=background")
-    (annotation,) = read_complete_mask(path, Rules(colours=colours)).values()
+    (annotation,) = read_complete_mask(
+        path, path, Rules(colours=colours)
+    ).values()
     assert [one.label for one in annotation.instances] == ["roof", "roof"]
 
 
@@ -94,9 +96,10 @@ def test_threshold_leaves_a_mask_of_0_and_1_alone(tmp_path):
 
 def test_photo_is_no_mask(tmp_path):
     rng = np.random.default_rng(0)
-    write_png(tmp_path / "a.png", rng.integers(0, 255, (30, 30, 3), np.uint8))
+    path = tmp_path / "a.png"
+    write_png(path, rng.integers(0, 255, (30, 30, 3), np.uint8))
     with pytest.raises(DataError, match=r"at most 64 colours, found \d{3} \("):
-        read_complete_mask(tmp_path / "a.png", Rules())
+        read_complete_mask(path, path, Rules())
 
 
 @pytest.mark.parametrize(

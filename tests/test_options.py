@@ -7,11 +7,10 @@ import zipfile
 import pytest
 
 from conftest import CODE
-from unet.annotations import formats
 from unet.files.errors import DataError
 from unet.imagery.contrast import CONTRASTS
 from unet.network.model import build_unet
-from unet.terminal import cli, reading_options, training_options
+from unet.terminal import cli, training_options
 from unet.training.augmentation import LEVELS
 
 
@@ -41,8 +40,6 @@ def options_by_group():
 
 def test_options_offer_what_the_library_has():
     # Written down twice, because the modules are slow to import.
-    assert tuple(formats.FORMATS) == reading_options.FORMATS
-    assert tuple(formats.WRITERS) == reading_options.WRITERS
     choices = {action.dest: action.choices for action in new_parser()._actions}
     assert choices["contrast"] == list(CONTRASTS)
     assert choices["augment"] == list(LEVELS)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unet.annotations.formats import WRITERS
 from unet.terminal import cli, reading_options
 
 
@@ -68,7 +69,7 @@ def add_common(group):
     )
     add(
         "--annotations",
-        choices=reading_options.WRITERS,
+        choices=WRITERS,
         help="write the masks as polygons for this tool, to correct them",
     )
     add(
@@ -159,7 +160,6 @@ if __name__ == "__main__":
     cli.one_line_errors()
     args = read_arguments()
 
-from unet.annotations.formats import WRITERS
 from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import Sample, class_names, find_samples, list_images

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from unet.annotations.formats import WRITERS
 from unet.terminal import cli, reading_options
 
 
@@ -22,7 +23,7 @@ def read_arguments():
     add = parser.add_argument
     add(
         "--format-out",
-        choices=reading_options.WRITERS,
+        choices=WRITERS,
         default="labelme",
         help="of the result",
     )
@@ -46,7 +47,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from unet.annotations.formats import WRITERS
 from unet.annotations.pairing import ProblemKind, pair
 from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import refuse_existing

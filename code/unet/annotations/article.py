@@ -253,7 +253,20 @@ def read_article_text(path, rules=NO_RULES):
     return annotations
 
 
-def is_article_text(path):
+def is_article(content):
+    """Whether a file's content is the article's.
+
+    Args:
+        content: parsed JSON, or the path of a text file.
+    """
+    if isinstance(content, Path):
+        return _is_article_text(content)
+    # A list of objects is COCO's results, say.
+    first = content[0] if isinstance(content, list) and content else None
+    return isinstance(content, list) and not isinstance(first, dict)
+
+
+def _is_article_text(path):
     """Whether a text file is a list, or has lines NAME, list."""
     if path.suffix.lower() == ".txt":
         return True
@@ -264,11 +277,6 @@ def is_article_text(path):
         and "POLYGON" not in line.upper()
         for line in head
     )  # fmt: skip
-
-
-def has_objects(content):
-    """Whether a list is one of objects, such as COCO's results."""
-    return isinstance(content[0] if content else None, dict)
 
 
 def read_article(content, path, rules):

@@ -35,7 +35,7 @@ _COLOURS = (
 _CHANNELS = (("r", "red"), ("g", "green"), ("b", "blue"))
 
 
-def read_complete_mask(path, rules):
+def read_complete_mask(path, _, rules):
     """Take a mask image, called like its image, as the whole annotation.
 
     Grey masks of two values are one class without a name. Colours, of a

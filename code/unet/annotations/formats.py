@@ -1,28 +1,26 @@
 """The formats of annotation files: what recognises, reads and writes each.
 
 To add one write its module, with a reader that turns a file's content into
-``{image name: Annotation}`` and perhaps a writer, and name them here and
-among the options, in ``unet.terminal.reading_options``.
+``{image name: Annotation}`` and perhaps a writer, and name them here. Modules
+are imported when a file of theirs is read or written: the options of the
+scripts need the names alone.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
 
-from unet.annotations.article import (
-    ArticleWriter,
-    has_objects,
-    is_article_text,
-    read_article,
-)
-from unet.annotations.coco import CocoWriter, read_coco
-from unet.annotations.colours import read_complete_mask
-from unet.annotations.cvat import read_cvat
-from unet.annotations.geojson import GeojsonWriter, is_collection, read_geojson
-from unet.annotations.labelme import LabelmeWriter, read_labelme
-from unet.annotations.tables import read_table
-from unet.annotations.via import ViaWriter, is_via, read_via
 from unet.files.folders import IMAGE_ENDINGS
+
+
+def _lazily(module, name):
+    """A function or class of this room whose module is imported late."""
+
+    def call(*arguments):
+        function = getattr(import_module(f"unet.annotations.{module}"), name)
+        return function(*arguments)
+
+    return call
 
 
 @dataclass(frozen=True)
@@ -49,43 +47,50 @@ FORMATS = {
     "labelme": Format(
         JSON_ENDINGS,
         lambda data: isinstance(data, dict) and "shapes" in data,
-        read_labelme,
+        _lazily("labelme", "read_labelme"),
     ),
     "coco": Format(
         JSON_ENDINGS,
         lambda data: (
             isinstance(data, dict) and {"images", "annotations"} <= set(data)
         ),
-        read_coco,
+        _lazily("coco", "read_coco"),
     ),
-    "geojson": Format(JSON_ENDINGS, is_collection, read_geojson),
+    "geojson": Format(
+        JSON_ENDINGS,
+        _lazily("geojson", "is_collection"),
+        _lazily("geojson", "read_geojson"),
+    ),
     "via": Format(
         JSON_ENDINGS,
-        lambda data: isinstance(data, dict) and is_via(data),
-        read_via,
+        _lazily("via", "is_via"),
+        _lazily("via", "read_via"),
     ),
     "cvat": Format(
-        (".xml",), lambda root: root.tag == "annotations", read_cvat
+        (".xml",),
+        lambda root: root.tag == "annotations",
+        _lazily("cvat", "read_cvat"),
     ),
     "article": Format(
         (*TEXT_ENDINGS, ".json"),
-        lambda content: (
-            (isinstance(content, list) and not has_objects(content))
-            or (isinstance(content, Path) and is_article_text(content))
-        ),
-        read_article,
+        _lazily("article", "is_article"),
+        _lazily("article", "read_article"),
     ),
-    "table": Format((".csv", ".tsv", ".xlsx"), lambda path: True, read_table),
+    "table": Format(
+        (".csv", ".tsv", ".xlsx"),
+        lambda path: True,
+        _lazily("tables", "read_table"),
+    ),
     "masks": Format(
         IMAGE_ENDINGS,
         lambda path: True,
-        lambda path, _, rules: read_complete_mask(path, rules),
+        _lazily("colours", "read_complete_mask"),
     ),
 }
 WRITERS = {
-    "article": ArticleWriter,
-    "labelme": LabelmeWriter,
-    "coco": CocoWriter,
-    "geojson": GeojsonWriter,
-    "via": ViaWriter,
+    "article": _lazily("article", "ArticleWriter"),
+    "labelme": _lazily("labelme", "LabelmeWriter"),
+    "coco": _lazily("coco", "CocoWriter"),
+    "geojson": _lazily("geojson", "GeojsonWriter"),
+    "via": _lazily("via", "ViaWriter"),
 }

@@ -40,12 +40,11 @@ def read_via(data, path, rules):
 
 def is_via(data):
     """Whether parsed JSON is VIA's."""
-    return "_via_img_metadata" in data or (
-        bool(data)
-        and all(
-            isinstance(entry, dict) and "filename" in entry
-            for entry in data.values()
-        )
+    if not isinstance(data, dict) or "_via_img_metadata" in data:
+        return isinstance(data, dict)
+    return bool(data) and all(
+        isinstance(entry, dict) and "filename" in entry
+        for entry in data.values()
     )
 
 

@@ -1,20 +1,11 @@
-"""The options that say how images and annotations are read.
-
-The names of the formats stand here and in ``unet.annotations.formats``, which
-is slow to import, with all the readers and writers.
-"""
+"""The options that say how images and annotations are read."""
 
 import argparse
 from pathlib import Path
 
+from unet.annotations.formats import FORMATS
 from unet.annotations.rules import Limits, Rules
 from unet.terminal.cli import DATA, number
-
-FORMATS = (
-    *("labelme", "coco", "geojson", "via"),
-    *("cvat", "article", "table", "masks"),
-)
-WRITERS = ("article", "labelme", "coco", "geojson", "via")
 
 
 def add_sources(parser):
