@@ -56,6 +56,31 @@ def test_help_loads_nothing_that_takes_time(script, tmp_path):
     assert loaded & SLOW == set()
 
 
+@pytest.mark.parametrize(
+    ("script", "names"),
+    [
+        ("util/polygon_to_mask.py", ["images", "annotations"]),
+        ("util/grabcut.py", ["images", "annotations"]),
+        ("util/check.py", ["tree"]),
+        ("util/resize.py", ["tree"]),
+        ("util/split.py", ["tree"]),
+        ("test/test.py", ["photo.png"]),
+        ("train/train_unet.py", ["data"]),
+        ("train/compare.py", ["data"]),
+    ],
+)
+def test_what_is_not_there_is_told_before_slow_imports(script, names, tmp_path):
+    words = [sys.executable, "-X", "importtime", CODE / script, *names]
+    result = subprocess.run(
+        words, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert names[0] in result.stderr.splitlines()[-1]
+    loaded = {line.split()[-1] for line in result.stderr.splitlines()[:-1]}
+    assert "numpy" in loaded
+    assert loaded & {"keras", "tensorflow", "matplotlib", "scipy"} == set()
+
+
 def run_code(code, tmp_path):
     path = tmp_path / "script.py"
     start = "from unet.terminal import cli\ncli.one_line_errors()"

@@ -2,14 +2,18 @@
 
 import datetime
 import json
+import os
 import shutil
+import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from conftest import assert_refused, make_tree, run_script, small_network
+from conftest import CODE, assert_refused, make_tree, run_script, small_network
 from unet.files.folders import find_samples
 from unet.geometry.masks import instances
 from unet.imagery.mask_values import read_mask
@@ -285,6 +289,26 @@ def test_a_model_for_other_classes_is_refused(place):
 def test_bad_arguments_are_told_in_one_line(place, arguments, words):
     assert_refused(predict_in(place, *arguments, "--out", "no"), *words)
     assert not (place / "no").exists()
+
+
+def test_a_bar_is_there_before_keras(place):
+    pty = pytest.importorskip("pty")  # not on every system
+    terminal, end = pty.openpty()
+    pytest.importorskip("termios").tcsetwinsize(end, (24, 80))
+    words = [sys.executable, "-X", "importtime", CODE / TEST, "photos"]
+    more = ["--model", "m.keras", "--out", "bar"]
+    with subprocess.Popen(
+        [*words, *more], cwd=place, stderr=end, stdout=subprocess.DEVNULL
+    ):
+        os.close(end)
+        shown = b""
+        with suppress(OSError):  # Linux' end of file
+            while part := os.read(terminal, 2**16):
+                shown += part
+    os.close(terminal)
+    begin = shown.index(b"Predicting:   0%")
+    assert begin < shown.index(b"unet.network.backend")
+    assert b"2/2" in shown
 
 
 def test_no_model_is_told(place):

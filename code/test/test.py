@@ -175,6 +175,11 @@ def collect(sources):
     """Everything to predict, as samples; plain images have no truth."""
     samples = []
     for source in sources:
+        if not source.exists():
+            raise DataError(
+                f"{source}: expected an image or a directory, found nothing. "
+                "Check the path."
+            )
         images = list_images(source) if source.is_dir() else [source]
         if source.is_dir() and not images:
             samples += find_samples(source)
@@ -273,16 +278,19 @@ def main(args):
     workplace = Workplace(args.out, args.model, settings)
     print(introduction(args.model, contract))
 
-    # Keras takes seconds to import: bad input is told before.
-    from unet.network.model import load
-
-    model = load(args.model)
     resumes = any(source.streams for source in sources)
     advice = "The same command goes on with the scene." if resumes else ""
     with (
         cli.when_interrupted(advice),
         cli.PredictionBars(args.quiet, sources) as bars,
     ):
+        # Keras takes seconds to import: bad input is told before, and the bar
+        # of what comes first, a scene if there is one, is there meanwhile.
+        bars.begin(min(sources, key=lambda source: source.is_photo))
+        from unet.network.model import load
+
+        model = load(args.model)
+        bars.restart()
         speed = run(model, sources, settings, outputs, workplace, bars)
     facts = {
         "model": args.model.name,

@@ -112,7 +112,7 @@ from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
 from unet.files.folders import find_samples
 from unet.network import sizes
-from unet.training import comparison, comparison_plots, dataset
+from unet.training import comparison, dataset
 
 SCRIPT = Path(__file__).with_name("train_unet.py")
 IMAGES = (32, 64, 128, 256, 512)  # of a learning curve, and all
@@ -220,6 +220,8 @@ def report(runs, args):
     Returns:
         Paths of the plots.
     """
+    from unet.training import comparison_plots  # slow to import
+
     table = comparison.table(runs)
     write_text(args.out / "table.md", comparison.markdown(table))
     plots = {

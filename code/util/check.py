@@ -78,7 +78,6 @@ from unet.inspection.items import in_order
 from unet.inspection.kinds import KINDS
 from unet.inspection.listing import raw_items, tree_items
 from unet.inspection.mending import mend
-from unet.inspection.report import write_report, write_table
 from unet.inspection.whole_set import check
 
 _MOST = 8  # findings of a kind that are named in the terminal
@@ -164,6 +163,9 @@ def main(args):
         exams, more = check(args.data, items, args.specks, progress)
         findings = in_order(findings + more)
         print_findings(findings, exams)
+        # Draws: slow to import, and an empty directory needs none.
+        from unet.inspection.report import write_report, write_table
+
         write_table(findings, table)
         write_report(args.data, exams, findings, report, plots, progress)
         print(f"\nreport: {cli.short_path(report)}")

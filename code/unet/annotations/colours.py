@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from unet.annotations.annotation import Annotation
 from unet.annotations.shapes import clean, find_key
@@ -59,6 +58,8 @@ def read_complete_mask(path, _, rules):
 
 def _classes(values, pixel_type, path, rules):
     """Yield (bool array H x W, label) of each class in a mask."""
+    import pandas as pd  # slow to import
+
     values_there = sorted(pd.unique(values.ravel()).tolist())
     if rules.colours is not None:
         yield from _named(values, pixel_type, values_there, path, rules.colours)

@@ -6,7 +6,6 @@ import zipfile
 from collections import defaultdict
 
 import numpy as np
-import pandas as pd
 import shapely
 
 from unet.annotations.annotation import Annotation, check_reach, image_name
@@ -71,6 +70,8 @@ def _checked_name(text, place, column, path, rules):
 
 
 def _load_table(path, rules):
+    import pandas as pd  # slow to import
+
     try:
         if path.suffix.lower() == ".xlsx":
             _check_unpacked(path, rules)

@@ -1,7 +1,5 @@
 """CSV files with columns of text."""
 
-import pandas as pd
-
 from unet.files.errors import DataError
 
 
@@ -14,6 +12,8 @@ def read_table(path, columns):
     Raises:
         DataError: it cannot be read or lacks one of ``columns``.
     """
+    import pandas as pd  # slow to import
+
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:

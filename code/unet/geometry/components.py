@@ -1,8 +1,6 @@
 """A scene that comes in pieces: blocks of rows, and objects across them."""
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from unet.geometry.masks import instances
 
@@ -94,6 +92,9 @@ class Components:
             first; dict from the numbers that were open before to what they
             are now; the set of numbers that can get no pixel any more.
         """
+        from scipy import sparse  # slow to import
+        from scipy.sparse.csgraph import connected_components
+
         labels, count = instances(mask)
         if self._row is None:
             self._row = np.zeros(mask.shape[1], np.int64)

@@ -8,7 +8,6 @@ the ground around it, and cuts where the two meet.
 import cv2
 import numpy as np
 import shapely
-from scipy import ndimage
 from shapely import affinity
 
 from unet.geometry.masks import instances, rasterise
@@ -121,6 +120,8 @@ def _cut(image, geometry, allowed, core):
         image: uint8, H x W x 3, the window.
         geometry, allowed, core: in pixels of the window.
     """
+    from scipy.ndimage import binary_fill_holes  # slow to import
+
     shape = image.shape[:2]
     size = _working_size(shape, geometry)
     factors = size[1] / shape[1], size[0] / shape[0]
@@ -142,7 +143,7 @@ def _cut(image, geometry, allowed, core):
     mask = (labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)
     numbers, _ = instances(mask)
     mask &= np.isin(numbers, np.unique(numbers[sure]))
-    mask = ndimage.binary_fill_holes(mask) & ~ground
+    mask = binary_fill_holes(mask) & ~ground
     taken = mask[unsure].mean()
     if not _LEAST_TAKEN <= taken <= _MOST_TAKEN:
         return None

@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import shapely
 from rasterio.features import rasterize as burn
-from scipy import ndimage
 from shapely import affinity
 
 from unet.imagery.resizing import resize_image
@@ -165,9 +164,14 @@ def boundary(mask, distance):
     Returns:
         bool, H x W.
     """
-    square = ndimage.generate_binary_structure(2, 2)
-    inner = ndimage.binary_erosion(mask, square, iterations=distance)
-    return mask & ~inner
+    inner = cv2.erode(
+        mask.astype(np.uint8),
+        np.ones((3, 3), np.uint8),
+        iterations=distance,
+        borderType=cv2.BORDER_CONSTANT,
+        borderValue=0,
+    )
+    return mask & (inner == 0)
 
 
 def to_ids(probability, threshold):

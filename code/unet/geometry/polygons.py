@@ -10,8 +10,6 @@ handful of corners.
 
 import numpy as np
 import shapely
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import spsolve
 from shapely import affinity
 
 from unet.geometry.contours import (
@@ -68,6 +66,8 @@ def outlines(
     >>> bool((roof.mask(mask.shape) == mask).all())
     True
     """
+    from scipy import ndimage  # slow to import, like all of SciPy
+
     labels, _ = instances(mask)
     found = []
     for k, window in enumerate(ndimage.find_objects(labels), start=1):
@@ -184,6 +184,9 @@ def _fitted(contour, frame, reach):
     Returns:
         ``shapely.Polygon``, perhaps an invalid one.
     """
+    from scipy import sparse
+    from scipy.sparse.linalg import spsolve
+
     knots = [corners_of(ring, reach) for ring in contour]
     points = np.concatenate(contour)
     begins = np.cumsum([0, *map(len, contour)])[:-1]

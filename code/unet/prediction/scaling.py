@@ -2,7 +2,6 @@
 
 import cv2
 import numpy as np
-from scipy.sparse import csr_matrix
 
 from unet.imagery.rasters import ROWS
 
@@ -46,6 +45,8 @@ def resampling(source, target):
     Returns:
         Sparse float32 matrix, target x source, whose rows sum to 1.
     """
+    from scipy.sparse import csr_matrix  # slow to import
+
     ratio = source / target
     if target > source:
         place = (np.arange(target) + 0.5) * ratio - 0.5

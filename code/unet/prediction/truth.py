@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioIOError
@@ -149,6 +148,8 @@ class _Values:
     """
 
     def __init__(self, path, shape, classes, rules):
+        import pandas as pd  # slow to import
+
         self.path, self.shape = path, shape
         found = set()
         for top in range(0, shape[0], _ROWS):

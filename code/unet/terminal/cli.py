@@ -127,15 +127,24 @@ class PredictionBars:
     def _is_large(source):
         return source.streams or source.windows > _MANY_WINDOWS
 
-    def __call__(self, source, windows, seconds):
-        """Count windows of a source that are finished."""
+    def begin(self, source):
+        """Show the bar of a source, unless it is there."""
         large = self._is_large(source)
         title = source.name if large else "Predicting"
         if title != self._title:
             self.__exit__()
             self._title = title
             self._bar = self._new_bar(title, source.windows if large else None)
-        if large:
+
+    def restart(self):
+        """Do not count as slow what the bar has waited until now."""
+        if self._bar is not None:
+            self._bar.unpause()
+
+    def __call__(self, source, windows, seconds):
+        """Count windows of a source that are finished."""
+        self.begin(source)
+        if self._is_large(source):
             # Finished in an earlier call: it says nothing of the speed.
             if not (seconds or self._bar.disable):
                 self._bar.initial += windows
