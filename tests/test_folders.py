@@ -253,7 +253,7 @@ def test_choice_does_not_depend_on_the_order_of_the_samples():
 
 def test_choice_is_the_same_in_every_process():
     code = (
-        "from unet.files.folders import shuffled_groups as s;"
+        "from unet.files.splits import shuffled_groups as s;"
         "print(s([c for a in 'abcdef' for c in (a, a.upper())], 0))"
     )
     runs = {
