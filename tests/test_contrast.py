@@ -10,7 +10,8 @@ from unet.files.folders import find_samples
 from unet.imagery.contrast import CONTRASTS, enhance
 from unet.imagery.resizing import resize_image
 from unet.network.model import build_unet
-from unet.prediction.photos import predict
+from unet.prediction.photos import probabilities_of_images
+from unet.prediction.strip import Settings
 from unet.training import dataset
 
 
@@ -66,7 +67,9 @@ def test_each_contrast_has_arrays_of_its_own(tmp_path):
 @pytest.mark.parametrize("contrast", CONTRASTS)
 def test_prediction_sees_what_training_saw(contrast):
     model = build_unet((32, 32), filters=2, depth=2)
-    (probability,) = predict(model, [dull()], contrast)
+    (probability,) = probabilities_of_images(
+        model, [dull()], Settings(contrast=contrast)
+    )
     seen = enhance(resize_image(dull(), (32, 32)), contrast)
     expected = resize_image(model.predict(seen[None], verbose=0)[0], (64, 64))
     assert np.array_equal(probability[..., 0], expected)
