@@ -209,7 +209,7 @@ def test_open_objects_alone_are_kept(tmp_path):
         for _ in range(10):
             (strip,) = strips(64, ids)
             layer.add(strip)
-            (one,) = layer._classes
+            (one,) = layer._classes.values()
             # What touches the last row alone may go on.
             assert len(one._open) == 1
             assert (

@@ -20,8 +20,8 @@ from unet.geometry.contours import (
     rounded,
 )
 from unet.geometry.instances import Instance
-from unet.geometry.masks import instances
 from unet.geometry.right_angles import squared
+from unet.geometry.separation import separate
 
 # Reading an outline gives at least this IoU with its mask; so it does, then,
 # for all of them together.
@@ -37,12 +37,13 @@ def outlines(
     square=False,
     label=None,
     probability=None,
+    height=None,
 ):
     """The instances of a mask as polygons.
 
     Args:
         mask: bool, H x W. Its connected components (8 neighbours) are the
-            instances.
+            instances, or what ``height`` makes of them.
         tolerance: pixels of the mask. No pixel whose centre is farther from
             an outline lies on the wrong side of it; 0 gives every mask back
             exactly. An instance whose IoU after reading would be below 0.995
@@ -52,6 +53,9 @@ def outlines(
             than 0.02 of IoU with the mask.
         label: class of the instances.
         probability: float, H x W, of the class; gives the scores.
+        height: how instances that touch come apart, see
+            ``unet.geometry.separation.separate``; a component that is
+            nowhere as high is left out. Needs ``probability``.
 
     Returns:
         List of ``Instance``, top to bottom. Holes are kept. Coordinates are
@@ -68,7 +72,7 @@ def outlines(
     """
     from scipy import ndimage  # slow to import, like all of SciPy
 
-    labels, _ = instances(mask)
+    labels = separate(mask, probability, height, weak=False)
     found = []
     for k, window in enumerate(ndimage.find_objects(labels), start=1):
         part = labels[window] == k
@@ -124,7 +128,7 @@ def outline(part, top, left, shape, tolerance=0.5, square=False):
     return rounded(affinity.translate(polygon, left, top))
 
 
-def class_outlines(ids, classes, probability=None, **options):
+def class_outlines(ids, classes, probability=None, heights=None, **options):
     """The instances of every class of a map of class ids.
 
     Args:
@@ -132,17 +136,25 @@ def class_outlines(ids, classes, probability=None, **options):
         classes: foreground class names.
         probability: float, H x W x 1 (of class 1) or x classes (the first
             is the background), as in ``unet.prediction.photos``.
+        heights: ``height`` of ``outlines`` for each class; None: none.
         options: ``tolerance``, ``smallest`` and ``square`` of ``outlines``.
 
     Returns:
         List of ``Instance``, class by class.
     """
     found = []
+    heights = heights or [None] * len(classes)
     for number, name in enumerate(classes, start=1):
         own = None
         if probability is not None:
             own = probability[..., number if len(classes) > 1 else 0]
-        found += outlines(ids == number, label=name, probability=own, **options)
+        found += outlines(
+            ids == number,
+            label=name,
+            probability=own,
+            height=heights[number - 1],
+            **options,
+        )
     return found
 
 

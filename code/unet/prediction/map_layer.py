@@ -7,7 +7,6 @@ soon as no row of it can follow: memory holds the objects of the current rows.
 import json
 import warnings
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +16,10 @@ from shapely.geometry import mapping
 
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
-from unet.geometry.components import Components, RowBlocks
+from unet.geometry.components import RowBlocks
 from unet.geometry.outlining import DEFAULTS
 from unet.geometry.polygons import outline
+from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.georeference import Ground, named_ground
 
 ENDINGS = (".geojson", ".json", ".gpkg")
@@ -34,8 +34,9 @@ _BATCH = 1000  # objects that are written at once
 class Layer:
     """Writes the objects of a predicted scene as polygons.
 
-    Each connected component (8 neighbours) of a class is one polygon, its
-    holes kept, drawn by ``unet.geometry.polygons``. It carries an ``id``
+    Each connected component (8 neighbours) of a class is one polygon, or
+    several where ``heights`` separates it, holes kept, drawn by
+    ``unet.geometry.polygons``. It carries an ``id``
     (from 1, in the file's order), its ``class``, ``area_m2`` (on the
     ellipsoid, of the polygon; ``area_px`` where the scene has no CRS, and the
     coordinates are then pixels from the top-left corner, y down, which
@@ -56,11 +57,13 @@ class Layer:
         longitude_latitude: coordinates in longitude and latitude (WGS 84;
             GeoJSON then follows RFC 7946) instead of the CRS of the scene.
             GeoJSON always has them where the CRS has no registered name.
+        heights: of each class: how objects that touch come apart, see
+            ``unet.geometry.separation.separate``; None: they do not.
 
     Attributes:
         path: the file.
         count: polygons written so far.
-        cut: how many of them are pieces of an object that was too large.
+        cut: how many connected components were too large, and were cut.
 
     Raises:
         DataError: another ending, or longitude and latitude of a scene that
@@ -75,6 +78,7 @@ class Layer:
         place=None,
         outlining=DEFAULTS,
         longitude_latitude=False,
+        heights=None,
     ):
         self.path, self.shape = Path(path), shape
         ending = self.path.suffix.lower()
@@ -93,10 +97,14 @@ class Layer:
                 "coordinate reference system, found none. Georeference the "
                 "scene, or write pixels."
             )
-        self.count = self.cut = 0
+        self.count = 0
         self._outlining = outlining
         self._blocks = RowBlocks(_BLOCK, shape[0])
-        self._classes = [_Class(name) for name in classes]
+        heights = heights or [None] * len(classes)
+        self._classes = {
+            name: SceneObjects(shape, height, _LARGEST)
+            for name, height in zip(classes, heights, strict=True)
+        }
         self._stack = ExitStack()
         temporary = self._stack.enter_context(replacing(self.path))
         area = "area_px" if self.ground.crs is None else "area_m2"
@@ -107,6 +115,10 @@ class Layer:
         else:
             self._file = _GeoJson(temporary, self.ground, longitude_latitude)
             self._stack.callback(self._file.file.close)
+
+    @property
+    def cut(self):
+        return sum(objects.cut for objects in self._classes.values())
 
     def __enter__(self):
         return self
@@ -123,13 +135,10 @@ class Layer:
         for top, (ids, probability, known) in self._blocks.add(
             strip.ids, strip.probability, strip.known
         ):
-            for number, objects in enumerate(self._classes, start=1):
+            for number, name in enumerate(self._classes, start=1):
                 mask = (ids == number) & known
                 own = probability[..., number if several else 0]
-                self._write(objects.name, objects.add(mask, own, top))
-                large = objects.take_large()
-                self.cut += len(large)
-                self._write(objects.name, large)
+                self._write(name, self._classes[name].add(mask, own, top))
 
     def close(self):
         """Write what is still open; the file takes its name.
@@ -139,8 +148,8 @@ class Layer:
         """
         with self._stack:
             self._blocks.close()
-            for objects in self._classes:
-                self._write(objects.name, objects.close())
+            for name, objects in self._classes.items():
+                self._write(name, objects.close())
             self._flush()
             self._file.close()
 
@@ -155,7 +164,7 @@ class Layer:
                 self.count,
                 name,
                 round(self.ground.area(polygon), 2),
-                round(item.sum / item.pixels, 4),
+                round(item.probability, 4),
             )
             for column, value in zip(self._table.values(), values, strict=True):
                 column.append(value)
@@ -169,7 +178,7 @@ class Layer:
 
     def _drawn(self, item):
         """The outline of an object in pixels, and on the ground."""
-        part, top, left = item.window()
+        part, top, left = item.mask, item.top, item.left
         drawing = self._outlining.tolerance, self._outlining.square
         polygon = outline(part, top, left, self.shape, *drawing)
         geometry = self.ground.move(polygon)
@@ -179,137 +188,6 @@ class Layer:
             polygon = outline(part, top, left, self.shape, 0)
             geometry = self.ground.move(polygon)
         return polygon, geometry
-
-
-@dataclass
-class _Object:
-    """What is known of an object so far.
-
-    Attributes:
-        runs: list of int32 arrays, n x 3: row, first column, end column.
-        box: top, left, bottom, right.
-        pixels: their number.
-        sum: of their probabilities.
-    """
-
-    runs: list = field(default_factory=list)
-    box: np.ndarray = None
-    pixels: int = 0
-    sum: float = 0.0
-
-    def add(self, runs, box, pixels, total):
-        self.runs += runs
-        if self.box is not None:
-            low = np.minimum(self.box[:2], box[:2])
-            box = np.concatenate([low, np.maximum(self.box[2:], box[2:])])
-        self.box = box
-        self.pixels += pixels
-        self.sum += total
-
-    def size(self):
-        """Pixels of the box."""
-        top, left, bottom, right = self.box.tolist()
-        return (bottom - top) * (right - left)
-
-    def window(self):
-        """(bool array h x w, top, left)."""
-        top, left, bottom, right = self.box.tolist()
-        row, start, end = (np.concatenate(self.runs) - [top, left, left]).T
-        steps = np.zeros((bottom - top, right - left + 1), np.int8)
-        steps[row, start] = 1
-        steps[row, end] = -1
-        np.cumsum(steps, axis=1, out=steps)
-        return steps[:, :-1].astype(bool), top, left
-
-
-class _Class:
-    """The open objects of one class."""
-
-    def __init__(self, name):
-        self.name = name
-        self._components = Components()
-        self._open = {}
-
-    def add(self, mask, probability, top):
-        """Add a block.
-
-        Args:
-            mask: bool, h x W.
-            probability: float, h x W.
-            top: the block's first row.
-
-        Returns:
-            List of ``_Object``: those that are whole now.
-        """
-        labels, numbers, merged, finished = self._components.add(mask)
-        for old, new in merged.items():
-            # Of an object that was cut nothing is left.
-            if old != new and (item := self._open.pop(old, None)):
-                self._add(new, item.runs, item.box, item.pixels, item.sum)
-        if len(numbers) > 1:
-            sums = np.bincount(labels.ravel(), probability.ravel())
-            for piece in _pieces(labels, numbers, sums, top):
-                self._add(*piece)
-        return self._taken(finished)
-
-    def _add(self, number, *piece):
-        self._open.setdefault(number, _Object()).add(*piece)
-
-    def _taken(self, numbers):
-        """Objects that are open no longer, in the order of their numbers."""
-        known = sorted(numbers & self._open.keys())
-        return [self._open.pop(number) for number in known]
-
-    def take_large(self):
-        """Cut off the objects that are too large now, and return them."""
-        large = {n for n, item in self._open.items() if item.size() > _LARGEST}
-        for number in large:
-            self._components.forget(number)
-        return self._taken(large)
-
-    def close(self):
-        """The objects that are still open."""
-        return self._taken(set(self._open))
-
-
-def _pieces(labels, numbers, sums, top):
-    """What a block adds to each object: arguments of ``_Object.add``.
-
-    Args:
-        labels: int32, h x W.
-        numbers: of the object of each label.
-        sums: of the probabilities of each label.
-        top: the block's first row.
-
-    Yields:
-        (number, runs, box, pixels, sum).
-    """
-    edges = np.diff(labels > 0, prepend=False, append=False, axis=1)
-    rows, columns = np.nonzero(edges)
-    # Runs of different components do not touch: edges come in pairs.
-    runs = np.stack([rows[::2], columns[::2], columns[1::2]], axis=1)
-    owners = numbers[labels[runs[:, 0], runs[:, 1]]]
-    order = np.argsort(owners, kind="stable")
-    runs = (runs[order] + [top, 0, 0]).astype(np.int32)
-    names, first = np.unique(owners[order], return_index=True)
-    low = np.minimum.reduceat(runs[:, :2], first)
-    high = np.maximum.reduceat(runs[:, [0, 2]] + [1, 0], first)
-    pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
-    owner = np.searchsorted(names, numbers[1:])
-    sums = np.bincount(owner, sums[1:])
-    parts = np.split(runs, first[1:])
-    boxes = np.concatenate([low, high], axis=1)
-    for piece in zip(
-        names.tolist(),
-        parts,
-        boxes,
-        pixels.tolist(),
-        sums.tolist(),
-        strict=True,
-    ):
-        number, part, *rest = piece
-        # A view would keep the runs of the whole block in memory.
-        yield number, [part.copy()], *rest
 
 
 class _GeoJson:

@@ -1,0 +1,281 @@
+"""The objects of a scene that comes in blocks of rows, each one whole.
+
+An object is handed over as soon as no row of it can follow: memory holds the
+objects of the current rows.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from scipy import ndimage
+
+from unet.geometry.components import Components
+from unet.geometry.separation import separate_component, to_levels
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object: a connected component, or what separation made of it.
+
+    Attributes:
+        mask: bool, h x w, in its bounding box.
+        top, left: of the box in the scene.
+        pixels: their number.
+        probability: their mean; of an object that was cut off another one
+            in steps of 1 / 255.
+        values: of its pixels, what was added besides; one array or None.
+    """
+
+    mask: np.ndarray
+    top: int
+    left: int
+    pixels: int
+    probability: float
+    values: np.ndarray | None = None
+
+
+@dataclass
+class Region:
+    """What is known of a connected component so far.
+
+    Attributes:
+        runs: list of int32 arrays, n x 3: row, first column, end column.
+        box: top, left, bottom, right.
+        pixels: their number.
+        sum: of their probabilities.
+        levels: list of uint8 arrays: the probability of each pixel, in the
+            order of the runs; empty where nothing is separated.
+        values: likewise, of what was added besides.
+    """
+
+    runs: list = field(default_factory=list)
+    box: np.ndarray = None
+    pixels: int = 0
+    sum: float = 0.0
+    levels: list = field(default_factory=list)
+    values: list = field(default_factory=list)
+
+    def add(self, other):
+        """Add another region that turned out to be the same."""
+        for name in ("runs", "levels", "values"):
+            getattr(self, name).extend(getattr(other, name))
+        box = other.box
+        if self.box is not None:
+            low = np.minimum(self.box[:2], box[:2])
+            box = np.concatenate([low, np.maximum(self.box[2:], box[2:])])
+        self.box = box
+        self.pixels += other.pixels
+        self.sum += other.sum
+
+    def size(self):
+        """Pixels of the box."""
+        top, left, bottom, right = self.box.tolist()
+        return (bottom - top) * (right - left)
+
+    def parts(self, height, shape):
+        """Yield its objects, ``Part``, top to bottom.
+
+        Args:
+            height: see ``unet.geometry.separation.separate``; None: the
+                region is one. A region that is nowhere as high is none.
+            shape: (H, W) of the scene.
+        """
+        top, left, bottom, right = self.box.tolist()
+        places = self._places(top, left, right - left)
+
+        def window(pieces, dtype):
+            array = np.zeros((bottom - top, right - left), dtype)
+            if pieces is not None:
+                array.flat[places] = pieces
+            return array
+
+        mask = window(True, bool)
+        values = np.concatenate(self.values) if self.values else None
+        mean = self.sum / self.pixels
+        if height is None:
+            yield Part(mask, top, left, self.pixels, mean, values)
+            return
+        levels = window(np.concatenate(self.levels), np.uint8)
+        labels, hills = separate_component(
+            mask, levels, height, (top, left), shape
+        )
+        if hills == 1:
+            yield Part(mask, top, left, self.pixels, mean, values)
+        if hills < 2:
+            return
+        if values is not None:
+            values = window(values, values.dtype)
+        boxes = ndimage.find_objects(labels)
+        for number, box in enumerate(boxes, start=1):
+            own = labels[box] == number
+            yield Part(
+                own,
+                top + box[0].start,
+                left + box[1].start,
+                int(own.sum()),
+                float(levels[box][own].mean() / 255),
+                None if values is None else values[box][own],
+            )
+
+    def _places(self, top, left, width):
+        """Of each pixel, in the order of the runs, its index in the box."""
+        row, start, end = np.concatenate(self.runs).astype(np.int64).T
+        length = end - start
+        first = (row - top) * width + start - left
+        before = np.cumsum(length) - length
+        return np.repeat(first - before, length) + np.arange(length.sum())
+
+
+class SceneObjects:
+    """The objects of one class.
+
+    Args:
+        shape: (H, W) of the scene.
+        height: how objects that touch come apart, see
+            ``unet.geometry.separation.separate``; None: they do not.
+        most: pixels of the box around a connected component. A larger one
+            (a river, the ground between all houses) is cut along a row, and
+            goes on as another one; None: it is not.
+
+    Attributes:
+        cut: how many were cut off because they were too large.
+    """
+
+    def __init__(self, shape, height=None, most=None):
+        self.cut = 0
+        self._shape, self._height, self._most = shape, height, most
+        self._components = Components()
+        self._open = {}
+
+    def add(self, mask, probability, top, values=None):
+        """Add the next block of rows.
+
+        Args:
+            mask: bool, h x W.
+            probability: float, h x W.
+            top: the block's first row.
+            values: h x W, what is to be known of each object's pixels.
+
+        Yields:
+            ``Part``: the objects that are whole now.
+        """
+        labels, numbers, merged, finished = self._components.add(mask)
+        for old, new in merged.items():
+            # Of a region that was cut nothing is left.
+            if old != new and (region := self._open.pop(old, None)):
+                self._add(new, region)
+        if len(numbers) > 1:
+            levels = None
+            if self._height is not None:
+                levels = to_levels(probability)
+            sums = np.bincount(labels.ravel(), probability.ravel())
+            for number, region in _regions(
+                labels, numbers, sums, top, levels, values
+            ):
+                self._add(number, region)
+        yield from self._taken(finished)
+        if self._most is not None:
+            yield from self._too_large()
+
+    def close(self):
+        """Yield the objects that are still open."""
+        yield from self._taken(set(self._open))
+
+    def _add(self, number, region):
+        self._open.setdefault(number, Region()).add(region)
+
+    def _taken(self, numbers):
+        """Objects that are open no longer, in the order of their numbers."""
+        for number in sorted(numbers & self._open.keys()):
+            region = self._open.pop(number)
+            yield from region.parts(self._height, self._shape)
+
+    def _too_large(self):
+        """Cut off the regions that are too large now."""
+        large = {
+            number
+            for number, region in self._open.items()
+            if region.size() > self._most
+        }
+        for number in large:
+            self._components.forget(number)
+        self.cut += len(large)
+        yield from self._taken(large)
+
+
+def _regions(labels, numbers, sums, top, levels, values):
+    """What a block adds to each region.
+
+    Args:
+        labels: int32, h x W.
+        numbers: of the region of each label.
+        sums: of the probabilities of each label.
+        top: the block's first row.
+        levels, values: h x W, or None.
+
+    Yields:
+        (number, ``Region``).
+    """
+    edges = np.diff(labels > 0, prepend=False, append=False, axis=1)
+    rows, columns = np.nonzero(edges)
+    # Runs of different components do not touch: edges come in pairs.
+    runs = np.stack([rows[::2], columns[::2], columns[1::2]], axis=1)
+    owners = numbers[labels[runs[:, 0], runs[:, 1]]]
+    order = np.argsort(owners, kind="stable")
+    runs = (runs[order] + [top, 0, 0]).astype(np.int32)
+    names, first = np.unique(owners[order], return_index=True)
+    low = np.minimum.reduceat(runs[:, :2], first)
+    high = np.maximum.reduceat(runs[:, [0, 2]] + [1, 0], first)
+    pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
+    owner = np.searchsorted(names, numbers[1:])
+    sums = np.bincount(owner, sums[1:])
+    boxes = np.concatenate([low, high], axis=1)
+    # A view would keep the runs of the whole block in memory.
+    parts = [part.copy() for part in np.split(runs, first[1:])]
+    nothing = [None] * len(names)
+    grouped = _grouped(labels, numbers, pixels, levels, values)
+    for number, part, box, count, total, level, value in zip(
+        names.tolist(),
+        parts,
+        boxes,
+        pixels.tolist(),
+        sums.tolist(),
+        grouped[0] or nothing,
+        grouped[1] or nothing,
+        strict=True,
+    ):
+        yield (
+            number,
+            Region(
+                [part],
+                box,
+                count,
+                total,
+                [] if level is None else [level],
+                [] if value is None else [value],
+            ),
+        )
+
+
+def _grouped(labels, numbers, pixels, *arrays):
+    """The values of each region's pixels, in the order of its runs.
+
+    Args:
+        labels, numbers: see ``_regions``.
+        pixels: of each region.
+        arrays: h x W, or None.
+
+    Returns:
+        For each array a list of arrays by region, or None.
+    """
+    if all(array is None for array in arrays):
+        return [None] * len(arrays)
+    inside = labels > 0
+    order = np.argsort(numbers[labels[inside]], kind="stable")
+    ends = np.cumsum(pixels)[:-1]
+    return [
+        None
+        if array is None
+        else [part.copy() for part in np.split(array[inside][order], ends)]
+        for array in arrays
+    ]
