@@ -37,7 +37,7 @@ class Truth:
         self._ids = ids
 
     def rows(self, top, height):
-        return self._ids[top : top + height]
+        return self._ids[top : top + height], None
 
     def close(self):
         pass

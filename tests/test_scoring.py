@@ -92,8 +92,8 @@ def test_objects_match_above_half_iou():
     truth = square(0, 0, 6) + square(10, 10, 6)
     predicted = square(0, 0, 6) + square(10, 13, 6) + square(0, 14, 3)
     # The second overlaps by 18 of 54: no match.
-    matches = Matches()
-    matches.add(truth > 0, predicted > 0)
+    matches = Matches(truth.shape)
+    matches.add(truth > 0, predicted > 0, predicted * 0.9, 0)
     matches.close()
     assert matches.counts() == (1, 3, 2)
     one = scored([(truth, predicted)]).summary()["classes"]["building"]

@@ -50,7 +50,7 @@ def scene(tmp_path):
 def read(path, scene, classes=("building",), height=16, rules=None):
     truth = open_truth(path, scene, classes, rules or Rules())
     rows = [
-        truth.rows(top, min(height, SHAPE[0] - top))
+        truth.rows(top, min(height, SHAPE[0] - top))[0]
         for top in range(0, SHAPE[0], height)
     ]
     truth.close()

@@ -3,6 +3,7 @@
 Masks in memory are bool H x W, or uint8 class ids."""
 
 import io
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -17,6 +18,20 @@ from unet.imagery.reading import (
     read_bytes,
     refuse_huge,
 )
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What somebody says is in an image.
+
+    Attributes:
+        ids: uint8, H x W, class ids.
+        instances: int32, H x W: which object each pixel belongs to, from 1
+            on; where two overlap the later one. 0 is background.
+    """
+
+    ids: np.ndarray
+    instances: np.ndarray
 
 
 def read_mask(path, shape=None, most=MOST_PIXELS):
@@ -147,8 +162,33 @@ def read_class_ids(sample, classes, shape):
     Raises:
         DataError: a mask is unreadable, grey or of another size.
     """
-    ids = np.zeros(shape, np.uint8)
+    return read_truth(sample, classes, shape).ids
+
+
+def read_truth(sample, classes, shape):
+    """``read_class_ids``, and the objects besides.
+
+    Each mask file of a class is an object. A class that has a single one in
+    this image was perhaps drawn as a whole: the connected components (8
+    neighbours) of that mask are its objects.
+
+    Returns:
+        ``Truth``.
+    """
+    ids, instances = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    count = 0
     for number, name in enumerate(classes, start=1):
-        for path in sample.masks.get(name, []):
-            ids[read_mask(path, shape)] = number
-    return ids
+        paths = sample.masks.get(name, [])
+        for path in paths:
+            mask = read_mask(path, shape)
+            ids[mask] = number
+            pieces = 2
+            if len(paths) == 1:
+                pieces, labels = cv2.connectedComponents(
+                    mask.view(np.uint8), connectivity=8
+                )
+                instances[mask] = labels[mask] + count
+            else:
+                instances[mask] = count + 1
+            count += pieces - 1
+    return Truth(ids, instances)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.geometry.components import UNKNOWN
-from unet.imagery.mask_values import read_class_ids
+from unet.imagery.mask_values import read_truth
 from unet.imagery.png import new_png, write_png
 from unet.imagery.rasters import new_geotiff
 from unet.pictures.overlay import outcomes
@@ -187,15 +187,21 @@ class MapLayer(Sink):
     Args:
         ending: ``"geojson"`` or ``"gpkg"``.
         outlining: ``unet.geometry.outlining.Outlining``.
-        longitude_latitude: see ``Layer``.
+        longitude_latitude, heights: see ``Layer``.
     """
 
     def __init__(
-        self, source, classes, ending, outlining, longitude_latitude=False
+        self,
+        source,
+        classes,
+        ending,
+        outlining,
+        longitude_latitude=False,
+        heights=None,
     ):
         self._name = f"{source.name}.{ending}"
         self._classes, self._outlining = classes, outlining
-        self._longitude_latitude = longitude_latitude
+        self._how = longitude_latitude, heights
 
     def files(self):
         return [self._name]
@@ -210,7 +216,7 @@ class MapLayer(Sink):
             self._classes,
             source.place,
             self._outlining,
-            self._longitude_latitude,
+            *self._how,
         )
         self.stack.enter_context(self._layer)
 
@@ -277,11 +283,12 @@ class Judgement(Sink):
     Args:
         truth: of ``unet.prediction.truth.open_truth``.
         scores: ``unet.scoring.scores.Scores``, to which the scene is added.
+        heights: how objects come apart, see ``unet.scoring.scores.Objects``.
     """
 
-    def __init__(self, source, truth, scores):
+    def __init__(self, source, truth, scores, heights=None):
         self._name = f"{source.name}_errors.png"
-        self._truth, self._scores = truth, scores
+        self._truth, self._scores, self._heights = truth, scores, heights
 
     def files(self):
         return [self._name]
@@ -289,13 +296,17 @@ class Judgement(Sink):
     def open(self, source, directory):
         self._path = directory / self._name
         self._errors = Picture(source.shape, 3)
-        self._image = self._scores.begin(source.name, source.shape)
+        self._image = self._scores.begin(
+            source.name, source.shape, self._heights
+        )
 
     def add(self, strip):
-        truth = self._truth.rows(strip.top, len(strip.ids))
+        truth, instances = self._truth.rows(strip.top, len(strip.ids))
         judged = strip.known & (truth != UNKNOWN)
         self._errors.add(strip.image, outcomes(truth, strip.ids) * judged)
-        self._image.add(truth, strip.ids, strip.probability, strip.known)
+        self._image.add(
+            truth, strip.ids, strip.probability, strip.known, instances
+        )
 
     def close(self):
         self._image.close()
@@ -310,7 +321,8 @@ class WholeImage(Sink):
         source: the image; the masks beside it are its truth.
         classes: foreground class names.
         receivers: functions of the source, a ``Strip`` of the whole image,
-            and its truth (uint8, H x W, class ids; None: not known).
+            and its truth (``unet.imagery.mask_values.Truth``; None: not
+            known).
     """
 
     def __init__(self, source, classes, receivers):
@@ -339,6 +351,6 @@ class WholeImage(Sink):
         sample, shape = self._source.sample, self._source.shape
         truth = None
         if sample.masks is not None:
-            truth = read_class_ids(sample, self._classes, shape)
+            truth = read_truth(sample, self._classes, shape)
         for receive in self._receivers:
             receive(self._source, self._whole, truth)

@@ -11,7 +11,7 @@ import numpy as np
 
 from unet.files.folders import Sample
 from unet.imagery.georeference import Georeference, read_georeference
-from unet.imagery.mask_values import read_class_ids
+from unet.imagery.mask_values import read_truth
 from unet.imagery.rasters import Scene
 from unet.imagery.reading import read_image
 from unet.imagery.stored import stored_as
@@ -71,6 +71,19 @@ class Source:
         """Whether a scene is too large to be held whole without need."""
         pixels = np.prod(self.shape or 0, dtype=float)
         return not self.is_photo and pixels > _MOST_WHOLE
+
+    def scale(self, size):
+        """Pixels of the network's input for a pixel of it: rows and columns.
+
+        Args:
+            size: (height, width) of the input.
+
+        Returns:
+            float, the geometric mean of both.
+        """
+        whole = self.is_photo or self.tiling.fits
+        seen = size if whole else self.tiling.shape
+        return float(np.sqrt(np.prod(seen) / np.prod(self.shape)))
 
     @property
     def streams(self):
@@ -176,15 +189,15 @@ def predict_labelled(model, samples, classes, settings=DEFAULTS):
         settings: ``Settings``.
 
     Yields:
-        (name, truth, strip) of each sample: its name; uint8, H x W, class
-        ids; a ``Strip`` of the whole image.
+        (name, truth, strip) of each sample: its name; a
+        ``unet.imagery.mask_values.Truth``; a ``Strip`` of the whole image.
 
     Raises:
         DataError: an image or a mask cannot be read.
     """
     sources = [Source(sample) for sample in samples]
     for source, strip in predict(model, sources, settings):
-        truth = read_class_ids(source.sample, classes, strip.ids.shape)
+        truth = read_truth(source.sample, classes, strip.ids.shape)
         yield source.name, truth, strip
 
 

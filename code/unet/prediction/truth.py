@@ -39,9 +39,11 @@ def open_truth(path, scene, classes, rules=_RULES):
         rules: what the file leaves open.
 
     Returns:
-        An object with ``rows(top, height)``: uint8, height x W, class ids,
-        and ``UNKNOWN`` where the mask says nothing (no data, beyond its
-        border); and with ``close()``.
+        An object with ``rows(top, height)``: (ids, instances). uint8,
+        height x W, class ids, and ``UNKNOWN`` where the mask says nothing (no
+        data, beyond its border); int32, height x W, the number of the polygon
+        from 1 on, the later one where two overlap, or None for a mask. And
+        with ``close()``.
 
     Raises:
         DataError: the truth cannot be read, or does not fit the scene or the
@@ -97,22 +99,23 @@ class _Polygons:
                 f"{', '.join(unknown[:6])}. Call the property that holds the "
                 'class "class", or give a file of these classes.'
             )
-        self._numbers = [numbers[one.label] for one in self._instances]
+        ids = [0, *(numbers[one.label] for one in self._instances)]
+        self._ids = np.array(ids, np.uint8)
         ranges = [instance.row_range() for instance in self._instances]
         self._first, self._last = np.reshape(ranges, (-1, 2)).T
 
     def rows(self, top, height):
-        ids = np.zeros((height, self.shape[1]), np.uint8)
+        drawn = np.zeros((height, self.shape[1]), np.int32)
         seen = (self._first < top + height) & (self._last > top)
         for k in np.flatnonzero(seen):
             window, row, column = self._instances[k].window_of_rows(
                 self.shape, top, height
             )
-            below = ids[
+            below = drawn[
                 row : row + len(window), column : column + window.shape[1]
             ]
-            below[window] = self._numbers[k]
-        return ids
+            below[window] = k + 1
+        return self._ids[drawn], drawn
 
     def close(self):
         """Nothing is open."""
@@ -203,7 +206,7 @@ class _Values:
         at = np.searchsorted(self._values, values)
         ids = self._ids[np.minimum(at, len(self._ids) - 1)]
         ids[~known] = UNKNOWN
-        return ids
+        return ids, None
 
 
 class _Raster(_Values):

@@ -5,96 +5,94 @@ from collections import Counter
 import numpy as np
 
 from unet.geometry.components import Components
+from unet.geometry.scene_objects import SceneObjects
+
+MATCH = 0.5  # IoU from which on two objects match
 
 
 class Matches:
-    """Counts objects found, of masks that come in blocks or at once.
+    """Counts objects found, in an image that comes in blocks or at once.
 
-    Objects are connected components (8 neighbours). A true and a predicted
-    one match when their IoU is above 0.5, which at most one pair of each can
-    be.
+    True objects are those that somebody drew, where that is known, else the
+    connected components (8 neighbours) of the true mask. Predicted ones are
+    those of ``unet.geometry.separation``. A true and a predicted one match
+    when their IoU is 0.5 or more; pairs are made from the best one down, and
+    nothing is in two of them.
+
+    Args:
+        shape: (H, W) of the image.
+        height: how predicted objects that touch come apart, see
+            ``unet.geometry.separation.separate``; None: they do not.
     """
 
-    def __init__(self):
-        self.matched = 0
-        self._sides = Side(), Side()
-        self._shared = Counter()  # pixels by (true object, predicted one)
+    def __init__(self, shape, height=None):
+        self.matched = self.predicted = self.true = 0
+        self._objects = SceneObjects(shape, height)
+        self._components = Components()
+        self._same = {}  # of true components: what they turned out to be
+        self._sizes = Counter()  # pixels by true object
+        self._met = []  # (true object, predicted one, shared pixels)
+        self._areas = []  # pixels of each predicted object
 
-    def add(self, truth, predicted):
-        """Add a block: bool, h x W each."""
-        pairs = zip(self._sides, (truth, predicted), strict=True)
-        (a, renamed_a), (b, renamed_b) = [
-            side.add(mask) for side, mask in pairs
-        ]
-        shared = Counter()
-        for (i, j), pixels in self._shared.items():
-            shared[renamed_a.get(i, i), renamed_b.get(j, j)] += pixels
-        both = (a > 0) & (b > 0)
-        met, pixels = np.unique(
-            np.stack([a[both], b[both]]), axis=1, return_counts=True
-        )
-        for i, j, number in zip(*met.tolist(), pixels.tolist(), strict=True):
-            shared[i, j] += number
-        self._shared = shared
-        self._settle()
+    def add(self, truth, predicted, probability, top, instances=None):
+        """Add a block of rows.
+
+        Args:
+            truth, predicted: bool, h x W.
+            probability: float, h x W.
+            top: the block's first row.
+            instances: int32, h x W, which true object each pixel of
+                ``truth`` belongs to; None, in every block: not known.
+        """
+        if instances is None:
+            labels, numbers, renamed, _ = self._components.add(truth)
+            self._same.update((a, b) for a, b in renamed.items() if a != b)
+            instances = numbers[labels]
+        true = np.where(truth, instances, 0)
+        self._sizes.update(_counted(true))
+        self._take(self._objects.add(predicted, probability, top, true))
 
     def close(self):
         """Nothing follows."""
-        for side in self._sides:
-            side.close()
-        self._settle()
+        self._take(self._objects.close())
+        sizes, shared = Counter(), Counter()
+        for number, pixels in self._sizes.items():
+            sizes[self._final(number)] += pixels
+        for true, predicted, pixels in self._met:
+            shared[self._final(true), predicted] += pixels
+        self.true, self.predicted = len(sizes), len(self._areas)
+        pairs = []
+        for (true, predicted), pixels in shared.items():
+            union = sizes[true] + self._areas[predicted] - pixels
+            if pixels >= MATCH * union:
+                pairs.append((-pixels / union, true, predicted))
+        taken = set(), set()
+        for _, true, predicted in sorted(pairs):
+            if true not in taken[0] and predicted not in taken[1]:
+                taken[0].add(true)
+                taken[1].add(predicted)
+        self.matched = len(taken[0])
 
     def counts(self):
         """After ``close``: matches, predicted objects, true objects."""
-        true, predicted = self._sides
-        return self.matched, predicted.whole, true.whole
+        return self.matched, self.predicted, self.true
 
-    def _settle(self):
-        """Count the pairs that are whole, forget those that cannot match.
+    def _final(self, number):
+        while number in self._same:
+            number = self._same[number]
+        return number
 
-        Of a pair with one whole object the shared pixels stay as they are,
-        and the union can only grow.
-        """
-        true, predicted = self._sides
-        for (i, j), both in list(self._shared.items()):
-            ends = i not in true.open, j not in predicted.open
-            matching = 3 * both > true.sizes[i] + predicted.sizes[j]
-            self.matched += all(ends) and matching
-            if all(ends) or (any(ends) and not matching):
-                del self._shared[i, j]
-        true.forget({i for i, _ in self._shared})
-        predicted.forget({j for _, j in self._shared})
+    def _take(self, parts):
+        for part in parts:
+            number = len(self._areas)
+            self._areas.append(part.pixels)
+            self._met += [
+                (true, number, pixels)
+                for true, pixels in _counted(part.values).items()
+            ]
 
 
-class Side:
-    """The objects of the true mask, or of the predicted one."""
-
-    def __init__(self):
-        self._components = Components()
-        self.open, self.whole = set(), 0  # numbers, and how many are whole
-        self.sizes = Counter()
-
-    def add(self, mask):
-        """Add a block, bool h x W: (its objects' numbers, h x W, renamed)."""
-        labels, numbers, renamed, finished = self._components.add(mask)
-        self.open = set(renamed.values()) | set(numbers[1:].tolist())
-        self.open -= finished
-        self.whole += len(finished)
-        for old, new in renamed.items():
-            if old != new:
-                self.sizes[new] += self.sizes.pop(old)
-        sizes = np.bincount(labels.ravel())
-        for number, size in zip(
-            numbers[1:].tolist(), sizes[1:].tolist(), strict=True
-        ):
-            self.sizes[number] += size
-        return numbers[labels], renamed
-
-    def close(self):
-        self.whole += len(self.open)
-        self.open = set()
-
-    def forget(self, met):
-        """Forget the sizes of whole objects that are in no pair of ``met``."""
-        kept = self.open | met
-        self.sizes = Counter({n: self.sizes[n] for n in kept})
+def _counted(numbers):
+    """How often each number but 0 occurs, a dict."""
+    values, counts = np.unique(numbers[numbers > 0], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))

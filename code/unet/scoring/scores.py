@@ -1,5 +1,7 @@
 """Honest scores: pixels of the whole test set pooled into integer counts."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from unet.geometry.components import UNKNOWN, RowBlocks
@@ -9,6 +11,25 @@ from unet.scoring.objects import Matches
 
 _RESAMPLES = 1000
 _BLOCK = 64  # rows that are scored at once, of an image that comes by rows
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What the objects of an image are.
+
+    Attributes:
+        heights: of each class: how predicted objects that touch come apart,
+            see ``unet.geometry.separation.separate``; None: they do not.
+        true: int32, H x W: which true object each pixel belongs to, as of
+            ``unet.imagery.mask_values.read_truth``; None: not known, the
+            connected components of the truth are.
+    """
+
+    heights: list | None = None
+    true: np.ndarray | None = None
+
+
+NO_OBJECTS = Objects()
 
 
 class Scores:
@@ -26,30 +47,32 @@ class Scores:
         self.names = []
         self._images = []
 
-    def add(self, name, truth, predicted, probability):
+    def add(self, name, truth, predicted, probability, objects=NO_OBJECTS):
         """Add one image.
 
         Args:
             name: the image's name.
             truth, predicted: uint8, H x W, class ids.
             probability: float, H x W x 1 or x classes.
+            objects: ``Objects``, int32 H x W of the whole image in it.
         """
-        image = self.begin(name, truth.shape)
-        image.add(truth, predicted, probability)
+        image = self.begin(name, truth.shape, objects.heights)
+        image.add(truth, predicted, probability, None, objects.true)
         image.close()
 
-    def begin(self, name, shape):
+    def begin(self, name, shape, heights=None):
         """Add one image that comes by rows.
 
         Args:
             name: the image's name.
             shape: (H, W).
+            heights: see ``Objects``.
 
         Returns:
             ``ImageCounts``, to be fed and closed.
         """
         self.names.append(name)
-        self._images.append(ImageCounts(shape, self.classes))
+        self._images.append(ImageCounts(shape, self.classes, heights))
         return self._images[-1]
 
     def summary(self, seed=0):
@@ -64,10 +87,13 @@ class Scores:
             pixels, in nats), and for every foreground class a dict with
             ``iou``, ``iou_interval`` (95 %, bootstrap over images),
             ``precision``, ``recall``, ``f1``, ``boundary_iou``,
-            ``object_f1`` (at IoU 0.5), ``pixels`` (int counts ``tp``,
+            ``object_f1`` (at IoU 0.5, see ``unet.scoring.objects``),
+            ``object_f1_components`` (of connected components on both
+            sides, which it was before), ``pixels`` (int counts ``tp``,
             ``fp``, ``fn``, ``tn``). A score without a single pixel or
             object to judge is None. Where an image came in pieces there is
-            neither ``iou_interval`` nor ``boundary_iou``.
+            neither ``iou_interval`` nor ``boundary_iou`` nor
+            ``object_f1_components``.
         """
         counts = self._counts()
         pooled = counts.sum(axis=0)
@@ -96,9 +122,16 @@ class Scores:
             return [{} for _ in self.classes]
         edges = sum(image.edges for image in self._images)
         intervals = self._intervals(counts, seed)
+        components = sum(image.components for image in self._images)
         return [
-            {"iou_interval": interval, "boundary_iou": _ratio(*both.tolist())}
-            for interval, both in zip(intervals[1:], edges, strict=True)
+            {
+                "iou_interval": interval,
+                "boundary_iou": _ratio(*both.tolist()),
+                "object_f1_components": _f1(*three.tolist()),
+            }
+            for interval, both, three in zip(
+                intervals[1:], edges, components, strict=True
+            )
         ]
 
     def _counts(self):
@@ -142,6 +175,7 @@ class ImageCounts:
     Args:
         shape: (H, W) of the image.
         classes: foreground class names.
+        heights: see ``Objects``.
 
     Attributes:
         counts: int64, classes x classes with the background; rows are the
@@ -149,17 +183,22 @@ class ImageCounts:
         entropy: sum over pixels, in nats.
         edges: int64, classes x 2: pixels that the two boundaries share, and
             that either has; None if the image came in pieces.
+        components: int64, classes x 3, as of ``objects``, of the connected
+            components on both sides; None if the image came in pieces.
     """
 
-    def __init__(self, shape, classes):
+    def __init__(self, shape, classes, heights=None):
         self._total = len(classes) + 1
         self.counts = np.zeros((self._total, self._total), np.int64)
-        self.entropy, self.edges = 0.0, None
-        self._matches = [Matches() for _ in classes]
+        self.entropy, self.edges, self.components = 0.0, None, None
+        self._matches = [
+            Matches(shape, height)
+            for height in heights or [None] * len(classes)
+        ]
         self._blocks = RowBlocks(_BLOCK, shape[0])
-        self._height = shape[0]
+        self._shape = shape
 
-    def add(self, truth, predicted, probability, known=None):
+    def add(self, truth, predicted, probability, known=None, instances=None):
         """Add the next rows, or all at once.
 
         Args:
@@ -168,26 +207,47 @@ class ImageCounts:
             predicted: uint8, h x W, class ids.
             probability: float, h x W x 1 or x classes.
             known: bool, h x W, False is not judged; None: all is.
+            instances: int32, h x W, see ``Objects``; None, each time: not
+                known.
         """
         if known is None:
             known = np.ones(truth.shape, bool)
-        if len(truth) == self._height:
+        rows = [truth, predicted, probability, known]
+        rows += [] if instances is None else [instances]
+        if len(truth) == self._shape[0]:
             self._blocks = None
-            self._count(truth, predicted, probability, known)
+            self._count(0, *rows)
             self.edges = self._boundaries(truth, predicted)
+            self.components = self._of_components(truth, predicted, known)
             return
-        for _, block in self._blocks.add(truth, predicted, probability, known):
-            self._count(*block)
+        for top, block in self._blocks.add(*rows):
+            self._count(top, *block)
 
-    def _count(self, truth, predicted, probability, known):
+    def _count(self, top, truth, predicted, probability, known, instances=None):
         judged = known & (truth != UNKNOWN)
         a, b = truth[judged], predicted[judged]
         self.counts += confusion(a, b, self._total, self._total)
         self.entropy += cross_entropy(a, probability[judged])
         for number, matches in enumerate(self._matches, start=1):
+            several = probability.shape[-1] > 1
             matches.add(
-                (truth == number) & judged, (predicted == number) & judged
+                (truth == number) & judged,
+                (predicted == number) & judged,
+                probability[..., number if several else 0],
+                top,
+                instances,
             )
+
+    def _of_components(self, truth, predicted, known):
+        counts = []
+        judged = known & (truth != UNKNOWN)
+        for number in range(1, self._total):
+            matches = Matches(self._shape)
+            own = (predicted == number) & judged
+            matches.add((truth == number) & judged, own, own, 0)
+            matches.close()
+            counts.append(matches.counts())
+        return np.array(counts)
 
     def _boundaries(self, truth, predicted):
         """Boundary IoU, Cheng et al. 2021: a band of 2 % of the diagonal."""
@@ -232,9 +292,13 @@ def _of_pixels(counts, k):
 
 def _of_objects(matches, predicted, true):
     return {
-        "object_f1": _ratio(2 * matches, predicted + true),
+        "object_f1": _f1(matches, predicted, true),
         "objects": {"true": true, "predicted": predicted},
     }
+
+
+def _f1(matches, predicted, true):
+    return _ratio(2 * matches, predicted + true)
 
 
 def _ratio(part, whole):
