@@ -19,6 +19,7 @@ FULL = Contract(
     size=[32, 64],
     scale=0.5,
     resolution=[0.2, 0.3],
+    separation={"roof": 1.5},
     training=TrainingSettings(loss="bce+dice", class_weights=["balanced"]),
     data={"images": 3, "digest": "abc"},
     scores={"images": 2},
@@ -63,6 +64,7 @@ def test_an_older_file_has_what_was_done_before_there_were_options(tmp_path):
     assert contract.training == TrainingSettings(size=64, augment="flips")
     assert contract.training.padding == "same"
     assert (contract.threshold, contract.resolution) == (0.5, None)
+    assert contract.separation == {}
 
 
 def test_what_a_newer_file_says_besides_is_left_out(tmp_path):

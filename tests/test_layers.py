@@ -180,7 +180,7 @@ def test_many_objects_come_in_batches(tmp_path, monkeypatch):
 
 
 def test_what_is_too_large_is_cut_along_a_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(map_layer, "_LARGEST", 60 * 100)
+    monkeypatch.setattr(map_layer, "LARGEST", 60 * 100)
     ids = np.zeros((600, 60), np.uint8)
     ids[:500, :10] = ids[:500, 30:40] = ids[10:20, :40] = 1  # two legs
     ids[550:560, 20:30] = 1

@@ -103,7 +103,7 @@ def test_labelled_samples_come_with_their_truth(model, tmp_path):
     results = list(predict_labelled(model, samples, ["building"]))
     assert [name for name, *_ in results] == [s.name for s in samples]
     for sample, (_, truth, _) in zip(samples, results, strict=True):
-        expected = np.zeros(truth.shape, bool)
+        expected = np.zeros(truth.ids.shape, bool)
         for path in sample.masks["building"]:
             expected |= read_mask(path)
-        assert np.array_equal(truth == 1, expected)
+        assert np.array_equal(truth.ids == 1, expected)

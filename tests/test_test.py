@@ -349,3 +349,50 @@ def test_inputs_are_not_touched(place):
         if path.is_file()
     }
     assert before == after
+
+
+def touching_roofs(root):
+    """A model that says what it sees, and a photo of two bright roofs."""
+    from unet.network.backend import keras
+
+    image = keras.Input((64, 64, 3))
+    seen = keras.layers.Rescaling(1 / 255)(image[..., :1])
+    save(
+        keras.Model(image, seen),
+        root / "m.keras",
+        Contract(["building"], [64, 64], separation={"building": 2}),
+    )
+    pixels = np.zeros((64, 64, 3), np.uint8)
+    pixels[12:52, 4:60] = 250
+    pixels[12:52, 31:33] = 140  # a seam between them
+    masks = np.zeros((2, 64, 64), np.uint8)
+    masks[0, 12:52, 4:32] = masks[1, 12:52, 32:60] = 255
+    write_png(root / "tree" / "a" / "images" / "a.png", pixels)
+    for number, mask in enumerate(masks):
+        write_png(root / "tree" / "a" / "masks" / f"{number}.png", mask)
+
+
+def test_roofs_that_touch_come_apart_and_their_mask_does_not(tmp_path):
+    touching_roofs(tmp_path)
+    masks, overlays = set(), set()
+    for words, polygons, f1 in (
+        ((), 2, 1),
+        (("--separate", "3"), 2, 1),
+        (("--separate", "off"), 1, 2 / 3),
+    ):
+        out = tmp_path / f"out{len(words)}{words[-1:]}"
+        result = predict_in(
+            tmp_path, "tree", "--annotations", "geojson", *words, "--out", out
+        )
+        assert result.returncode == 0, result.stderr
+        text = (out / "annotations" / "a.geojson").read_text()
+        assert len(json.loads(text)["features"]) == polygons
+        scores = json.loads((out / "scores.json").read_text())
+        assert scores["classes"]["building"]["object_f1"] == pytest.approx(f1)
+        assert scores["classes"]["building"]["object_f1_components"] == 1
+        masks.add((out / "a.png").read_bytes())
+        overlays.add((out / "a_overlay.png").read_bytes())
+    assert len(masks) == 1
+    assert len(overlays) == 2  # the seam is drawn
+    result = predict_in(tmp_path, "tree", "--separate", "-1", "--out", "b")
+    assert_refused(result, "--separate")

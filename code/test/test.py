@@ -11,6 +11,11 @@ def threshold(text):
     return text if text == "best" else cli.number(float, 0, 1)(text)
 
 
+def separation(text):
+    """An argparse type: a height in pixels, or "off"."""
+    return text if text == "off" else cli.number(float, 0.01, 1000)(text)
+
+
 def read_arguments():
     parser = cli.new_parser(
         "The result is one mask per image, OUT/NAME.png with 0 and 255 and "
@@ -134,6 +139,16 @@ def add_outlines(group):
     """How polygons are drawn round the masks."""
     add = group.add_argument
     add(
+        "--separate",
+        metavar="off|HEIGHT",
+        type=separation,
+        help="how objects that touch come apart in polygons, layers, overlays "
+        "and the object score; masks do not change. HEIGHT: pixels of the "
+        "network's input that an object rises above the waist beside it; "
+        "regions that are nowhere so high are no objects (default: as the "
+        "model's file says)",
+    )
+    add(
         "--square",
         action="store_true",
         help="draw right angles where that fits: for buildings",
@@ -167,6 +182,7 @@ from unet.geometry.outlining import Outlining
 from unet.network.contract import read_contract, saved_on
 from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
 from unet.prediction.run import Workplace, run
+from unet.prediction.separation import Separation
 from unet.prediction.stream import find_sources
 from unet.prediction.strip import Settings
 
@@ -251,14 +267,26 @@ def settings_of(args, contract):
     )
 
 
-def outputs_of(args, sources, classes):
+def separation_of(args, contract):
+    """How objects that touch come apart."""
+    heights = contract.separation
+    if args.separate == "off":
+        heights = {}
+    elif args.separate is not None:
+        heights = dict.fromkeys(contract.classes, args.separate)
+    return Separation(tuple(contract.size), heights)
+
+
+def outputs_of(args, sources, contract):
     """What is made of the predictions."""
+    classes = contract.classes
     wanted = Wanted(
         probability=args.probability,
         layer=args.layer,
         longitude_latitude=args.longitude_latitude,
         outlining=Outlining(args.tolerance, args.smallest, args.square),
         truth=args.truth,
+        separation=separation_of(args, contract),
     )
     writer = None
     if args.annotations:
@@ -273,7 +301,7 @@ def main(args):
     settings = settings_of(args, contract)
     check_classes(samples, contract.classes, args.model)
     sources = find_sources(samples, contract, settings)
-    outputs = outputs_of(args, sources, contract.classes)
+    outputs = outputs_of(args, sources, contract)
     refuse_existing(outputs.files(), args.overwrite)
     workplace = Workplace(args.out, args.model, settings)
     print(introduction(args.model, contract))
@@ -296,6 +324,7 @@ def main(args):
         "model": args.model.name,
         "threshold": settings.threshold,
         "flips": settings.flips,
+        "separation": outputs.wanted.separation.heights,
     }
     report(outputs, outputs.close(facts), speed, len(sources))
 

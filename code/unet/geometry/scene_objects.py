@@ -12,6 +12,12 @@ from scipy import ndimage
 from unet.geometry.components import Components
 from unet.geometry.separation import separate_component, to_levels
 
+# Pixels of the box around a connected component, 4096 x 4096: drawing its
+# outline takes a dozen bytes for each of them. Separating it takes three times
+# as much, and objects that are separated are small: 2048 x 2048 there.
+LARGEST = 2**24
+_LESS = 4
+
 
 @dataclass(frozen=True)
 class Part:
@@ -135,15 +141,16 @@ class SceneObjects:
             ``unet.geometry.separation.separate``; None: they do not.
         most: pixels of the box around a connected component. A larger one
             (a river, the ground between all houses) is cut along a row, and
-            goes on as another one; None: it is not.
+            goes on as another one; with a height from a quarter of it on.
 
     Attributes:
         cut: how many were cut off because they were too large.
     """
 
-    def __init__(self, shape, height=None, most=None):
+    def __init__(self, shape, height=None, most=LARGEST):
         self.cut = 0
-        self._shape, self._height, self._most = shape, height, most
+        self._shape, self._height = shape, height
+        self._most = most if height is None else most // _LESS
         self._components = Components()
         self._open = {}
 
@@ -174,8 +181,7 @@ class SceneObjects:
             ):
                 self._add(number, region)
         yield from self._taken(finished)
-        if self._most is not None:
-            yield from self._too_large()
+        yield from self._too_large()
 
     def close(self):
         """Yield the objects that are still open."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from unet.files.errors import DataError
 
 FORMAT = 1
-_MEMBER = "contract.json"
+MEMBER = "contract.json"
 # What JSON of another form, or none at all, leads to.
 _MISREAD = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -97,6 +97,10 @@ class Contract:
         threshold: probability from which on a pixel is an object.
         best_threshold: the one with the highest validation IoU; None:
             several classes need none, or the training was interrupted.
+        separation: dict from a class of countable things to the height at
+            which its objects come apart where they touch, in pixels of the
+            input, see ``unet.geometry.separation``. A class that is a
+            surface (a road, water) is not in it, nor is any in older files.
         training: ``TrainingSettings``.
         data: ``{"images": number, "digest": text}`` of the training data.
         started_from: ``data``, ``training`` and ``started_from`` of the
@@ -120,6 +124,7 @@ class Contract:
     resolution: list[float] | None = None
     threshold: float = 0.5
     best_threshold: float | None = None
+    separation: dict[str, float] = field(default_factory=dict)
     training: TrainingSettings = field(default_factory=TrainingSettings)
     data: dict | None = None
     started_from: dict | None = None
@@ -147,7 +152,7 @@ def append_contract(path, contract):
     """
     with zipfile.ZipFile(path, "a") as archive:
         values = {"format": FORMAT, **contract.as_dict()}
-        archive.writestr(_MEMBER, json.dumps(values, indent=2))
+        archive.writestr(MEMBER, json.dumps(values, indent=2))
 
 
 def read_contract(path):
@@ -168,7 +173,7 @@ def read_contract(path):
         )
     try:
         with zipfile.ZipFile(path) as archive:
-            values = json.loads(archive.read(_MEMBER))
+            values = json.loads(archive.read(MEMBER))
         version = values["format"]
         contract = _contract_of(values) if version == FORMAT else None
     except (OSError, zipfile.BadZipFile, *_MISREAD):

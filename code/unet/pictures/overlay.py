@@ -41,7 +41,7 @@ def overlay(image, ids, strength=0.35):
     return overlay_shares(image, np.float32(shares), strength)
 
 
-def overlay_shares(image, shares, strength=0.35):
+def overlay_shares(image, shares, strength=0.35, edges=None):
     """``overlay`` of an image that was made smaller.
 
     Args:
@@ -49,6 +49,8 @@ def overlay_shares(image, shares, strength=0.35):
         shares: float32, classes x H x W, 0 to 1: how much of each pixel each
             class covers.
         strength: see ``overlay``.
+        edges: bool, H x W: outlines of objects that touch others; None: the
+            masks alone are outlined.
 
     Returns:
         uint8, H x W x 3.
@@ -58,6 +60,8 @@ def overlay_shares(image, shares, strength=0.35):
     for share in shares:
         mask = share >= 0.5
         inner = mask & ~boundary(mask, width)
+        if edges is not None:
+            inner &= ~edges
         weights.append(np.where(inner, strength, 1) * share)
     colours = [colour_of(k) for k in range(1, len(weights) + 1)]
     return mixed(image, weights, colours)

@@ -19,15 +19,11 @@ from unet.files.errors import DataError
 from unet.geometry.components import RowBlocks
 from unet.geometry.outlining import DEFAULTS
 from unet.geometry.polygons import outline
-from unet.geometry.scene_objects import SceneObjects
+from unet.geometry.scene_objects import LARGEST, SceneObjects
 from unet.imagery.georeference import Ground, named_ground
 
 ENDINGS = (".geojson", ".json", ".gpkg")
 _BLOCK = 64  # rows that are searched for objects at once
-# Pixels of the box around an object, 4096 x 4096. A larger object (a river,
-# the ground between all houses) is cut along a row, and goes on as another
-# one: drawing an outline takes a dozen bytes for each pixel of its box.
-_LARGEST = 2**24
 _BATCH = 1000  # objects that are written at once
 
 
@@ -102,7 +98,7 @@ class Layer:
         self._blocks = RowBlocks(_BLOCK, shape[0])
         heights = heights or [None] * len(classes)
         self._classes = {
-            name: SceneObjects(shape, height, _LARGEST)
+            name: SceneObjects(shape, height, LARGEST)
             for name, height in zip(classes, heights, strict=True)
         }
         self._stack = ExitStack()

@@ -10,6 +10,7 @@ from unet.files.errors import DataError
 from unet.files.splits import spread
 from unet.geometry.outlining import DEFAULTS, Outlining
 from unet.geometry.polygons import class_outlines
+from unet.prediction.separation import NO_SEPARATION, Separation
 from unet.prediction.sinks import (
     Judgement,
     MapLayer,
@@ -20,7 +21,7 @@ from unet.prediction.sinks import (
     WholeImage,
 )
 from unet.prediction.truth import open_truth
-from unet.scoring.scores import Scores
+from unet.scoring.scores import Objects, Scores
 
 SCORES, CONTACT_SHEET = "scores.json", "contact_sheet.png"
 _EXAMPLES = 16  # images on a contact sheet
@@ -36,6 +37,7 @@ class Wanted:
         longitude_latitude: coordinates of the layer.
         outlining: how outlines are drawn.
         truth: file that says what is in the only scene.
+        separation: how objects that touch come apart.
     """
 
     probability: str | None = None
@@ -43,6 +45,7 @@ class Wanted:
     longitude_latitude: bool = False
     outlining: Outlining = DEFAULTS
     truth: Path | None = None
+    separation: Separation = NO_SEPARATION
 
 
 class Outputs:
@@ -103,15 +106,17 @@ class Outputs:
     def sinks(self, source):
         """What the strips of a source go into: list of ``Sink``."""
         wanted, classes = self.wanted, self.classes
-        sinks = [Masks(source, classes), Overlay(source, classes)]
+        heights = self._heights_in(source)
+        sinks = [Masks(source, classes), Overlay(source, classes, heights)]
         if wanted.probability:
             sinks.append(Probabilities(source, classes, wanted.probability))
         if source.has_places or self._truth:
             sinks.append(Uncertain(source))
         if self._truth:
-            sinks.append(Judgement(source, self._truth, self.scores))
+            judged = self._truth, self.scores, heights
+            sinks.append(Judgement(source, *judged))
         if wanted.layer:
-            how = wanted.outlining, wanted.longitude_latitude
+            how = wanted.outlining, wanted.longitude_latitude, heights
             sinks.append(MapLayer(source, classes, wanted.layer, *how))
         if self._is_held_whole(source):
             receivers = [self._score, self._keep_example]
@@ -119,6 +124,12 @@ class Outputs:
                 receivers.append(self._annotate)
             sinks.append(WholeImage(source, classes, receivers))
         return sinks
+
+    def _heights_in(self, source):
+        """How objects of each class come apart there; None: not known yet."""
+        if source.shape is None:
+            return None
+        return self.wanted.separation.of(source, self.classes)
 
     def files(self):
         """Every file that the run writes.
@@ -146,15 +157,24 @@ class Outputs:
         return files
 
     def _score(self, source, strip, truth):
-        if truth is not None:
-            self.scores.add(source.name, truth, strip.ids, strip.probability)
+        if truth is None:
+            return
+        heights = self._heights_in(source)
+        self.scores.add(
+            source.name,
+            truth.ids,
+            strip.ids,
+            strip.probability,
+            Objects(heights, truth.instances),
+        )
 
     def _keep_example(self, source, strip, truth):
         if source.name in self._shown:
             from unet.pictures.figures import Example  # slow to import
 
+            ids = truth and truth.ids
             self._examples.append(
-                Example(source.name, strip.image, strip.ids, truth).smaller()
+                Example(source.name, strip.image, strip.ids, ids).smaller()
             )
 
     def _annotate(self, source, strip, truth):
@@ -163,6 +183,7 @@ class Outputs:
             strip.ids,
             self.classes,
             strip.probability,
+            self._heights_in(source),
             tolerance=outlining.tolerance,
             smallest=outlining.smallest,
             square=outlining.square,

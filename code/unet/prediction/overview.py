@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from unet.geometry.components import RowBlocks
+from unet.geometry.masks import boundary
 from unet.imagery.georeference import Ground
 from unet.imagery.resizing import resize_image
 from unet.pictures.overlay import OUTCOMES, mixed, overlay_shares
@@ -55,6 +56,7 @@ class Picture:
         rows = self._factor * -(-_ROWS // self._factor)
         self._blocks = RowBlocks(rows, shape[0])
         self._image, self._shares = [], []
+        self._edges = None
 
     def add(self, image, ids):
         """Add rows: uint8 h x W x 3, and uint8 h x W."""
@@ -87,10 +89,22 @@ class Picture:
         shares = [resize_image(share, size) for share in shares]
         return resize_image(image, size), np.float32(shares) / 255
 
+    def outline(self, part):
+        """Outline an object: ``unet.geometry.scene_objects.Part``."""
+        if self._edges is None:
+            sides = [-(-side // self._factor) for side in self._shape]
+            self._edges = np.zeros(sides, np.uint8)
+        rows, columns = np.nonzero(boundary(part.mask, 1))
+        rows, columns = rows + part.top, columns + part.left
+        self._edges[rows // self._factor, columns // self._factor] = 255
+
     def overlay(self):
         """The image with its classes tinted and outlined, see ``overlay``."""
         image, shares = self._reduced()
-        return overlay_shares(image, shares)
+        edges = self._edges
+        if edges is not None:
+            edges = resize_image(edges, image.shape[:2]) > 0
+        return overlay_shares(image, shares, edges=edges)
 
     def errors(self):
         """As ``unet.pictures.overlay.errors``, of the outcomes 1, 2 and 3."""

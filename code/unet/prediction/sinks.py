@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.geometry.components import UNKNOWN
+from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
 from unet.imagery.png import new_png, write_png
 from unet.imagery.rasters import new_geotiff
@@ -225,10 +226,16 @@ class MapLayer(Sink):
 
 
 class Overlay(Sink):
-    """A picture of the image with its classes tinted and outlined."""
+    """A picture of the image with its classes tinted and outlined.
 
-    def __init__(self, source, classes):
+    Args:
+        heights: of each class: how objects that touch come apart, see
+            ``unet.geometry.separation.separate``; None: they do not.
+    """
+
+    def __init__(self, source, classes, heights=None):
         self._name, self._classes = f"{source.name}_overlay.png", classes
+        self._heights = heights or [None] * len(classes)
 
     def files(self):
         return [self._name]
@@ -236,11 +243,26 @@ class Overlay(Sink):
     def open(self, source, directory):
         self._path = directory / self._name
         self._picture = Picture(source.shape, len(self._classes))
+        self._objects = {
+            number: SceneObjects(source.shape, height)
+            for number, height in enumerate(self._heights, start=1)
+            if height is not None
+        }
 
     def add(self, strip):
         self._picture.add(strip.image, strip.ids)
+        several = strip.probability.shape[-1] > 1
+        for number, objects in self._objects.items():
+            own = strip.probability[..., number if several else 0]
+            self._outline(objects.add(strip.ids == number, own, strip.top))
+
+    def _outline(self, parts):
+        for part in parts:
+            self._picture.outline(part)
 
     def close(self):
+        for objects in self._objects.values():
+            self._outline(objects.close())
         write_png(self._path, self._picture.overlay())
 
 
