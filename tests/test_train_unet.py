@@ -284,6 +284,7 @@ def test_options_are_recorded_and_their_pictures_drawn(tried):
     assert recorded.dropout_kind == "spatial"
     assert contract.preprocessing.contrast == "clahe"
     assert 0 < contract.best_threshold < 1
+    assert set(contract.separation) <= {"building"}
     summary = json.loads((tried / "run" / "summary.json").read_text())
     one = contract.scores_at_best_threshold["classes"]["building"]
     assert summary["scores_at_best_threshold"]["classes"]["building"] == one

@@ -332,13 +332,21 @@ cli.show(run / "curves.png")
 # by the validation images, not by the test images: a threshold that was chosen
 # on them would be praised for its own choice. The model keeps it
 # (`code/test/test.py --threshold best`).
+#
+# Roofs that touch come out as one region. Where the network was less sure, or
+# the region has a waist, it is cut into **objects**; the mask stays as it is.
+# How deep a waist must be is chosen like the threshold, by the F1 score of the
+# objects (a match covers half of the union with a true one). A class that is
+# one mask in every image, such as a road, is a surface and is not cut.
 
 # %%
 from unet.network.model import load
+from unet.prediction.separation import Separation
 from unet.prediction.stream import predict_labelled
 from unet.prediction.strip import Settings
 from unet.scoring.calibration import Reliability
-from unet.scoring.scores import Scores, table
+from unet.scoring.heights import HeightChoice, countable
+from unet.scoring.scores import Objects, Scores, table
 
 model = load(run / "unet.keras")
 how_to_predict = Settings(contrast=args.contrast)
@@ -350,16 +358,26 @@ def predictions_of(samples):
     return progress(made, len(samples), "Predicting")
 
 
+def scale_of(strip):
+    """Pixels of the network's input for a pixel of the image."""
+    return np.sqrt(np.prod(size) / strip.ids.size)
+
+
 reliability = {"validation": Reliability(classes), "test": Reliability(classes)}
+choice = HeightChoice(classes, countable(train_samples, classes))
 counted = Scores(classes)
 for name, truth, strip in predictions_of(
     [train_samples[row] for row in validation_rows]
 ):
-    counted.add(name, truth, strip.ids, strip.probability)
-    reliability["validation"].add(truth, strip.probability)
+    objects = Objects(None, truth.instances)
+    counted.add(name, truth.ids, strip.ids, strip.probability, objects)
+    reliability["validation"].add(truth.ids, strip.probability)
+    choice.add(truth, strip.ids, strip.probability, scale_of(strip))
 validation_scores = counted.summary()
 best = reliability["validation"].best_threshold()
+separation = Separation(size, choice.best())
 print(f"best threshold on the validation images: {best}")
+print(f"objects come apart at: {separation.heights or 'no height'}")
 
 # %% [markdown]
 # The scores that count come from the test folders, which had no say in
@@ -376,13 +394,15 @@ if test_samples:
     at_half, at_best, examples = Scores(classes), Scores(classes), []
     shown = {sample.name for sample in spread(test_samples, 16)}
     for name, truth, strip in predictions_of(test_samples):
-        at_half.add(name, truth, strip.ids, strip.probability)
-        reliability["test"].add(truth, strip.probability)
+        heights = separation.at(scale_of(strip), classes)
+        objects = Objects(heights, truth.instances)
+        at_half.add(name, truth.ids, strip.ids, strip.probability, objects)
+        reliability["test"].add(truth.ids, strip.probability)
         if best:
             ids = to_ids(strip.probability, best)
-            at_best.add(name, truth, ids, strip.probability)
+            at_best.add(name, truth.ids, ids, strip.probability, objects)
         if name in shown:
-            example = figures.Example(name, strip.image, strip.ids, truth)
+            example = figures.Example(name, strip.image, strip.ids, truth.ids)
             examples.append(example.smaller())
     scores = at_half.summary()
     best_scores = at_best.summary() if best else None
@@ -429,6 +449,7 @@ contract = replace(
     scores=scores,
     best_threshold=best,
     scores_at_best_threshold=best_scores,
+    separation=separation.heights,
 )
 save(model, run / "unet.keras", contract)
 summary = {

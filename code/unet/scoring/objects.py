@@ -61,17 +61,7 @@ class Matches:
         for true, predicted, pixels in self._met:
             shared[self._final(true), predicted] += pixels
         self.true, self.predicted = len(sizes), len(self._areas)
-        pairs = []
-        for (true, predicted), pixels in shared.items():
-            union = sizes[true] + self._areas[predicted] - pixels
-            if pixels >= MATCH * union:
-                pairs.append((-pixels / union, true, predicted))
-        taken = set(), set()
-        for _, true, predicted in sorted(pairs):
-            if true not in taken[0] and predicted not in taken[1]:
-                taken[0].add(true)
-                taken[1].add(predicted)
-        self.matched = len(taken[0])
+        self.matched = _pairs(shared, sizes, self._areas)
 
     def counts(self):
         """After ``close``: matches, predicted objects, true objects."""
@@ -90,6 +80,45 @@ class Matches:
                 (true, number, pixels)
                 for true, pixels in _counted(part.values).items()
             ]
+
+
+def match(true, predicted):
+    """Count the objects of two maps of labels that match, see ``Matches``.
+
+    Args:
+        true, predicted: int, H x W, 0 is background.
+
+    Returns:
+        Matches, predicted objects, true objects.
+
+    >>> match(np.array([[1, 1, 2, 2]]), np.array([[5, 5, 5, 0]]))
+    (1, 1, 2)
+    """
+    sizes, areas = _counted(true), _counted(predicted)
+    both = np.stack([true, predicted])[:, (true > 0) & (predicted > 0)]
+    met, pixels = np.unique(both, axis=1, return_counts=True)
+    shared = dict(zip(map(tuple, met.T.tolist()), pixels.tolist(), strict=True))
+    return _pairs(shared, sizes, areas), len(areas), len(sizes)
+
+
+def _pairs(shared, sizes, areas):
+    """How many pairs are made, from the best one down.
+
+    Args:
+        shared: dict from (true object, predicted one) to pixels.
+        sizes, areas: pixels by true object, and by predicted one.
+    """
+    pairs = []
+    for (true, predicted), pixels in shared.items():
+        union = sizes[true] + areas[predicted] - pixels
+        if pixels >= MATCH * union:
+            pairs.append((-pixels / union, true, predicted))
+    taken = set(), set()
+    for _, true, predicted in sorted(pairs):
+        if true not in taken[0] and predicted not in taken[1]:
+            taken[0].add(true)
+            taken[1].add(predicted)
+    return len(taken[0])
 
 
 def _counted(numbers):
