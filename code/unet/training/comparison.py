@@ -113,6 +113,7 @@ def row_of(summary, log, level):
         "mean_iou": scores["mean_iou"],
         "cross_entropy": scores["cross_entropy"],
         "boundary_iou": _mean(scores, "boundary_iou"),
+        "object_f1": _mean(scores, "object_f1"),
         "validation_iou": _mean(summary["validation"], "iou"),
         "epochs": summary["epochs"],
         "best_epoch": summary["best_epoch"],
@@ -212,6 +213,7 @@ def table(runs):
                 "mean IoU": _spread(group["mean_iou"]),
                 "cross-entropy": _spread(group["cross_entropy"]),
                 "boundary IoU": _spread(group["boundary_iou"]),
+                "object F1": _spread(group["object_f1"]),
                 "validation IoU": _spread(group["validation_iou"]),
                 f"epochs to {level:g}": _reached(group["epochs_to_level"]),
                 "seconds an epoch": f"{group['seconds_an_epoch'].mean():.1f}",
@@ -278,6 +280,8 @@ def read_runs(path, level):
             f"{', '.join(sorted(missing))}. Give another --out."
         )
     runs["options"] = runs["options"].fillna("")  # the default has none
+    if "object_f1" not in runs:  # of runs that were made before
+        runs["object_f1"] = np.nan
     runs["level"] = level
     runs["epochs_to_level"] = [
         epochs_to(curve, level) for curve in runs["curve"]
