@@ -86,6 +86,7 @@ def finds_and_takes(contract):
         "(`--scale` overrides)",
         *ground(contract),
         f"* Threshold: {threshold}",
+        *separation(contract),
     ]
 
 
@@ -95,6 +96,18 @@ def ground(contract):
         return []
     metres = " x ".join(f"{side:.3g}" for side in contract.resolution)
     return [f"* Georeferenced images: at {metres} m a pixel"]
+
+
+def separation(contract):
+    """Where objects that touch come apart, if any do."""
+    heights = [f"{h:g} ({c})" for c, h in contract.separation.items()]
+    if not heights:
+        return []
+    return [
+        "* Objects come apart where they touch, at a height in pixels of the "
+        f"input of {', '.join(heights)}; regions that are nowhere so high are "
+        "no objects (`--separate` overrides)"
+    ]
 
 
 def trained(contract):

@@ -50,7 +50,7 @@ def by_area(run, samples, areas):
     for name, truth, strip in predict_labelled(
         model, samples, CLASSES, settings
     ):
-        matrix = confusion(truth, strip.ids, 2, 2)
+        matrix = confusion(truth.ids, strip.ids, 2, 2)
         area = areas[name]
         counts[area] = counts.get(area, 0) + matrix
     return pd.Series({area: iou(one)[1] for area, one in counts.items()})

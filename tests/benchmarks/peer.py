@@ -131,7 +131,7 @@ def train_ours(args, options, run):
 def scores_of(network, samples):
     counted = Scores(CLASSES)
     for name, truth, strip in predict_labelled(network, samples, CLASSES):
-        counted.add(name, truth, strip.ids, strip.probability)
+        counted.add(name, truth.ids, strip.ids, strip.probability)
     return counted.summary()
 
 
