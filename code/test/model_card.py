@@ -106,7 +106,7 @@ def separation(contract):
     return [
         "* Objects come apart where they touch, at a height in pixels of the "
         f"input of {', '.join(heights)}; regions that are nowhere so high are "
-        "no objects (`--separate` overrides)"
+        "no objects (`test.py --separate` overrides)"
     ]
 
 
