@@ -9,9 +9,10 @@ from unet.files.folders import Sample
 from unet.imagery.mask_values import Truth
 from unet.prediction.separation import Separation
 from unet.prediction.stream import Source
+from unet.prediction.strip import Strip
 from unet.prediction.windows import Tiling
 from unet.scoring.heights import GRID, HeightChoice, countable
-from unet.scoring.objects import Matches, match
+from unet.scoring.objects import Matches, Objects, match
 
 SHAPE = (60, 90)
 CLASSES = ["road", "roof"]
@@ -25,6 +26,13 @@ def two_roofs():
     probability = np.where(ids, 0.95, 0.05)
     probability[10:50, 43:47] = 0.6
     return Truth(ids, instances), probability[..., None]
+
+
+def strip_of(truth, probability):
+    """A prediction without a wrong pixel."""
+    known = np.ones(SHAPE, bool)
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    return Strip(0, image, truth.ids, probability, known)
 
 
 def sample(name, **counts):
@@ -41,12 +49,13 @@ def test_a_class_of_one_mask_an_image_is_a_surface():
 def test_the_height_that_finds_most_objects_is_chosen():
     truth, probability = two_roofs()
     choice = HeightChoice(["roof"], ["roof"])
-    choice.add(truth, truth.ids, probability, 0.5)
+    choice.add(truth, strip_of(truth, probability), 0.5)
     height = choice.best()["roof"]
     assert height in GRID[1:]
     matches = Matches(SHAPE, height / 0.5)
     masks = truth.ids == 1, truth.ids == 1
-    matches.add(*masks, probability[..., 0], 0, truth.instances)
+    known = Objects(true=truth.instances)
+    matches.add(*masks, probability[..., 0], 0, known)
     matches.close()
     assert matches.counts() == (2, 2, 2)
 
@@ -55,7 +64,7 @@ def test_what_is_best_left_together_gets_no_height():
     truth, probability = two_roofs()
     one = Truth(truth.ids, np.int32(truth.ids))
     choice = HeightChoice(["roof"], ["roof"])
-    choice.add(one, truth.ids, probability, 0.5)
+    choice.add(one, strip_of(truth, probability), 0.5)
     assert choice.best() == {}
 
 
@@ -65,7 +74,8 @@ def test_two_roofs_that_touch_are_two_true_objects():
         matches = Matches(SHAPE, height)
         masks = truth.ids == 1, truth.ids == 1
         # One region is exactly half of either: it may be one of them.
-        matches.add(*masks, probability[..., 0], 0, truth.instances)
+        known = Objects(true=truth.instances)
+        matches.add(*masks, probability[..., 0], 0, known)
         matches.close()
         matched, *others = matches.counts()
         assert others == list(counts[1:])

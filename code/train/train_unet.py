@@ -108,7 +108,7 @@ train_samples = dataset.labelled(train_folders, train_root)
 test_samples = [sample for sample in test_folders if sample.masks is not None]
 classes = class_names(train_samples)
 training_options.check_start(args.start_from, classes)
-how = (size, classes, progress, args.contrast)
+how = (size, classes, progress, args.contrast, args.objects)
 train = dataset.load(train_samples, *how)
 test = test_samples and dataset.load(test_samples, *how)
 
@@ -228,6 +228,7 @@ else:
         padding=args.padding,
         mean=mean,
         variance=variance,
+        objects=args.objects,
     )
 print(
     f"{convolutions(model)} convolutional layers, "
@@ -266,8 +267,8 @@ model.compile(
         args.weight_decay,
         args.mixed_precision,
     ),
-    loss=losses.loss(args.loss, classes, class_weights),
-    metrics=fitting.metrics(classes),
+    loss=losses.loss(args.loss, classes, class_weights, args.objects),
+    metrics=fitting.metrics(classes, args.objects),
 )
 
 # %% [markdown]
@@ -281,10 +282,11 @@ model.compile(
 # %%
 import time
 
+own = {"instances": train.instances}
 batches = Batches(
-    train.X, train.Y, fit_rows, args.batch_size, args.seed, augment
+    train.X, train.Y, fit_rows, args.batch_size, args.seed, augment, **own
 )
-validation = Batches(train.X, train.Y, validation_rows, args.batch_size)
+validation = Batches(train.X, train.Y, validation_rows, args.batch_size, **own)
 settings = training_options.settings_of(args)
 contract = fitting.contract(train, settings, mean, variance, args.start_from)
 checkpoint = callbacks.Checkpoint(model, run, contract, classes, args.patience)
@@ -346,7 +348,8 @@ from unet.prediction.stream import predict_labelled
 from unet.prediction.strip import Settings
 from unet.scoring.calibration import Reliability
 from unet.scoring.heights import HeightChoice, countable
-from unet.scoring.scores import Objects, Scores, table
+from unet.scoring.objects import Objects
+from unet.scoring.scores import Scores, table
 
 model = load(run / "unet.keras")
 how_to_predict = Settings(contrast=args.contrast)
@@ -372,7 +375,7 @@ for name, truth, strip in predictions_of(
     objects = Objects(None, truth.instances)
     counted.add(name, truth.ids, strip.ids, strip.probability, objects)
     reliability["validation"].add(truth.ids, strip.probability)
-    choice.add(truth, strip.ids, strip.probability, scale_of(strip))
+    choice.add(truth, strip, scale_of(strip))
 validation_scores = counted.summary()
 best = reliability["validation"].best_threshold()
 separation = Separation(size, choice.best())
@@ -395,7 +398,7 @@ if test_samples:
     shown = {sample.name for sample in spread(test_samples, 16)}
     for name, truth, strip in predictions_of(test_samples):
         heights = separation.at(scale_of(strip), classes)
-        objects = Objects(heights, truth.instances)
+        objects = Objects(heights, truth.instances, strip.seam)
         at_half.add(name, truth.ids, strip.ids, strip.probability, objects)
         reliability["test"].add(truth.ids, strip.probability)
         if best:

@@ -229,7 +229,7 @@ def heights(model, out):
     choice = HeightChoice(CLASSES, CLASSES)
     for _, truth, strip in predict_labelled(model, samples, CLASSES):
         scale = np.sqrt(np.prod(model.input_shape[1:3]) / strip.ids.size)
-        choice.add(truth, strip.ids, strip.probability, scale)
+        choice.add(truth, strip, scale)
     for height, (matched, *both) in zip(
         GRID, choice.counts[CLASSES[0]].tolist(), strict=True
     ):

@@ -34,7 +34,8 @@ class RowBlocks:
         """Add some rows of several arrays.
 
         Args:
-            arrays: with the same number of rows each.
+            arrays: with the same number of rows each; None, each time,
+                stays None.
 
         Yields:
             (top, arrays) of every block that is whole now.
@@ -48,18 +49,25 @@ class RowBlocks:
         while start < rows:
             height = min(self.height, self.rows - self._top)
             stop = min(rows, start + height - self._held)
-            part = [array[start:stop] for array in arrays]
+            part = [
+                None if array is None else array[start:stop] for array in arrays
+            ]
             self._held += stop - start
             start = stop
             if self._held < height:
                 # Whoever made the strip may use its memory again.
-                self._parts.append([array.copy() for array in part])
+                self._parts.append(
+                    [None if array is None else array.copy() for array in part]
+                )
                 continue
             whole = [*self._parts, part]
             top, self._top = self._top, self._top + height
             self._held, self._parts = 0, []
             if len(whole) > 1:
-                part = [np.concatenate(a) for a in zip(*whole, strict=True)]
+                part = [
+                    None if pieces[0] is None else np.concatenate(pieces)
+                    for pieces in zip(*whole, strict=True)
+                ]
             yield top, part
 
     def close(self):

@@ -38,6 +38,7 @@ def outlines(
     label=None,
     probability=None,
     height=None,
+    seam=None,
 ):
     """The instances of a mask as polygons.
 
@@ -56,6 +57,7 @@ def outlines(
         height: how instances that touch come apart, see
             ``unet.geometry.separation.separate``; a component that is
             nowhere as high is left out. Needs ``probability``.
+        seam: float, H x W, the probability that objects meet there, or None.
 
     Returns:
         List of ``Instance``, top to bottom. Holes are kept. Coordinates are
@@ -72,7 +74,7 @@ def outlines(
     """
     from scipy import ndimage  # slow to import, like all of SciPy
 
-    labels = separate(mask, probability, height, weak=False)
+    labels = separate(mask, probability, height, weak=False, seam=seam)
     found = []
     for k, window in enumerate(ndimage.find_objects(labels), start=1):
         part = labels[window] == k
@@ -137,7 +139,8 @@ def class_outlines(ids, classes, probability=None, heights=None, **options):
         probability: float, H x W x 1 (of class 1) or x classes (the first
             is the background), as in ``unet.prediction.photos``.
         heights: ``height`` of ``outlines`` for each class; None: none.
-        options: ``tolerance``, ``smallest`` and ``square`` of ``outlines``.
+        options: ``seam``, ``tolerance``, ``smallest`` and ``square`` of
+            ``outlines``.
 
     Returns:
         List of ``Instance``, class by class.

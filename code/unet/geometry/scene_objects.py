@@ -51,6 +51,7 @@ class Region:
         sum: of their probabilities.
         levels: list of uint8 arrays: the probability of each pixel, in the
             order of the runs; empty where nothing is separated.
+        seams: likewise, where objects meet; empty where that is not known.
         values: likewise, of what was added besides.
     """
 
@@ -59,11 +60,12 @@ class Region:
     pixels: int = 0
     sum: float = 0.0
     levels: list = field(default_factory=list)
+    seams: list = field(default_factory=list)
     values: list = field(default_factory=list)
 
     def add(self, other):
         """Add another region that turned out to be the same."""
-        for name in ("runs", "levels", "values"):
+        for name in ("runs", "levels", "seams", "values"):
             getattr(self, name).extend(getattr(other, name))
         box = other.box
         if self.box is not None:
@@ -102,8 +104,11 @@ class Region:
             yield Part(mask, top, left, self.pixels, mean, values)
             return
         levels = window(np.concatenate(self.levels), np.uint8)
+        seams = None
+        if self.seams:
+            seams = window(np.concatenate(self.seams), np.uint8)
         labels, hills = separate_component(
-            mask, levels, height, (top, left), shape
+            mask, levels, height, (top, left), shape, seams
         )
         if hills == 1:
             yield Part(mask, top, left, self.pixels, mean, values)
@@ -154,7 +159,7 @@ class SceneObjects:
         self._components = Components()
         self._open = {}
 
-    def add(self, mask, probability, top, values=None):
+    def add(self, mask, probability, top, values=None, seam=None):
         """Add the next block of rows.
 
         Args:
@@ -162,6 +167,8 @@ class SceneObjects:
             probability: float, h x W.
             top: the block's first row.
             values: h x W, what is to be known of each object's pixels.
+            seam: float, h x W, the probability that objects meet there;
+                None, each time: not known.
 
         Yields:
             ``Part``: the objects that are whole now.
@@ -172,12 +179,13 @@ class SceneObjects:
             if old != new and (region := self._open.pop(old, None)):
                 self._add(new, region)
         if len(numbers) > 1:
-            levels = None
+            levels = seams = None
             if self._height is not None:
                 levels = to_levels(probability)
+                seams = None if seam is None else to_levels(seam)
             sums = np.bincount(labels.ravel(), probability.ravel())
             for number, region in _regions(
-                labels, numbers, sums, top, levels, values
+                labels, numbers, sums, top, (levels, seams, values)
             ):
                 self._add(number, region)
         yield from self._taken(finished)
@@ -209,7 +217,7 @@ class SceneObjects:
         yield from self._taken(large)
 
 
-def _regions(labels, numbers, sums, top, levels, values):
+def _regions(labels, numbers, sums, top, arrays):
     """What a block adds to each region.
 
     Args:
@@ -217,7 +225,7 @@ def _regions(labels, numbers, sums, top, levels, values):
         numbers: of the region of each label.
         sums: of the probabilities of each label.
         top: the block's first row.
-        levels, values: h x W, or None.
+        arrays: levels, seams and values, each h x W, or None.
 
     Yields:
         (number, ``Region``).
@@ -238,32 +246,20 @@ def _regions(labels, numbers, sums, top, levels, values):
     boxes = np.concatenate([low, high], axis=1)
     # A view would keep the runs of the whole block in memory.
     parts = [part.copy() for part in np.split(runs, first[1:])]
-    nothing = [None] * len(names)
-    grouped = _grouped(labels, numbers, pixels, levels, values)
-    for number, part, box, count, total, level, value in zip(
+    grouped = _grouped(labels, numbers, pixels, arrays)
+    for number, part, box, count, total, *lists in zip(
         names.tolist(),
         parts,
         boxes,
         pixels.tolist(),
         sums.tolist(),
-        grouped[0] or nothing,
-        grouped[1] or nothing,
+        *grouped,
         strict=True,
     ):
-        yield (
-            number,
-            Region(
-                [part],
-                box,
-                count,
-                total,
-                [] if level is None else [level],
-                [] if value is None else [value],
-            ),
-        )
+        yield number, Region([part], box, count, total, *lists)
 
 
-def _grouped(labels, numbers, pixels, *arrays):
+def _grouped(labels, numbers, pixels, arrays):
     """The values of each region's pixels, in the order of its runs.
 
     Args:
@@ -272,16 +268,17 @@ def _grouped(labels, numbers, pixels, *arrays):
         arrays: h x W, or None.
 
     Returns:
-        For each array a list of arrays by region, or None.
+        For each array a list by region: a list of one array, an empty one
+        for None.
     """
     if all(array is None for array in arrays):
-        return [None] * len(arrays)
+        return [[[] for _ in pixels] for _ in arrays]
     inside = labels > 0
     order = np.argsort(numbers[labels[inside]], kind="stable")
     ends = np.cumsum(pixels)[:-1]
     return [
-        None
+        [[] for _ in pixels]
         if array is None
-        else [part.copy() for part in np.split(array[inside][order], ends)]
+        else [[part.copy()] for part in np.split(array[inside][order], ends)]
         for array in arrays
     ]

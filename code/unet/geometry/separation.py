@@ -25,7 +25,7 @@ _SMOOTH = 1  # pixels, of the landscape: without it each pixel's step is a hill
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
-def separate(mask, probability, height, weak=True):
+def separate(mask, probability, height, weak=True, seam=None):
     """The objects of a mask: its components, separated where they touch.
 
     Args:
@@ -35,6 +35,8 @@ def separate(mask, probability, height, weak=True):
             None: the components (8 neighbours) are the objects.
         weak: whether a component that is nowhere as high as ``height`` (thin,
             or unsure) is an object. If so the labels cover the mask exactly.
+        seam: float, H x W, 0 to 1, the probability that objects meet there;
+            None: not known.
 
     Returns:
         int32, H x W: 0 is background, objects from 1 on.
@@ -53,13 +55,15 @@ def separate(mask, probability, height, weak=True):
     if height is None:
         return components
     levels = to_levels(probability)
+    seams = None if seam is None else to_levels(seam)
     labels, count = np.zeros_like(components), 0
     windows = ndimage.find_objects(components)
     for number, window in enumerate(windows, start=1):
         part = components[window] == number
         place = window[0].start, window[1].start
+        met = None if seams is None else seams[window]
         own, hills = separate_component(
-            part, levels[window], height, place, mask.shape
+            part, levels[window], height, place, mask.shape, met
         )
         if hills or weak:
             labels[window][part] = own[part] + count
@@ -72,7 +76,7 @@ def to_levels(probability):
     return np.rint(probability * np.float32(LEVELS)).astype(np.uint8)
 
 
-def separate_component(part, levels, height, place, shape):
+def separate_component(part, levels, height, place, shape, seams=None):
     """The objects of one connected component.
 
     Args:
@@ -81,6 +85,7 @@ def separate_component(part, levels, height, place, shape):
         height: see ``separate``.
         place: (top, left) of the box in the image.
         shape: (H, W) of the image: what touches its border goes on there.
+        seams: uint8, h x w, likewise where objects meet; None: not known.
 
     Returns:
         (labels, hills): int32, h x w, which cover the component from 1 on;
@@ -101,6 +106,8 @@ def separate_component(part, levels, height, place, shape):
     if distance.max() < height:
         return whole, 0
     hill = distance * (np.pad(levels, around) / np.float32(LEVELS))
+    if seams is not None:
+        hill *= 1 - np.pad(seams, around) / np.float32(LEVELS)
     surface = ndimage.gaussian_filter(hill, _SMOOTH, mode="nearest")
     surface[~framed] = 0
     if surface.max() < height:

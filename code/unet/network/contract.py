@@ -64,6 +64,7 @@ class TrainingSettings:
     batch_norm: bool = False
     encoder: str = "plain"
     padding: str = "same"
+    objects: bool = False
     freeze: str | None = None
     epochs: int = 30
     batch_size: int = 16

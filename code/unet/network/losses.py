@@ -2,12 +2,14 @@
 
 from unet.files.errors import DataError
 from unet.network.backend import keras
+from unet.network.model import MASK, SEAMS
 
 LOSSES = ("bce", "bce+dice", "focal", "tversky")
 # Lin et al. 2017 (arXiv:1708.02002) and Salehi et al. 2017
 # (arXiv:1706.05721): what is missed costs more than what is invented.
 _GAMMA = 2.0
 _INVENTED, _MISSED = 0.3, 0.7
+_SEAM_WEIGHT = 1.0  # what seams count beside the mask
 # Overlap is counted over all pixels of a batch, class by class: in an image
 # without a single object any prediction at all would cost everything.
 _BATCH = (0, 1, 2)
@@ -31,7 +33,7 @@ def balanced(class_weights, shares):
     return [float(1 / (present * s)) if s > 0 else 0.0 for s in shares]
 
 
-def loss(name, classes, class_weights=None):
+def loss(name, classes, class_weights=None, objects=False):
     """A loss for ``compile``; truth is N x H x W x 1, class ids.
 
     Args:
@@ -41,14 +43,30 @@ def loss(name, classes, class_weights=None):
         classes: foreground class names.
         class_weights: what a pixel of each class counts in the cross-entropy
             or the focal loss, the background first; None: all the same.
+        objects: for a network with two outputs: a dict, by their names.
 
     Raises:
         DataError: there is not one weight for each class, or the loss counts
             no pixels that could have a weight.
     """
-    total = len(classes) + 1
     if class_weights is not None:
         _check_class_weights(name, classes, class_weights)
+    of_mask = _of_mask(name, len(classes) + 1, class_weights)
+    return {MASK: of_mask, SEAMS: seam_loss} if objects else of_mask
+
+
+def seam_loss(truth, probability):
+    """Of seams and borders: cross-entropy, and overlap in the batch.
+
+    Seams are few pixels. With the cross-entropy alone there would be none.
+    """
+    truth = ops.cast(truth, probability.dtype)
+    entropy = keras.losses.binary_crossentropy(truth, probability)
+    overlap = keras.losses.dice(truth, probability, axis=_BATCH)
+    return _SEAM_WEIGHT * (ops.mean(entropy) + ops.mean(overlap))
+
+
+def _of_mask(name, total, class_weights):
     if name == "bce" and class_weights is None:
         # Categorical cross-entropy on class ids instead of one-hot labels.
         sparse = "sparse_categorical_crossentropy"

@@ -16,6 +16,8 @@ from unet.network.sizes import check_size
 
 layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
+# The outputs of a network that has two, and the channels of the second.
+MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
 
 
 def build_unet(
@@ -32,6 +34,7 @@ def build_unet(
     padding="same",
     mean=None,
     variance=None,
+    objects=False,
 ):
     """Build the network.
 
@@ -55,11 +58,14 @@ def build_unet(
             ``"reflect"``: their own mirror image.
         mean, variance: per channel, of images divided by 255; they centre
             the input. None: the article's plain division.
+        objects: give it a second output, the seams and borders of objects, see
+            ``unet.geometry.seams``.
 
     Returns:
         An uncompiled ``keras.Model`` from RGB images, N x height x width x 3
         with values from 0 to 255, to probabilities, N x height x width x 1
-        (several classes: x their number + 1, the background first).
+        (several classes: x their number + 1, the background first); with
+        ``objects`` to a list of these and N x height x width x 2.
 
     Raises:
         DataError: a side cannot be halved ``depth`` times, or is too short
@@ -96,11 +102,16 @@ def build_unet(
         x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
         x = block(x, widths[level], rates[level])
 
+    channels, function = len(classes) + 1, "softmax"
     if len(classes) == 1:
-        output = layers.Conv2D(1, 1, activation="sigmoid")(x)
-    else:
-        channels = len(classes) + 1
-        output = layers.Conv2D(channels, 1, activation="softmax")(x)
+        channels, function = 1, "sigmoid"
+    name = MASK if objects else None
+    output = layers.Conv2D(channels, 1, activation=function, name=name)(x)
+    if objects:
+        drawn = layers.Conv2D(
+            SEAM_CHANNELS, 1, activation="sigmoid", name=SEAMS
+        )
+        output = [output, drawn(x)]
     return keras.Model(image, output, name="unet")
 
 
@@ -250,7 +261,10 @@ def for_training(model, fading=False, mixed_precision=False):
 def _remade(model, policy, dropout):
     """The same network and weights, of other layers."""
     config = json.loads(model.to_json())
-    for layer in config["config"]["layers"][:-1]:
+    last = set(model.output_names)
+    for layer in config["config"]["layers"]:
+        if layer["config"]["name"] in last:
+            continue
         if layer["class_name"] in ("Dropout", "FadingDropout"):
             ours = dropout == "FadingDropout"
             layer["module"] = __name__ if ours else "keras.layers"
@@ -282,6 +296,20 @@ def any_size(model):
     result = keras.models.model_from_json(json.dumps(config))
     copy_weights(model, result)
     return result
+
+
+def joined(model):
+    """The same network with one output, its outputs along the channels.
+
+    Args:
+        model: of ``build_unet`` or ``load``.
+
+    Returns:
+        The model itself if it has one output.
+    """
+    if len(model.outputs) == 1:
+        return model
+    return keras.Model(model.inputs, layers.Concatenate()(model.outputs))
 
 
 def copy_weights(source, target):

@@ -21,7 +21,8 @@ from unet.prediction.sinks import (
     WholeImage,
 )
 from unet.prediction.truth import open_truth
-from unet.scoring.scores import Objects, Scores
+from unet.scoring.objects import Objects
+from unet.scoring.scores import Scores
 
 SCORES, CONTACT_SHEET = "scores.json", "contact_sheet.png"
 _EXAMPLES = 16  # images on a contact sheet
@@ -165,7 +166,7 @@ class Outputs:
             truth.ids,
             strip.ids,
             strip.probability,
-            Objects(heights, truth.instances),
+            Objects(heights, truth.instances, strip.seam),
         )
 
     def _keep_example(self, source, strip, truth):
@@ -184,6 +185,7 @@ class Outputs:
             self.classes,
             strip.probability,
             self._heights_in(source),
+            seam=strip.seam,
             tolerance=outlining.tolerance,
             smallest=outlining.smallest,
             square=outlining.square,

@@ -101,6 +101,4 @@ def photo_strips(model, paths, settings):
             )
             for image, probability in zip(images, probabilities, strict=True):
                 known = np.ones(image.shape[:2], bool)
-                yield new_strip(
-                    0, image, known, probability, settings.threshold
-                )
+                yield new_strip(0, image, known, probability, settings)

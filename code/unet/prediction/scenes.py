@@ -14,15 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.files.cores import usable_cores
 from unet.imagery.contrast import enhance
 from unet.imagery.rasters import ROWS
 from unet.prediction.photos import probabilities_of, probabilities_of_images
 from unet.prediction.scaling import Reduced, Rows, wider
 from unet.prediction.strip import new_strip
 
-# Pixels that the network sees at once, and windows of which blocks of narrow
-# scenes are made: both keep it busy, and neither changes a result.
+# Pixels that the network sees at once: they keep it busy, and change no result.
 _BATCH_PIXELS = 16 * 128 * 128
+# Windows that it sees at once at least, on as many cores: oneDNN gives each
+# core images of its own, and of a single one a second core computes nothing.
+_TOGETHER = 4
 # RowBlocks that are on their way to the network or back.
 _AHEAD = 3
 
@@ -35,7 +38,8 @@ class _Windows:
         self.settings = settings
         self.reduced = Reduced(scene, tiling.shape)
         height, width = tiling.size
-        self.most = max(1, _BATCH_PIXELS // (height * width))
+        fewest = min(usable_cores(), _TOGETHER)
+        self.most = max(fewest, _BATCH_PIXELS // (height * width))
 
     def read(self, starts):
         """The windows of rows of windows that start there.
@@ -243,9 +247,7 @@ def strips(model, scene, tiling, settings, work=None, watch=None):
         step = max(1, ROWS * tiling.shape[0] // scene.shape[0])
         blocks = finished.read(step)
         made = finished.keep(made)
-    yield from _enlarged(
-        scene, tiling, _chained(blocks, made), settings.threshold
-    )
+    yield from _enlarged(scene, tiling, _chained(blocks, made), settings)
 
 
 def _chained(*sources):
@@ -266,15 +268,11 @@ def _seen_whole(model, scene, settings, watch):
     for top in range(0, height, ROWS):
         part = slice(top, top + ROWS)
         yield new_strip(
-            top,
-            image[part],
-            known[part],
-            probability[part],
-            settings.threshold,
+            top, image[part], known[part], probability[part], settings
         )
 
 
-def _enlarged(scene, tiling, blocks, threshold):
+def _enlarged(scene, tiling, blocks, settings):
     """Strips from rows of probabilities of the reduced scene."""
     height, width = scene.shape
     rows = Rows(tiling.shape[0], height)
@@ -290,4 +288,4 @@ def _enlarged(scene, tiling, blocks, threshold):
         probability = rows.resized(array, low, top, bottom)
         probability = wider(probability, width)
         image, known = scene.read(top, bottom)
-        yield new_strip(top, image, known, probability, threshold)
+        yield new_strip(top, image, known, probability, settings)

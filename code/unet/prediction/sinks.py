@@ -18,6 +18,7 @@ from unet.pictures.overlay import outcomes
 from unet.prediction.map_layer import Layer
 from unet.prediction.overview import Picture, UncertainPlaces
 from unet.prediction.strip import Strip
+from unet.scoring.objects import Objects
 
 # Of the pixels of a mask without data: what is neither class nor background.
 MASK_NODATA = 127
@@ -254,7 +255,9 @@ class Overlay(Sink):
         several = strip.probability.shape[-1] > 1
         for number, objects in self._objects.items():
             own = strip.probability[..., number if several else 0]
-            self._outline(objects.add(strip.ids == number, own, strip.top))
+            mask, seam = strip.ids == number, strip.seam
+            parts = objects.add(mask, own, strip.top, seam=seam)
+            self._outline(parts)
 
     def _outline(self, parts):
         for part in parts:
@@ -327,7 +330,11 @@ class Judgement(Sink):
         judged = strip.known & (truth != UNKNOWN)
         self._errors.add(strip.image, outcomes(truth, strip.ids) * judged)
         self._image.add(
-            truth, strip.ids, strip.probability, strip.known, instances
+            truth,
+            strip.ids,
+            strip.probability,
+            strip.known,
+            Objects(true=instances, seam=strip.seam),
         )
 
     def close(self):
@@ -365,9 +372,12 @@ class WholeImage(Sink):
                 np.empty(shape, np.uint8),
                 np.empty((*shape, strip.probability.shape[-1]), np.float32),
                 np.empty(shape, bool),
+                None if strip.seam is None else np.empty(shape, np.float32),
             )
-        for name in ("image", "ids", "probability", "known"):
-            getattr(self._whole, name)[strip.rows] = getattr(strip, name)
+        for name in ("image", "ids", "probability", "known", "seam"):
+            rows = getattr(strip, name)
+            if rows is not None:
+                getattr(self._whole, name)[strip.rows] = rows
 
     def close(self):
         sample, shape = self._source.sample, self._source.shape

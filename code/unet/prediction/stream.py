@@ -159,10 +159,13 @@ def predict(model, sources, settings, work_of=None, watch=None):
     Raises:
         DataError: an image is damaged.
     """
-    from unet.network.model import any_size  # Keras is slow to import
+    # Keras is slow to import.
+    from unet.network.model import any_size, joined
 
     watch = watch or (lambda source, windows, seconds: None)
     scenes = [source for source in sources if not source.is_photo]
+    settings = replace(settings, seams=len(model.outputs) > 1)
+    model = joined(model)
     network = any_size(model) if scenes else model
     for source in scenes:
         watch(source, 0, 0.0)

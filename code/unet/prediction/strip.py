@@ -22,6 +22,8 @@ class Settings:
             as in training.
         overlap: share of a window of the network's own size that the next one
             covers too, 0 to below 1; None: see ``Tiling``.
+        seams: whether the last two channels of what the network gives are
+            seams and borders; ``unet.prediction.stream`` knows.
     """
 
     threshold: float = 0.5
@@ -30,6 +32,7 @@ class Settings:
     bands: tuple[int, ...] | None = None
     scale: float | None = None
     overlap: float | None = None
+    seams: bool = False
 
 
 DEFAULTS = Settings()
@@ -47,6 +50,8 @@ class Strip:
         ids: uint8, h x W, class ids; 0 where there is no data.
         probability: float32, h x W x 1 (of class 1) or x classes.
         known: bool, h x W, False where the image has no data.
+        seam: float32, h x W, the probability that objects meet there; None:
+            the network has not learned it.
     """
 
     top: int
@@ -54,6 +59,7 @@ class Strip:
     ids: np.ndarray
     probability: np.ndarray
     known: np.ndarray
+    seam: np.ndarray | None = None
 
     @property
     def rows(self):
@@ -61,8 +67,17 @@ class Strip:
         return slice(self.top, self.top + len(self.ids))
 
 
-def new_strip(top, image, known, probability, threshold):
-    """A ``Strip`` whose class ids follow from its probabilities."""
-    ids = to_ids(probability, threshold)
+def new_strip(top, image, known, answer, settings):
+    """A ``Strip`` whose class ids follow from its probabilities.
+
+    Args:
+        top, image, known: see ``Strip``.
+        answer: float32, h x W x channels of the network.
+        settings: ``Settings``.
+    """
+    probability, seam = answer, None
+    if settings.seams:
+        probability, seam = answer[..., :-2], answer[..., -2]
+    ids = to_ids(probability, settings.threshold)
     ids[~known] = 0
-    return Strip(top, image, ids, probability, known)
+    return Strip(top, image, ids, probability, known, seam)

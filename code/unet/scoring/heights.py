@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unet.scoring.objects import Matches
+from unet.scoring.objects import Matches, Objects
 
 # Pixels of the network's input; 0 stands for no separation.
 GRID = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4)
@@ -45,22 +45,23 @@ class HeightChoice:
             name: np.zeros((len(GRID), 3), np.int64) for name in countable
         }
 
-    def add(self, truth, predicted, probability, scale):
+    def add(self, truth, strip, scale):
         """Add one image.
 
         Args:
             truth: ``unet.imagery.mask_values.Truth``.
-            predicted: uint8, H x W, class ids.
-            probability: float, H x W x 1 (of class 1) or x classes.
+            strip: the prediction of the whole image, as of
+                ``unet.prediction.strip``.
             scale: pixels of the network's input for a pixel of the image.
         """
-        several = probability.shape[-1] > 1
+        several = strip.probability.shape[-1] > 1
+        known = Objects(true=truth.instances, seam=strip.seam)
         for name, number in self._numbers.items():
-            own = probability[..., number if several else 0]
-            masks = truth.ids == number, predicted == number
+            own = strip.probability[..., number if several else 0]
+            masks = truth.ids == number, strip.ids == number
             for counts, height in zip(self.counts[name], GRID, strict=True):
-                matches = Matches(predicted.shape, height / scale or None)
-                matches.add(*masks, own, 0, truth.instances)
+                matches = Matches(strip.ids.shape, height / scale or None)
+                matches.add(*masks, own, 0, known)
                 matches.close()
                 counts += matches.counts()
 

@@ -1,6 +1,7 @@
 """Which predicted objects match true ones."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,6 +9,28 @@ from unet.geometry.components import Components
 from unet.geometry.scene_objects import SceneObjects
 
 MATCH = 0.5  # IoU from which on two objects match
+
+
+@dataclass(frozen=True)
+class Objects:
+    """What is known of the objects in an image, or in rows of it.
+
+    Attributes:
+        heights: of each class: how predicted objects that touch come apart,
+            see ``unet.geometry.separation.separate``; None: they do not.
+        true: int32, H x W: which true object each pixel belongs to, as of
+            ``unet.imagery.mask_values.read_truth``; None: not known, the
+            connected components of the truth are.
+        seam: float, H x W, the predicted probability that objects meet there;
+            None: not known.
+    """
+
+    heights: list | None = None
+    true: np.ndarray | None = None
+    seam: np.ndarray | None = None
+
+
+NOT_KNOWN = Objects()
 
 
 class Matches:
@@ -34,23 +57,26 @@ class Matches:
         self._met = []  # (true object, predicted one, shared pixels)
         self._areas = []  # pixels of each predicted object
 
-    def add(self, truth, predicted, probability, top, instances=None):
+    def add(self, truth, predicted, probability, top, objects=NOT_KNOWN):
         """Add a block of rows.
 
         Args:
             truth, predicted: bool, h x W.
             probability: float, h x W.
             top: the block's first row.
-            instances: int32, h x W, which true object each pixel of
-                ``truth`` belongs to; None, in every block: not known.
+            objects: ``Objects`` of these rows, of the same kind in each block.
         """
+        instances = objects.true
         if instances is None:
             labels, numbers, renamed, _ = self._components.add(truth)
             self._same.update((a, b) for a, b in renamed.items() if a != b)
             instances = numbers[labels]
         true = np.where(truth, instances, 0)
         self._sizes.update(_counted(true))
-        self._take(self._objects.add(predicted, probability, top, true))
+        parts = self._objects.add(
+            predicted, probability, top, true, objects.seam
+        )
+        self._take(parts)
 
     def close(self):
         """Nothing follows."""

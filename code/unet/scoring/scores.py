@@ -1,35 +1,14 @@
 """Honest scores: pixels of the whole test set pooled into integer counts."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from unet.geometry.components import UNKNOWN, RowBlocks
 from unet.geometry.masks import boundary
 from unet.scoring.counts import confusion, cross_entropy, iou
-from unet.scoring.objects import Matches
+from unet.scoring.objects import NOT_KNOWN, Matches, Objects
 
 _RESAMPLES = 1000
 _BLOCK = 64  # rows that are scored at once, of an image that comes by rows
-
-
-@dataclass(frozen=True)
-class Objects:
-    """What the objects of an image are.
-
-    Attributes:
-        heights: of each class: how predicted objects that touch come apart,
-            see ``unet.geometry.separation.separate``; None: they do not.
-        true: int32, H x W: which true object each pixel belongs to, as of
-            ``unet.imagery.mask_values.read_truth``; None: not known, the
-            connected components of the truth are.
-    """
-
-    heights: list | None = None
-    true: np.ndarray | None = None
-
-
-NO_OBJECTS = Objects()
 
 
 class Scores:
@@ -47,17 +26,17 @@ class Scores:
         self.names = []
         self._images = []
 
-    def add(self, name, truth, predicted, probability, objects=NO_OBJECTS):
+    def add(self, name, truth, predicted, probability, objects=NOT_KNOWN):
         """Add one image.
 
         Args:
             name: the image's name.
             truth, predicted: uint8, H x W, class ids.
             probability: float, H x W x 1 or x classes.
-            objects: ``Objects``, int32 H x W of the whole image in it.
+            objects: ``unet.scoring.objects.Objects`` of the image.
         """
         image = self.begin(name, truth.shape, objects.heights)
-        image.add(truth, predicted, probability, None, objects.true)
+        image.add(truth, predicted, probability, None, objects)
         image.close()
 
     def begin(self, name, shape, heights=None):
@@ -198,7 +177,7 @@ class ImageCounts:
         self._blocks = RowBlocks(_BLOCK, shape[0])
         self._shape = shape
 
-    def add(self, truth, predicted, probability, known=None, instances=None):
+    def add(self, truth, predicted, probability, known=None, objects=NOT_KNOWN):
         """Add the next rows, or all at once.
 
         Args:
@@ -207,13 +186,11 @@ class ImageCounts:
             predicted: uint8, h x W, class ids.
             probability: float, h x W x 1 or x classes.
             known: bool, h x W, False is not judged; None: all is.
-            instances: int32, h x W, see ``Objects``; None, each time: not
-                known.
+            objects: ``Objects`` of these rows, of the same kind each time.
         """
         if known is None:
             known = np.ones(truth.shape, bool)
-        rows = [truth, predicted, probability, known]
-        rows += [] if instances is None else [instances]
+        rows = truth, predicted, probability, known, objects.true, objects.seam
         if len(truth) == self._shape[0]:
             self._blocks = None
             self._count(0, *rows)
@@ -223,7 +200,7 @@ class ImageCounts:
         for top, block in self._blocks.add(*rows):
             self._count(top, *block)
 
-    def _count(self, top, truth, predicted, probability, known, instances=None):
+    def _count(self, top, truth, predicted, probability, known, true, seam):
         judged = known & (truth != UNKNOWN)
         a, b = truth[judged], predicted[judged]
         self.counts += confusion(a, b, self._total, self._total)
@@ -235,7 +212,7 @@ class ImageCounts:
                 (predicted == number) & judged,
                 probability[..., number if several else 0],
                 top,
-                instances,
+                Objects(true=true, seam=seam),
             )
 
     def _of_components(self, truth, predicted, known):

@@ -42,6 +42,7 @@ NETWORK = (
     "batch_norm",
     "encoder",
     "padding",
+    "objects",
 )
 # The order in which compare.py writes options into its table. It stays when
 # the help is arranged anew: finished runs are known again by it.
@@ -194,6 +195,13 @@ def add_network(add):
         default="plain",
         help="blocks of the way down; residual ones add their input to their "
         "output",
+    )
+    add(
+        "--objects",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="learn the seams between objects that touch as well, as a second "
+        "output; needs a mask file for each object",
     )
     add(
         "--freeze",

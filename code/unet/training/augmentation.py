@@ -115,7 +115,7 @@ class Augmentation:
 
         Args:
             X: uint8, n x H x W x 3, RGB; not changed.
-            Y: uint8, n x H x W, class ids; not changed.
+            Y: integers, n x H x W (x anything), ids; not changed.
             rng: ``numpy.random.Generator``, the only source of chance.
 
         Returns:
@@ -134,7 +134,7 @@ class Augmentation:
 
 def _turn(image, ids, rng):
     """Turn or flip a pair in place, each way as likely as the others."""
-    height, width = ids.shape
+    height, width = ids.shape[:2]
     number = rng.integers(8) if height == width else 2 * rng.integers(4)
     image[:] = symmetry(image, number).copy()
     ids[:] = symmetry(ids, number).copy()
@@ -156,7 +156,7 @@ def _factor(rng, most):
 
 def _move(image, ids, most, rng):
     """Scale, turn and shift a pair in place."""
-    size = np.array(ids.shape[::-1])
+    size = np.array(ids.shape[1::-1])
     scale = _factor(rng, most.scale)
     angle = _either_way(rng, most.angle)
     shift = [_either_way(rng, most.shift) for _ in size] * size

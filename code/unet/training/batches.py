@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from unet.geometry.seams import seams
 from unet.network.backend import keras
 
 # Early stopping counts epochs. With far fewer steps than this in each a
@@ -33,11 +34,22 @@ class Batches(keras.utils.PyDataset):
         augment: function ``(X, Y, rng)`` of the arrays of a batch and a
             ``numpy.random.Generator`` that returns changed copies of both.
             It runs in threads while the network computes.
+        instances: uint16, N x H x W: which object each pixel belongs to, for
+            a network that learns seams as well; None: for one that does not.
     """
 
-    def __init__(self, X, Y, rows, batch_size, seed=None, augment=None):
+    def __init__(
+        self,
+        X,
+        Y,
+        rows,
+        batch_size,
+        seed=None,
+        augment=None,
+        instances=None,
+    ):
         super().__init__(workers=_WORKERS)
-        self.augment = augment
+        self.augment, self.instances = augment, instances
         self.X, self.Y = X, Y
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         steps = math.ceil(len(rows) / batch_size)
@@ -59,10 +71,15 @@ class Batches(keras.utils.PyDataset):
         start = index * self.batch_size
         rows = self.order[start : start + self.batch_size]
         x, y = self.X[rows], self.Y[rows]
+        if self.instances is not None:
+            y = np.stack([y, self.instances[rows]], axis=-1)
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, index])
             x, y = self.augment(x, y, rng)
-        return x, y[..., None]
+        if self.instances is None:
+            return x, y[..., None]
+        drawn = np.stack([seams(own) for own in y[..., 1]])
+        return x, (y[..., :1].astype(np.uint8), drawn)
 
     def on_epoch_end(self):
         self.start_at(self.epoch + 1)

@@ -13,7 +13,13 @@ from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.network.backend import keras
 from unet.network.contract import read_contract
-from unet.network.model import FadingDropout, copy_weights, load, save
+from unet.network.model import (
+    MASK,
+    FadingDropout,
+    copy_weights,
+    load,
+    save,
+)
 from unet.training.fitting import metric_name
 
 
@@ -155,10 +161,22 @@ def of_epochs(checkpoint, learning_rate, fading=False):
     Returns:
         List of Keras callbacks.
     """
-    made = [SetLearningRate(checkpoint, learning_rate)]
+    made = [PlainNames(), SetLearningRate(checkpoint, learning_rate)]
     if fading:
         made.append(Fading(learning_rate.epochs))
     return made
+
+
+class PlainNames(keras.callbacks.Callback):
+    """Calls the scores of the mask the same, whatever outputs there are.
+
+    Where there are two, Keras puts the output's name before the metric's.
+    """
+
+    def on_epoch_end(self, epoch, logs):
+        for name in list(logs):
+            if name.endswith("_iou"):
+                logs[name.replace(f"{MASK}_", "", 1)] = logs.pop(name)
 
 
 class SetLearningRate(keras.callbacks.Callback):

@@ -17,12 +17,13 @@ from unet.files.errors import DataError
 from unet.geometry.masks import resize_ids
 from unet.imagery.contrast import enhance
 from unet.imagery.georeference import read_georeference
-from unet.imagery.mask_values import read_class_ids
+from unet.imagery.mask_values import read_truth
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 
 # Raise it when the same files give other arrays than before.
-_VERSION = 2
+_VERSION = 3
+_MOST_OBJECTS = 65_534  # in an image: they are numbered in 16 bits
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Dataset:
     Attributes:
         X: uint8, N x H x W x 3, RGB; memory-mapped, read only.
         Y: uint8, N x H x W, class ids with 0 as background; likewise.
+        instances: uint16, N x H x W, which object each pixel belongs to, 0 is
+            background; likewise. None if nobody asked for it.
         names: N sample names.
         shapes: N original (height, width).
         classes: foreground class names; class k has the id k + 1.
@@ -50,6 +53,7 @@ class Dataset:
     contrast: str
     resolutions: list[tuple[float, float] | None]
     digest: str
+    instances: np.ndarray | None = None
 
     @property
     def scale(self):
@@ -109,7 +113,7 @@ def cache_directory():
     return Path(os.environ.get("UNET_CACHE", "~/.cache/unet")).expanduser()
 
 
-def load(samples, size, classes, progress, contrast="none"):
+def load(samples, size, classes, progress, contrast="none", objects=False):
     """Load labelled samples, from the cache where it holds them.
 
     The cache is keyed by the place, size and time of change of every file,
@@ -124,6 +128,7 @@ def load(samples, size, classes, progress, contrast="none"):
             iterable; called only when files must be read.
         contrast: how the images are enhanced at their new size, see
             ``unet.imagery.contrast``.
+        objects: read which object each pixel belongs to as well.
 
     Returns:
         A ``Dataset``.
@@ -131,23 +136,24 @@ def load(samples, size, classes, progress, contrast="none"):
     Raises:
         DataError: a file is unreadable, or a mask does not fit its image.
     """
-    folder = cache_directory() / _key(samples, size, classes, contrast)
+    how = size, classes, contrast, objects
+    folder = cache_directory() / _key(samples, how)
     dataset = _open(folder)
     if dataset is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         try:
-            _build(temporary, samples, size, classes, progress, contrast)
+            _build(temporary, samples, progress, *how)
             dataset = _install(temporary, folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return dataset
 
 
-def _key(samples, size, classes, contrast):
+def _key(samples, how):
     """Digest of the files' state and the settings."""
-    settings = (_VERSION, size, classes, contrast)
-    digest = hashlib.sha256(repr(settings).encode())
+    _, classes, *_ = how
+    digest = hashlib.sha256(repr((_VERSION, *how)).encode())
     for sample in samples:
         digest.update(str(sample.image.absolute()).encode())
         masks = [path for name in classes for path in _masks(sample, name)]
@@ -184,18 +190,23 @@ def _masks(sample, name):
     return sample.masks.get(name, [])
 
 
-def _build(folder, samples, size, classes, progress, contrast):
-    """Write X.npy, Y.npy and, last, meta.json into an empty folder."""
+def _build(folder, samples, progress, size, classes, contrast, objects):
+    """Write the arrays and, last, meta.json into an empty folder."""
     count = len(samples)
     X = _new_array(folder / "X.npy", (count, *size, 3))
     Y = _new_array(folder / "Y.npy", (count, *size))
+    own = None
+    if objects:
+        own = _new_array(folder / "instances.npy", Y.shape, np.uint16)
 
     def read(index):
         sample = samples[index]
         image = read_image(sample.image)
-        ids = read_class_ids(sample, classes, image.shape[:2])
+        truth = read_truth(sample, classes, image.shape[:2])
         X[index] = enhance(resize_image(image, size), contrast)
-        Y[index] = resize_ids(ids, size)
+        Y[index] = resize_ids(truth.ids, size)
+        if own is not None:
+            own[index] = _small(truth.instances, size, sample)
         shape = image.shape[:2]
         place = read_georeference(sample.image)
         return shape, place and place.resolution(shape)
@@ -205,12 +216,13 @@ def _build(folder, samples, size, classes, progress, contrast):
             progress(pool.map(read, range(count)), count, "Reading images")
         )
     shapes, resolutions = zip(*sources, strict=True)
-    X.flush()
-    Y.flush()
+    arrays = [X, Y, *([] if own is None else [own])]
+    for array in arrays:
+        array.flush()
     names = [sample.name for sample in samples]
     content = hashlib.sha256(repr((names, classes)).encode())
-    content.update(X)
-    content.update(Y)
+    for array in arrays:
+        content.update(array)
     meta = {
         "names": names,
         "shapes": shapes,
@@ -223,13 +235,28 @@ def _build(folder, samples, size, classes, progress, contrast):
     (folder / "meta.json").write_text(json.dumps(meta))
 
 
-def _new_array(path, shape):
+def _small(instances, size, sample):
+    """A map of objects at another size, by the nearest pixel, as uint16."""
+    if instances.max() > _MOST_OBJECTS:
+        raise DataError(
+            f"{sample.image}: expected up to {_MOST_OBJECTS} objects in an "
+            f"image, found {instances.max()}. Cut the image into tiles."
+        )
+    height, width = size
+    return cv2.resize(
+        instances.astype(np.uint16),
+        (width, height),
+        interpolation=cv2.INTER_NEAREST_EXACT,
+    )
+
+
+def _new_array(path, shape, dtype=np.uint8):
     """A memory-mapped array whose space on the disk is really there.
 
     A file that grows only when it is touched would end the process with
     SIGBUS on a full disk, instead of an error that can be reported.
     """
-    array = np.lib.format.open_memmap(path, "w+", np.uint8, shape)
+    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):  # not on every system
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -239,9 +266,9 @@ def _new_array(path, shape):
 def _states(folder):
     """Size and time of change of the arrays: damage changes one of them."""
     states = {}
-    for name in ("X.npy", "Y.npy"):
-        state = (folder / name).stat()
-        states[name] = [state.st_size, state.st_mtime_ns]
+    for path in sorted(folder.glob("*.npy")):
+        state = path.stat()
+        states[path.name] = [state.st_size, state.st_mtime_ns]
     return states
 
 
@@ -251,9 +278,11 @@ def _open(folder):
         meta = json.loads((folder / "meta.json").read_text())
         if meta.pop("files") != _states(folder):
             return None
-        X = np.load(folder / "X.npy", mmap_mode="r")
-        Y = np.load(folder / "Y.npy", mmap_mode="r")
-        return Dataset(X, Y, **meta)
+        arrays = {
+            path.stem: np.load(path, mmap_mode="r")
+            for path in folder.glob("*.npy")
+        }
+        return Dataset(**arrays, **meta)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, Preprocessing, read_contract
+from unet.network.model import MASK, SEAMS
 
 
 def channel_statistics(X, rows):
@@ -37,8 +38,18 @@ def metric_name(classes):
     return f"{classes[0] if len(classes) == 1 else 'foreground'}_iou"
 
 
-def metrics(classes):
-    """Mean IoU and foreground IoU for the progress bar, as Keras metrics."""
+def metrics(classes, objects=False):
+    """Mean IoU and foreground IoU for the progress bar, as Keras metrics.
+
+    Args:
+        classes: foreground class names.
+        objects: for a network with two outputs: a dict, by their names.
+    """
+    of_mask = _of_mask(classes)
+    return {MASK: of_mask, SEAMS: []} if objects else of_mask
+
+
+def _of_mask(classes):
     name = metric_name(classes)
     if len(classes) == 1:
         # MeanIoU would truncate the sigmoid's probabilities to zero.
