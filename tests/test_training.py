@@ -120,6 +120,9 @@ def test_small_sets_are_passed_over_until_an_epoch_has_enough_steps():
     batches = Batches(X, Y, np.arange(10), 5, seed=1)
     assert len(batches) == STEPS
     assert np.bincount(batches.order).tolist() == [20] * 10
+    for steps, passes in ((19, 2), (27, 1), (26, 2), (100, 1)):
+        rows = np.resize(np.arange(10), 5 * steps)
+        assert len(Batches(X, Y, rows, 5, seed=1)) == passes * steps
     plain = Batches(X, Y, np.arange(10), 4)
     assert [len(plain[i][0]) for i in range(len(plain))] == [4, 4, 2]
 

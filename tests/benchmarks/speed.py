@@ -24,6 +24,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from tqdm import tqdm
+
 SIDE, PREDICTED = 128, 16
 GFLOP = 1.5  # of one image of 128 x 128, multiplications and additions
 SECONDS = 6  # that each measurement lasts, at least
@@ -220,9 +222,9 @@ def processor():
 def table(rows, rounds, batches):
     """Print the medians of all rows, and their ratios to the first one."""
     runs = {name: [] for name in rows}
-    for _ in range(rounds):
-        for name, (environment, what) in rows.items():
-            runs[name].append(in_own_process(environment, what, batches))
+    turns = [name for _ in range(rounds) for name in rows]
+    for name in tqdm(turns, unit="row"):
+        runs[name].append(in_own_process(*rows[name], batches))
     keys = [*(f"train {size}" for size in batches), "predict"]
     print(f"{'images a second':<28}" + "".join(f"{key:>18}" for key in keys))
     first = None

@@ -50,8 +50,8 @@ def outlines(
             exactly. An instance whose IoU after reading would be below 0.995
             is drawn more closely.
         smallest: area in pixels below which an instance is left out.
-        square: straighten outlines to right angles, where that costs less
-            than 0.02 of IoU with the mask.
+        square: straighten outlines to right angles, where that fits, see
+            ``unet.geometry.right_angles.squared``.
         label: class of the instances.
         probability: float, H x W, of the class; gives the scores.
         height: how instances that touch come apart, see
