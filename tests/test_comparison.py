@@ -82,6 +82,7 @@ def one_class(iou, **others):
         "iou_interval": None if iou is None else [iou - 0.1, iou + 0.1],
         "boundary_iou": iou and iou / 2,
         "object_f1": iou and iou / 3,
+        "object_f1_interval": iou and [iou / 6, iou / 2],
         **others,
     }
 
@@ -133,6 +134,8 @@ def test_row_of_a_run():
         "cross_entropy": 0.25,
         "boundary_iou": pytest.approx(0.3),
         "object_f1": pytest.approx(0.2),
+        "object_f1_low": pytest.approx(0.1),
+        "object_f1_high": pytest.approx(0.3),
         "validation_iou": pytest.approx(0.6),
         "epochs": 3,
         "best_epoch": 2,
@@ -189,6 +192,8 @@ def runs_of(ious, seconds=2.0, level=0.5):
             "cross_entropy": 0.3,
             "boundary_iou": iou / 2,
             "object_f1": iou / 3,
+            "object_f1_low": iou / 4,
+            "object_f1_high": iou / 2,
             "validation_iou": iou,
             "level": level,
             "epochs_to_level": 4.0 if iou > 0.5 else None,
@@ -207,10 +212,11 @@ def test_table_of_one_seed():
     )
     assert table.to_numpy().tolist() == [
         [DEFAULT, "1", "0.600", "0.500 to 0.700", "", "0.650", "0.600",
-         "0.300", "0.300", "0.200", "0.600", "4.0", "2.0", "1,941,105"],
-        ["loss=focal", "1", "0.400", "0.300 to 0.500", "-0.200", "none",
-         "0.400", "0.300", "0.200", "0.133", "0.400", "never", "2.0",
+         "0.300", "0.300", "0.200", "0.150 to 0.300", "0.600", "4.0", "2.0",
          "1,941,105"],
+        ["loss=focal", "1", "0.400", "0.300 to 0.500", "-0.200", "none",
+         "0.400", "0.300", "0.200", "0.133", "0.100 to 0.200", "0.400",
+         "never", "2.0", "1,941,105"],
     ]  # fmt: skip
     assert "epochs to 0.5" in table.columns
 
@@ -238,7 +244,8 @@ def test_table_of_several_seeds_compares_equal_seeds():
 
 
 def test_runs_that_were_made_before_there_was_an_object_score_stay(tmp_path):
-    runs = runs_of({(DEFAULT, 0): 0.6}).drop(columns="object_f1")
+    runs = runs_of({(DEFAULT, 0): 0.6})
+    runs = runs.drop(columns=[c for c in runs if c.startswith("object_")])
     runs.to_csv(tmp_path / "runs.csv", index=False)
     read = comparison.read_runs(tmp_path / "runs.csv", 0.5)
     assert comparison.table(read)["object F1"].tolist() == ["none"]
@@ -248,8 +255,8 @@ def test_markdown_has_a_line_for_each_variant():
     table = comparison.table(runs_of({(DEFAULT, 0): 0.6, ("a=1", 0): 0.4}))
     lines = comparison.markdown(table).splitlines()
     assert len(lines) == 4
-    assert lines[1] == "|" + " --- |" * 14
-    assert {line.count("|") for line in lines} == {15}
+    assert lines[1] == "|" + " --- |" * 15
+    assert {line.count("|") for line in lines} == {16}
 
 
 def test_terminal_gets_aligned_lines():
@@ -448,6 +455,7 @@ WORDS = {
     "depth": ["3"],
     "dropout": ["0", "0.25"],
     "batch_norm": [],
+    "objects": [],
     "start_from": ["my model.keras"],
     "epochs": ["12"],
     "batch_size": ["3"],

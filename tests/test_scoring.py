@@ -71,6 +71,8 @@ def test_interval_holds_the_score_and_has_no_width_without_doubt():
     one = scored(pairs).summary()["classes"]["building"]
     low, high = one["iou_interval"]
     assert low < one["iou"] < high
+    low, high = one["object_f1_interval"]
+    assert low < one["object_f1"] < high
     assert scored(pairs).summary() == scored(pairs).summary()
 
 

@@ -505,6 +505,13 @@ if not args.dry_run:
 # python code/train/train_unet.py --filters 32
 # ```
 #
+# **What it draws besides.** The seams between objects that touch, where there
+# is a mask file for each object.
+#
+# ```
+# python code/train/train_unet.py --objects
+# ```
+#
 # **What dropout silences.** Nothing; whole maps; as much in every epoch; or
 # rates of your own, level by level.
 #

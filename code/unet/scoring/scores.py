@@ -67,11 +67,12 @@ class Scores:
             ``iou``, ``iou_interval`` (95 %, bootstrap over images),
             ``precision``, ``recall``, ``f1``, ``boundary_iou``,
             ``object_f1`` (at IoU 0.5, see ``unet.scoring.objects``),
+            ``object_f1_interval`` (like that of the IoU),
             ``object_f1_components`` (of connected components on both
             sides, which it was before), ``pixels`` (int counts ``tp``,
             ``fp``, ``fn``, ``tn``). A score without a single pixel or
             object to judge is None. Where an image came in pieces there is
-            neither ``iou_interval`` nor ``boundary_iou`` nor
+            neither an interval nor ``boundary_iou`` nor
             ``object_f1_components``.
         """
         counts = self._counts()
@@ -100,16 +101,24 @@ class Scores:
         if any(image.edges is None for image in self._images):
             return [{} for _ in self.classes]
         edges = sum(image.edges for image in self._images)
-        intervals = self._intervals(counts, seed)
+        weights = self._resamples(seed)
+        intervals = _interval(iou(np.tensordot(weights, counts, axes=1)))
+        objects = np.array([image.objects() for image in self._images])
+        matched, predicted, true = np.moveaxis(
+            np.tensordot(weights, objects, axes=1), 2, 0
+        )
+        with np.errstate(invalid="ignore"):  # resamples without an object
+            of_objects = _interval(2 * matched / (predicted + true))
         components = sum(image.components for image in self._images)
         return [
             {
                 "iou_interval": interval,
                 "boundary_iou": _ratio(*both.tolist()),
+                "object_f1_interval": of_object,
                 "object_f1_components": _f1(*three.tolist()),
             }
-            for interval, both, three in zip(
-                intervals[1:], edges, components, strict=True
+            for interval, both, of_object, three in zip(
+                intervals[1:], edges, of_objects, components, strict=True
             )
         ]
 
@@ -131,21 +140,16 @@ class Scores:
             for name, row in zip(self.names, scores, strict=True)
         ]
 
-    def _intervals(self, counts, seed):
-        """95 % percentile bootstrap over images: (low, high) per class."""
+    def _resamples(self, seed):
+        """For a bootstrap over images: how often each one is drawn.
+
+        Returns:
+            List of int64 arrays, one weight an image.
+        """
         rng = np.random.default_rng(seed)
-        total = len(counts)
+        total = len(self._images)
         chosen = rng.integers(0, total, (_RESAMPLES, total))
-        # One row of weights a resample: how often each image was drawn.
-        weights = [np.bincount(row, minlength=total) for row in chosen]
-        resampled = iou(np.tensordot(weights, counts, axes=1))
-        defined = [scores[~np.isnan(scores)] for scores in resampled.T]
-        return [
-            np.percentile(scores, [2.5, 97.5]).tolist()
-            if scores.size
-            else [None, None]
-            for scores in defined
-        ]
+        return [np.bincount(row, minlength=total) for row in chosen]
 
 
 class ImageCounts:
@@ -252,6 +256,17 @@ class ImageCounts:
         return np.array([matches.counts() for matches in self._matches])
 
 
+def _interval(scores):
+    """95 % of resampled scores, resamples x classes: [low, high] by class."""
+    defined = [of_class[~np.isnan(of_class)] for of_class in scores.T]
+    return [
+        np.percentile(of_class, [2.5, 97.5]).tolist()
+        if of_class.size
+        else [None, None]
+        for of_class in defined
+    ]
+
+
 def _of_pixels(counts, k):
     """The scores of class ``k`` that a confusion matrix gives."""
     tp = int(counts[k, k])
@@ -295,17 +310,16 @@ def table(summary, threshold=None, other=None):
     """
     lines = []
     for name, s in summary["classes"].items():
-        low, high = s.get("iou_interval", (None, None))
-        interval = "" if low is None else f"  (95 %: {low:.3f} to {high:.3f})"
+        interval = _interval_text(s.get("iou_interval"))
         lines.append(f"{name} IoU       {_text(s['iou'])}{interval}")
         lines += [
-            f"  {label:<16}{_text(s[key])}"
-            for label, key in (
-                ("F1", "f1"),
-                ("precision", "precision"),
-                ("recall", "recall"),
-                ("boundary IoU", "boundary_iou"),
-                ("object F1", "object_f1"),
+            f"  {label:<16}{_text(s[key])}{_interval_text(s.get(more))}"
+            for label, key, more in (
+                ("F1", "f1", ""),
+                ("precision", "precision", ""),
+                ("recall", "recall", ""),
+                ("boundary IoU", "boundary_iou", ""),
+                ("object F1", "object_f1", "object_f1_interval"),
             )
             if key in s
         ]
@@ -316,6 +330,11 @@ def table(summary, threshold=None, other=None):
     for name, s in other["classes"].items() if other else ():
         lines.append(f"{name} IoU       {_text(s['iou'])}  at {threshold:g}")
     return lines
+
+
+def _interval_text(interval):
+    low, high = interval or (None, None)
+    return "" if low is None else f"  (95 %: {low:.3f} to {high:.3f})"
 
 
 def _text(value):

@@ -99,21 +99,17 @@ def row_of(summary, log, level):
     scores, best = summary["scores"], summary["scores_at_best_threshold"]
     (monitor,) = [c for c in log if c.startswith("val_") and c.endswith("_iou")
                   and c != "val_mean_iou"]  # fmt: skip
-    low, high = zip(
-        *(score["iou_interval"] or [None] * 2 for score in _classes(scores)),
-        strict=True,
-    )
     curve = " ".join(f"{value:.4f}" for value in log[monitor])
     return {
         "iou": _mean(scores, "iou"),
-        "iou_low": _mean_of(low),
-        "iou_high": _mean_of(high),
+        **_interval(scores, "iou"),
         "threshold": summary["best_threshold"],
         "iou_at_threshold": _mean(best, "iou") if best else None,
         "mean_iou": scores["mean_iou"],
         "cross_entropy": scores["cross_entropy"],
         "boundary_iou": _mean(scores, "boundary_iou"),
         "object_f1": _mean(scores, "object_f1"),
+        **_interval(scores, "object_f1"),
         "validation_iou": _mean(summary["validation"], "iou"),
         "epochs": summary["epochs"],
         "best_epoch": summary["best_epoch"],
@@ -124,6 +120,13 @@ def row_of(summary, log, level):
         "images": summary["images"]["training"],
         "curve": curve,
     }
+
+
+def _interval(scores, key):
+    """Both ends of an interval, means over the classes, as columns."""
+    ends = [score.get(f"{key}_interval") for score in _classes(scores)]
+    low, high = zip(*(pair or [None] * 2 for pair in ends), strict=True)
+    return {f"{key}_low": _mean_of(low), f"{key}_high": _mean_of(high)}
 
 
 def epochs_to(curve, level):
@@ -199,13 +202,12 @@ def table(runs):
     lines = []
     for name, group in runs.groupby("variant", sort=False):
         gain = (group.set_index("seed")["iou"] - default).dropna()
-        low, high = group["iou_low"].mean(), group["iou_high"].mean()
         lines.append(
             {
                 "variant": name,
                 "seeds": str(len(group)),
                 "IoU": _spread(group["iou"]),
-                "95 %": f"{low:.3f} to {high:.3f}",
+                "95 %": _ends(group, "iou"),
                 "against the default": ""
                 if name == DEFAULT or gain.empty
                 else f"{gain.mean():+.3f}",
@@ -214,6 +216,7 @@ def table(runs):
                 "cross-entropy": _spread(group["cross_entropy"]),
                 "boundary IoU": _spread(group["boundary_iou"]),
                 "object F1": _spread(group["object_f1"]),
+                "object F1, 95 %": _ends(group, "object_f1"),
                 "validation IoU": _spread(group["validation_iou"]),
                 f"epochs to {level:g}": _reached(group["epochs_to_level"]),
                 "seconds an epoch": f"{group['seconds_an_epoch'].mean():.1f}",
@@ -230,6 +233,12 @@ def _spread(values):
         return "none"
     text = f"{values.mean():.3f}"
     return text if len(values) == 1 else f"{text} ± {values.std():.3f}"
+
+
+def _ends(group, score):
+    """The mean interval of the seeds, as text."""
+    low, high = group[f"{score}_low"].mean(), group[f"{score}_high"].mean()
+    return "none" if np.isnan(low) else f"{low:.3f} to {high:.3f}"
 
 
 def _reached(epochs):
@@ -270,7 +279,7 @@ def read_runs(path, level):
     if not path.exists():
         return pd.DataFrame()
     try:
-        runs = pd.read_csv(path)
+        runs = pd.read_csv(path, dtype={"options": str})
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: expected runs.csv: {error}.") from None
     missing = {"variant", "seed", "options", "data", "iou", "curve"} - set(runs)
@@ -280,8 +289,10 @@ def read_runs(path, level):
             f"{', '.join(sorted(missing))}. Give another --out."
         )
     runs["options"] = runs["options"].fillna("")  # the default has none
-    if "object_f1" not in runs:  # of runs that were made before
-        runs["object_f1"] = np.nan
+    # Runs that were made before have no scores of objects.
+    for column in ("object_f1", "object_f1_low", "object_f1_high"):
+        if column not in runs:
+            runs[column] = np.nan
     runs["level"] = level
     runs["epochs_to_level"] = [
         epochs_to(curve, level) for curve in runs["curve"]
