@@ -11,6 +11,8 @@ of the network's input.
 """
 
 import argparse
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -19,8 +21,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import rasterio
 import shapely
 from scipy import ndimage
+from shapely.geometry import shape
 from skimage.morphology import h_maxima
 from skimage.segmentation import watershed
 
@@ -31,12 +35,13 @@ from unet.geometry.separation import separate
 from unet.network.contract import read_contract
 from unet.network.model import load
 from unet.prediction.stream import predict_labelled
+from unet.prediction.truth import open_truth
 from unet.scoring.objects import match
 from unet.terminal import cli
 
 CODE = Path(__file__).resolve().parents[2] / "code"
 CLASSES = ["building"]
-SMALLEST = 30  # pixels
+SMALLEST, TILE = 30, 256  # pixels
 HEIGHTS = (2, 3, 4, 5, 6)
 PLACES = ("all", "Banepa", "elsewhere")
 
@@ -83,14 +88,14 @@ def ways(truth, strip, chosen):
     return made
 
 
-def is_right(polygon, shape):
+def is_right(polygon, size):
     """Whether all corners but those at the tile's border are right."""
     for ring in (polygon.exterior, *polygon.interiors):
         points = shapely.get_coordinates(ring)[:-1]
         sides = np.roll(points, -1, axis=0) - points
         sides /= np.hypot(*sides.T)[:, None]
         turns = np.abs((sides * np.roll(sides, 1, axis=0)).sum(axis=1))
-        low, high = points.min(axis=1), (points - shape[::-1]).max(axis=1)
+        low, high = points.min(axis=1), (points - size[::-1]).max(axis=1)
         if (turns[(low > 0) & (high < 0)] > 0.05).any():
             return False
     return True
@@ -104,15 +109,15 @@ class Squares:
         self.matched = self.right = 0
 
     def add(self, truth, strip, height):
-        mask, shape = truth.ids == 1, truth.ids.shape
+        mask, size = truth.ids == 1, truth.ids.shape
         p = strip.probability[..., 0]
         for square, pixels in self.pixels.items():
-            drawn = np.zeros(shape, np.int32)
+            drawn = np.zeros(size, np.int32)
             made = outlines(
                 strip.ids == 1, probability=p, height=height, square=square
             )
             for k, roof in enumerate(made, start=1):
-                drawn[roof.mask(shape)] = k
+                drawn[roof.mask(size)] = k
             both, either = mask & (drawn > 0), mask | (drawn > 0)
             pixels += both.sum(), either.sum()
         for k, roof in enumerate(made, start=1):
@@ -121,7 +126,7 @@ class Squares:
             true = np.isin(truth.instances, np.unique(pair[0])[1:])
             if match(truth.instances * true, pair[1])[0]:
                 self.matched += 1
-                self.right += is_right(roof.geometry, shape)
+                self.right += is_right(roof.geometry, size)
 
     def __str__(self):
         before, after = (both / all for both, all in self.pixels.values())
@@ -130,6 +135,44 @@ class Squares:
             f"true one have right angles; IoU of the outlines {after:.4f}, "
             f"without {before:.4f}"
         )
+
+
+def instances_of(path, scene):
+    """The polygons of a file, which must be valid, as labels of pixels."""
+    features = json.loads(path.read_text())["features"]
+    if not all(shape(each["geometry"]).is_valid for each in features):
+        raise SystemExit(f"{path}: there are polygons that are not valid")
+    with rasterio.open(scene) as raster:
+        height = raster.height
+    truth = open_truth(path, scene, CLASSES)
+    _, labels = truth.rows(0, height)
+    truth.close()
+    return labels
+
+
+def scene_score(source, index, out, model):
+    """Print the object F1 of the Banepa scene's polygons, as test.py makes.
+
+    On the ground of the test tiles alone: what lies beyond is cut off, on both
+    sides.
+    """
+    scene = source.with_name("scene") / "banepa.tif"
+    command = [sys.executable, CODE / "test" / "test.py", scene, "--out", out,
+               "--model", model, "--layer", "geojson",
+               "--overwrite"]  # fmt: skip
+    subprocess.run([str(word) for word in command], check=True)
+    predicted = instances_of(out / "banepa.geojson", scene)
+    true = instances_of(scene.with_suffix(".geojson"), scene)
+    ground = np.zeros(true.shape, bool)
+    for name in index.index[index["split"] == "test"]:
+        if place := re.fullmatch(r"banepa_(\d+)_(\d+)", name):
+            row, column = (TILE * int(number) for number in place.groups())
+            ground[row : row + TILE, column : column + TILE] = True
+    three = match(large(true * ground), large(predicted * ground))
+    print(
+        f"scene: {three[0]} of {three[1]} polygons match one of {three[2]} "
+        f"buildings, object F1 {2 * three[0] / (three[1] + three[2]):.3f}"
+    )
 
 
 def main():
@@ -170,6 +213,8 @@ def main():
     true = {place: int(counts[order[0], place][2]) for place in PLACES}
     print(f"true objects: {true}")
     print(squares)
+    if args.split == "test":
+        scene_score(args.source, index, args.out / "scene", args.model)
     print(f"{1000 * seconds / len(tiles):.0f} ms a tile to separate")
 
 
