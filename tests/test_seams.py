@@ -138,13 +138,13 @@ def test_a_seam_that_is_missed_costs_more_than_one_that_is_found():
     assert 2 * costs[0] < costs[1]
 
 
-def test_a_seam_parts_what_has_no_waist():
-    mask, seam = np.zeros((60, 90), bool), np.zeros((60, 90))
+def test_an_edge_parts_what_has_no_waist():
+    mask, edge = np.zeros((60, 90), bool), np.zeros((60, 90))
     mask[10:50, 5:85] = True
-    seam[:, 43:47] = 0.9
+    edge[:, 43:47] = 0.9
     sure = np.ones(mask.shape)
     assert separate(mask, sure, 4).max() == 1
-    labels = separate(mask, sure, 4, seam=seam)
+    labels = separate(mask, sure, 4, edge=edge)
     assert labels.max() == 2
     assert ((labels > 0) == mask).all()
     assert len(np.unique(labels[10:50, 5:43])) == 1
@@ -152,15 +152,15 @@ def test_a_seam_parts_what_has_no_waist():
 
 
 @pytest.mark.parametrize("height", [1, 13, 150])
-def test_seams_part_a_scene_as_they_part_the_whole_image(height):
+def test_edges_part_a_scene_as_they_part_the_whole_image(height):
     mask = blobs(1, 5, (150, 140), 0.6)
     rng = np.random.default_rng(1)
-    probability, seam = 0.5 + rng.random((2, *mask.shape)) / 2
-    labels = separate(mask, probability, 2, weak=False, seam=seam - 0.5)
+    probability, edge = 0.5 + rng.random((2, *mask.shape)) / 2
+    labels = separate(mask, probability, 2, weak=False, edge=edge - 0.5)
     objects, parts = SceneObjects(mask.shape, 2), []
     for top in range(0, len(mask), height):
         rows = slice(top, top + height)
-        part = mask[rows], probability[rows], top, None, seam[rows] - 0.5
+        part = mask[rows], probability[rows], top, None, edge[rows] - 0.5
         parts += objects.add(*part)
     parts += objects.close()
     found = np.zeros_like(labels)
@@ -171,22 +171,22 @@ def test_seams_part_a_scene_as_they_part_the_whole_image(height):
     assert pairs.shape[1] == labels.max() + 1 == len(parts) + 1
 
 
-def test_windows_see_the_seams_that_the_network_sees_at_once(tmp_path):
+def test_windows_see_the_edges_that_the_network_sees_at_once(tmp_path):
     (sample,) = find_samples(make_tree(tmp_path / "tree", 1, size=64))
     network = build_unet((32, 32), filters=2, depth=2, objects=True)
     size = network.input_shape[1:3]
     ((_, photo),) = predict(network, [Source(sample)], Settings())
-    assert photo.seam.shape == photo.ids.shape == (64, 64)
+    assert photo.edge.shape == photo.ids.shape == (64, 64)
     tiling = Tiling((64, 64), (1, 1), size, 0.5)
     scene = Source(sample, tiling, (64, 64))
     found = list(predict(network, [scene], Settings()))
     assert all(strip.probability.shape[-1] == 1 for _, strip in found)
-    seam = np.concatenate([strip.seam for _, strip in found])
-    assert seam.shape == (64, 64)
-    assert seam.min() > 0 and seam.max() < 1
+    edge = np.concatenate([strip.edge for _, strip in found])
+    assert edge.shape == (64, 64)
+    assert edge.min() > 0 and edge.max() < 1
     plain = small_network()
     ((_, strip),) = predict(plain, [Source(sample)], Settings())
-    assert strip.seam is None
+    assert strip.edge is None
 
 
 def test_a_training_with_objects_from_the_shell(tmp_path):

@@ -398,7 +398,7 @@ if test_samples:
     shown = {sample.name for sample in spread(test_samples, 16)}
     for name, truth, strip in predictions_of(test_samples):
         heights = separation.at(scale_of(strip), classes)
-        objects = Objects(heights, truth.instances, strip.seam)
+        objects = Objects(heights, truth.instances, strip.edge)
         at_half.add(name, truth.ids, strip.ids, strip.probability, objects)
         reliability["test"].add(truth.ids, strip.probability)
         if best:

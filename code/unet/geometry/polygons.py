@@ -38,7 +38,7 @@ def outlines(
     label=None,
     probability=None,
     height=None,
-    seam=None,
+    edge=None,
 ):
     """The instances of a mask as polygons.
 
@@ -57,7 +57,7 @@ def outlines(
         height: how instances that touch come apart, see
             ``unet.geometry.separation.separate``; a component that is
             nowhere as high is left out. Needs ``probability``.
-        seam: float, H x W, the probability that objects meet there, or None.
+        edge: float, H x W, the probability that an object ends there, or None.
 
     Returns:
         List of ``Instance``, top to bottom. Holes are kept. Coordinates are
@@ -74,7 +74,7 @@ def outlines(
     """
     from scipy import ndimage  # slow to import, like all of SciPy
 
-    labels = separate(mask, probability, height, weak=False, seam=seam)
+    labels = separate(mask, probability, height, weak=False, edge=edge)
     found = []
     for k, window in enumerate(ndimage.find_objects(labels), start=1):
         part = labels[window] == k
@@ -139,7 +139,7 @@ def class_outlines(ids, classes, probability=None, heights=None, **options):
         probability: float, H x W x 1 (of class 1) or x classes (the first
             is the background), as in ``unet.prediction.photos``.
         heights: ``height`` of ``outlines`` for each class; None: none.
-        options: ``seam``, ``tolerance``, ``smallest`` and ``square`` of
+        options: ``edge``, ``tolerance``, ``smallest`` and ``square`` of
             ``outlines``.
 
     Returns:

@@ -51,7 +51,7 @@ class Region:
         sum: of their probabilities.
         levels: list of uint8 arrays: the probability of each pixel, in the
             order of the runs; empty where nothing is separated.
-        seams: likewise, where objects meet; empty where that is not known.
+        edges: likewise, where objects end; empty where that is not known.
         values: likewise, of what was added besides.
     """
 
@@ -60,12 +60,12 @@ class Region:
     pixels: int = 0
     sum: float = 0.0
     levels: list = field(default_factory=list)
-    seams: list = field(default_factory=list)
+    edges: list = field(default_factory=list)
     values: list = field(default_factory=list)
 
     def add(self, other):
         """Add another region that turned out to be the same."""
-        for name in ("runs", "levels", "seams", "values"):
+        for name in ("runs", "levels", "edges", "values"):
             getattr(self, name).extend(getattr(other, name))
         box = other.box
         if self.box is not None:
@@ -104,11 +104,11 @@ class Region:
             yield Part(mask, top, left, self.pixels, mean, values)
             return
         levels = window(np.concatenate(self.levels), np.uint8)
-        seams = None
-        if self.seams:
-            seams = window(np.concatenate(self.seams), np.uint8)
+        edges = None
+        if self.edges:
+            edges = window(np.concatenate(self.edges), np.uint8)
         labels, hills = separate_component(
-            mask, levels, height, (top, left), shape, seams
+            mask, levels, height, (top, left), shape, edges
         )
         if hills == 1:
             yield Part(mask, top, left, self.pixels, mean, values)
@@ -159,7 +159,7 @@ class SceneObjects:
         self._components = Components()
         self._open = {}
 
-    def add(self, mask, probability, top, values=None, seam=None):
+    def add(self, mask, probability, top, values=None, edge=None):
         """Add the next block of rows.
 
         Args:
@@ -167,7 +167,7 @@ class SceneObjects:
             probability: float, h x W.
             top: the block's first row.
             values: h x W, what is to be known of each object's pixels.
-            seam: float, h x W, the probability that objects meet there;
+            edge: float, h x W, the probability that an object ends there;
                 None, each time: not known.
 
         Yields:
@@ -179,13 +179,13 @@ class SceneObjects:
             if old != new and (region := self._open.pop(old, None)):
                 self._add(new, region)
         if len(numbers) > 1:
-            levels = seams = None
+            levels = edges = None
             if self._height is not None:
                 levels = to_levels(probability)
-                seams = None if seam is None else to_levels(seam)
+                edges = None if edge is None else to_levels(edge)
             sums = np.bincount(labels.ravel(), probability.ravel())
             for number, region in _regions(
-                labels, numbers, sums, top, (levels, seams, values)
+                labels, numbers, sums, top, (levels, edges, values)
             ):
                 self._add(number, region)
         yield from self._taken(finished)
@@ -225,7 +225,7 @@ def _regions(labels, numbers, sums, top, arrays):
         numbers: of the region of each label.
         sums: of the probabilities of each label.
         top: the block's first row.
-        arrays: levels, seams and values, each h x W, or None.
+        arrays: levels, edges and values, each h x W, or None.
 
     Yields:
         (number, ``Region``).

@@ -25,7 +25,7 @@ _SMOOTH = 1  # pixels, of the landscape: without it each pixel's step is a hill
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
-def separate(mask, probability, height, weak=True, seam=None):
+def separate(mask, probability, height, weak=True, edge=None):
     """The objects of a mask: its components, separated where they touch.
 
     Args:
@@ -35,7 +35,7 @@ def separate(mask, probability, height, weak=True, seam=None):
             None: the components (8 neighbours) are the objects.
         weak: whether a component that is nowhere as high as ``height`` (thin,
             or unsure) is an object. If so the labels cover the mask exactly.
-        seam: float, H x W, 0 to 1, the probability that objects meet there;
+        edge: float, H x W, 0 to 1, the probability that an object ends there;
             None: not known.
 
     Returns:
@@ -55,15 +55,15 @@ def separate(mask, probability, height, weak=True, seam=None):
     if height is None:
         return components
     levels = to_levels(probability)
-    seams = None if seam is None else to_levels(seam)
+    edges = None if edge is None else to_levels(edge)
     labels, count = np.zeros_like(components), 0
     windows = ndimage.find_objects(components)
     for number, window in enumerate(windows, start=1):
         part = components[window] == number
         place = window[0].start, window[1].start
-        met = None if seams is None else seams[window]
+        ends = None if edges is None else edges[window]
         own, hills = separate_component(
-            part, levels[window], height, place, mask.shape, met
+            part, levels[window], height, place, mask.shape, ends
         )
         if hills or weak:
             labels[window][part] = own[part] + count
@@ -76,7 +76,7 @@ def to_levels(probability):
     return np.rint(probability * np.float32(LEVELS)).astype(np.uint8)
 
 
-def separate_component(part, levels, height, place, shape, seams=None):
+def separate_component(part, levels, height, place, shape, edges=None):
     """The objects of one connected component.
 
     Args:
@@ -85,7 +85,7 @@ def separate_component(part, levels, height, place, shape, seams=None):
         height: see ``separate``.
         place: (top, left) of the box in the image.
         shape: (H, W) of the image: what touches its border goes on there.
-        seams: uint8, h x w, likewise where objects meet; None: not known.
+        edges: uint8, h x w, likewise where objects end; None: not known.
 
     Returns:
         (labels, hills): int32, h x w, which cover the component from 1 on;
@@ -106,8 +106,8 @@ def separate_component(part, levels, height, place, shape, seams=None):
     if distance.max() < height:
         return whole, 0
     hill = distance * (np.pad(levels, around) / np.float32(LEVELS))
-    if seams is not None:
-        hill *= 1 - np.pad(seams, around) / np.float32(LEVELS)
+    if edges is not None:
+        hill *= 1 - np.pad(edges, around) / np.float32(LEVELS)
     surface = ndimage.gaussian_filter(hill, _SMOOTH, mode="nearest")
     surface[~framed] = 0
     if surface.max() < height:

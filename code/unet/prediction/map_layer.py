@@ -128,14 +128,14 @@ class Layer:
     def add(self, strip):
         """Add the next rows: a ``Strip`` of ``unet.prediction.scenes``."""
         several = len(self._classes) > 1
-        for top, (ids, probability, known, seam) in self._blocks.add(
-            strip.ids, strip.probability, strip.known, strip.seam
+        for top, (ids, probability, known, edge) in self._blocks.add(
+            strip.ids, strip.probability, strip.known, strip.edge
         ):
             for number, name in enumerate(self._classes, start=1):
                 mask = (ids == number) & known
                 own = probability[..., number if several else 0]
                 objects = self._classes[name]
-                self._write(name, objects.add(mask, own, top, seam=seam))
+                self._write(name, objects.add(mask, own, top, edge=edge))
 
     def close(self):
         """Write what is still open; the file takes its name.

@@ -166,7 +166,7 @@ class Outputs:
             truth.ids,
             strip.ids,
             strip.probability,
-            Objects(heights, truth.instances, strip.seam),
+            Objects(heights, truth.instances, strip.edge),
         )
 
     def _keep_example(self, source, strip, truth):
@@ -185,7 +185,7 @@ class Outputs:
             self.classes,
             strip.probability,
             self._heights_in(source),
-            seam=strip.seam,
+            edge=strip.edge,
             tolerance=outlining.tolerance,
             smallest=outlining.smallest,
             square=outlining.square,

@@ -255,8 +255,8 @@ class Overlay(Sink):
         several = strip.probability.shape[-1] > 1
         for number, objects in self._objects.items():
             own = strip.probability[..., number if several else 0]
-            mask, seam = strip.ids == number, strip.seam
-            parts = objects.add(mask, own, strip.top, seam=seam)
+            mask, edge = strip.ids == number, strip.edge
+            parts = objects.add(mask, own, strip.top, edge=edge)
             self._outline(parts)
 
     def _outline(self, parts):
@@ -334,7 +334,7 @@ class Judgement(Sink):
             strip.ids,
             strip.probability,
             strip.known,
-            Objects(true=instances, seam=strip.seam),
+            Objects(true=instances, edge=strip.edge),
         )
 
     def close(self):
@@ -372,9 +372,9 @@ class WholeImage(Sink):
                 np.empty(shape, np.uint8),
                 np.empty((*shape, strip.probability.shape[-1]), np.float32),
                 np.empty(shape, bool),
-                None if strip.seam is None else np.empty(shape, np.float32),
+                None if strip.edge is None else np.empty(shape, np.float32),
             )
-        for name in ("image", "ids", "probability", "known", "seam"):
+        for name in ("image", "ids", "probability", "known", "edge"):
             rows = getattr(strip, name)
             if rows is not None:
                 getattr(self._whole, name)[strip.rows] = rows

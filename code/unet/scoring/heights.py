@@ -55,7 +55,7 @@ class HeightChoice:
             scale: pixels of the network's input for a pixel of the image.
         """
         several = strip.probability.shape[-1] > 1
-        known = Objects(true=truth.instances, seam=strip.seam)
+        known = Objects(true=truth.instances, edge=strip.edge)
         for name, number in self._numbers.items():
             own = strip.probability[..., number if several else 0]
             masks = truth.ids == number, strip.ids == number

@@ -21,13 +21,13 @@ class Objects:
         true: int32, H x W: which true object each pixel belongs to, as of
             ``unet.imagery.mask_values.read_truth``; None: not known, the
             connected components of the truth are.
-        seam: float, H x W, the predicted probability that objects meet there;
+        edge: float, H x W, the predicted probability that an object ends there;
             None: not known.
     """
 
     heights: list | None = None
     true: np.ndarray | None = None
-    seam: np.ndarray | None = None
+    edge: np.ndarray | None = None
 
 
 NOT_KNOWN = Objects()
@@ -74,7 +74,7 @@ class Matches:
         true = np.where(truth, instances, 0)
         self._sizes.update(_counted(true))
         parts = self._objects.add(
-            predicted, probability, top, true, objects.seam
+            predicted, probability, top, true, objects.edge
         )
         self._take(parts)
 

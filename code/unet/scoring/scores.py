@@ -194,7 +194,7 @@ class ImageCounts:
         """
         if known is None:
             known = np.ones(truth.shape, bool)
-        rows = truth, predicted, probability, known, objects.true, objects.seam
+        rows = truth, predicted, probability, known, objects.true, objects.edge
         if len(truth) == self._shape[0]:
             self._blocks = None
             self._count(0, *rows)
@@ -204,7 +204,7 @@ class ImageCounts:
         for top, block in self._blocks.add(*rows):
             self._count(top, *block)
 
-    def _count(self, top, truth, predicted, probability, known, true, seam):
+    def _count(self, top, truth, predicted, probability, known, true, edge):
         judged = known & (truth != UNKNOWN)
         a, b = truth[judged], predicted[judged]
         self.counts += confusion(a, b, self._total, self._total)
@@ -216,7 +216,7 @@ class ImageCounts:
                 (predicted == number) & judged,
                 probability[..., number if several else 0],
                 top,
-                Objects(true=true, seam=seam),
+                Objects(true=true, edge=edge),
             )
 
     def _of_components(self, truth, predicted, known):
