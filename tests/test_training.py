@@ -120,7 +120,7 @@ def test_small_sets_are_passed_over_until_an_epoch_has_enough_steps():
     batches = Batches(X, Y, np.arange(10), 5, seed=1)
     assert len(batches) == STEPS
     assert np.bincount(batches.order).tolist() == [20] * 10
-    for steps, passes in ((19, 2), (27, 1), (26, 2), (100, 1)):
+    for steps, passes in ((19, 3), (20, 2), (39, 2), (40, 1), (100, 1)):
         rows = np.resize(np.arange(10), 5 * steps)
         assert len(Batches(X, Y, rows, 5, seed=1)) == passes * steps
     plain = Batches(X, Y, np.arange(10), 4)
@@ -460,3 +460,14 @@ def test_centring_lets_the_network_learn_where_the_articles_input_does_not():
         score[name] = log.history["val_building_iou"][-1]
     assert score["article"] < 0.2
     assert score["centred"] > 0.5
+
+
+def test_what_is_done_now_and_then_is_done_first_and_last(monkeypatch):
+    clock, calls = iter([0, 0, 30, 60, 61, 61, 90]), []
+    monkeypatch.setattr(callbacks.time, "monotonic", lambda: next(clock))
+    watch = callbacks.NowAndThen(lambda: calls.append(epoch))
+    for epoch in range(5):
+        watch.on_epoch_end(epoch)
+    assert calls == [0, 3]
+    watch.on_train_end()
+    assert calls == [0, 3, 4]

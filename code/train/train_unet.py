@@ -286,7 +286,7 @@ own = {"instances": train.instances}
 batches = Batches(
     train.X, train.Y, fit_rows, args.batch_size, args.seed, augment, **own
 )
-validation = Batches(train.X, train.Y, validation_rows, args.batch_size, **own)
+validation = Batches(train.X, train.Y, validation_rows, 16, **own)
 settings = training_options.settings_of(args)
 contract = fitting.contract(train, settings, mean, variance, args.start_from)
 checkpoint = callbacks.Checkpoint(model, run, contract, classes, args.patience)
@@ -297,7 +297,7 @@ first = checkpoint.resume(batches)
 most = 1 if args.dry_run else args.epochs
 
 
-def draw_curves(epoch=None, logs=None):
+def draw_curves():
     """Draw what the log holds so far."""
     names = ["loss", "mean_iou", checkpoint.monitor]
     figure = figures.curves(checkpoint.log(), names)
@@ -317,7 +317,7 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         callbacks=[
             *callbacks.of_epochs(checkpoint, learning_rate, fading),
             *checkpoint.callbacks(),
-            keras.callbacks.LambdaCallback(on_epoch_end=draw_curves),
+            callbacks.NowAndThen(draw_curves),
         ],
         verbose=cli.verbosity(args.quiet),
     )

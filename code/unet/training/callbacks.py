@@ -4,6 +4,7 @@ All of it follows from the epoch's number and the log alone, so that a resumed
 training goes on exactly as it would have.
 """
 
+import math
 import time
 
 import h5py
@@ -177,6 +178,26 @@ class PlainNames(keras.callbacks.Callback):
         for name in list(logs):
             if name.endswith("_iou"):
                 logs[name.replace(f"{MASK}_", "", 1)] = logs.pop(name)
+
+
+class NowAndThen(keras.callbacks.Callback):
+    """Calls a function after an epoch, once a minute at most, and at the end.
+
+    Args:
+        function: without arguments.
+    """
+
+    def __init__(self, function):
+        super().__init__()
+        self.function, self.last = function, -math.inf
+
+    def on_epoch_end(self, epoch, logs=None):
+        if time.monotonic() - self.last > 60:
+            self.function()
+            self.last = time.monotonic()
+
+    def on_train_end(self, logs=None):
+        self.function()
 
 
 class SetLearningRate(keras.callbacks.Callback):
