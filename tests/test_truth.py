@@ -245,5 +245,5 @@ def test_real_polygons_are_drawn_as_in_the_whole(height):
         window, top, left = one.window(shape)
         whole[top : top + len(window), left : left + window.shape[1]] |= window
     for top in range(0, 1000, height):
-        rows = truth.rows(top, height)
-        assert np.array_equal(rows > 0, whole[top : top + height])
+        ids, _ = truth.rows(top, height)
+        assert np.array_equal(ids > 0, whole[top : top + height])

@@ -7,7 +7,6 @@ objects of the current rows.
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import ndimage
 
 from unet.geometry.components import Components
 from unet.geometry.separation import separate_component, to_levels
@@ -116,6 +115,8 @@ class Region:
             return
         if values is not None:
             values = window(values, values.dtype)
+        from scipy import ndimage  # slow to import
+
         boxes = ndimage.find_objects(labels)
         for number, box in enumerate(boxes, start=1):
             own = labels[box] == number

@@ -13,8 +13,6 @@ comes out the same alone, in an image and in a scene that comes by strips.
 
 import cv2
 import numpy as np
-from scipy import ndimage
-from skimage.segmentation import watershed
 
 from unet.geometry.masks import instances
 
@@ -51,6 +49,8 @@ def separate(mask, probability, height, weak=True, edge=None):
     >>> bool(((labels > 0) == discs).all())
     True
     """
+    from scipy import ndimage  # slow to import, like all of SciPy
+
     components, _ = instances(mask)
     if height is None:
         return components
@@ -92,6 +92,8 @@ def separate_component(part, levels, height, place, shape, edges=None):
         the number of its hills, 0 where it is nowhere as high as ``height``,
         which is one label too.
     """
+    from scipy import ndimage  # slow to import
+
     ends = np.add(place, part.shape)
     before = [int(start > 0) for start in place]
     behind = [int(end < side) for end, side in zip(ends, shape, strict=True)]
@@ -131,6 +133,9 @@ def _hills(surface, part, height):
     Returns:
         int32, H x W, 1, 2, ... in ``part``, top to bottom.
     """
+    from scipy import ndimage  # slow to import
+    from skimage.segmentation import watershed
+
     square = np.ones((3, 3), np.uint8)
     peaks, count = instances(part & (cv2.dilate(surface, square) == surface))
     if count == 1:
