@@ -5,6 +5,7 @@ import re
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from conftest import CODE, run_script, write_sample
@@ -69,16 +70,25 @@ def test_a_network_trained_on_cells_counts_them(tmp_path):
                 for k in range(1, labels.max() + 1)
             ]
             write_sample(tmp_path / side, f"Folder_{seed}", image, masks)
-    small = ["--size", 128, "--filters", 4, "--epochs", 4, "--quiet"]
-    options = *small, "--batch-norm", "--out", "run", "--model", "my.keras"
+    small = ["--size", 128, "--filters", 4, "--epochs", 5, "--quiet"]
+    options = *small, "--objects", "--out", "run", "--model", "my.keras"
     result = run_script("train/train_unet.py", ".", *options, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["training"]["objects"] is True
     assert summary["separation"]
     score = summary["scores"]["classes"]["building"]
     # In each of the 9 chains of the test images there are 6 or so.
     assert score["objects"]["true"] > 45
     assert score["object_f1"] > 0.9
+    # Two outputs change neither the names of scores nor how test.py is used.
+    log = pd.read_csv(tmp_path / "run" / "log.csv")
+    assert {"building_iou", "val_building_iou", "val_mean_iou"} <= set(log)
+    predicted = ["test", "--model", "my.keras", "--quiet"]
+    result = run_script("test/test.py", *predicted, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    scores = json.loads((tmp_path / "predictions/scores.json").read_text())
+    assert scores["classes"]["building"]["object_f1"] == score["object_f1"]
 
 
 def test_the_pages_example_counts_the_coins_of_scikit_image(capsys):

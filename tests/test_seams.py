@@ -1,12 +1,9 @@
 """A second output that draws the seams between objects that touch."""
 
-import json
-
 import numpy as np
-import pandas as pd
 import pytest
 
-from conftest import blobs, make_tree, run_script, small_network
+from conftest import blobs, make_tree, small_network
 from test_dataset import must_not_read, no_progress
 from unet.files.folders import find_samples
 from unet.geometry.masks import instances
@@ -187,24 +184,3 @@ def test_windows_see_the_edges_that_the_network_sees_at_once(tmp_path):
     plain = small_network()
     ((_, strip),) = predict(plain, [Source(sample)], Settings())
     assert strip.edge is None
-
-
-def test_a_training_with_objects_from_the_shell(tmp_path):
-    make_tree(tmp_path / "data" / "train", 12, seed=1)
-    make_tree(tmp_path / "data" / "test", 3, seed=2)
-    small = ["--size", 32, "--filters", 2, "--epochs", 2, "--quiet"]
-    options = *small, "--objects", "--out", "run", "--model", "my.keras"
-    result = run_script("train/train_unet.py", "data", *options, cwd=tmp_path)
-    assert result.returncode == 0, result.stderr
-    assert "24 convolutional layers" in result.stdout
-    log = pd.read_csv(tmp_path / "run" / "log.csv")
-    assert {"building_iou", "val_building_iou", "val_mean_iou"} <= set(log)
-    assert log["loss"].notna().all()
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["training"]["objects"] is True
-    predicted = run_script(
-        *("test/test.py", "data/test", "--model", "my.keras", "--quiet"),
-        cwd=tmp_path,
-    )
-    assert predicted.returncode == 0, predicted.stderr
-    assert "building IoU" in predicted.stdout
