@@ -133,15 +133,16 @@ def _hills(surface, part, height):
     Returns:
         int32, H x W, 1, 2, ... in ``part``, top to bottom.
     """
-    from scipy import ndimage  # slow to import
-    from skimage.segmentation import watershed
+    from skimage.segmentation import watershed  # slow to import
 
     square = np.ones((3, 3), np.uint8)
     peaks, count = instances(part & (cv2.dilate(surface, square) == surface))
     if count == 1:
         return part.astype(np.int32)
     labels = watershed(-surface, peaks, mask=part, connectivity=2)
-    tops = ndimage.maximum(surface, labels, range(count + 1))
+    # Every local maximum is a peak, so none is higher in a peak's region.
+    tops = np.zeros(count + 1, surface.dtype)
+    tops[peaks] = np.where(peaks, surface, 0)
     owner = _owners(tops, *_valleys(surface, labels), height)
     _, first, owner = np.unique(owner, return_index=True, return_inverse=True)
     # The background is 0, and the number of a hill that of its first peak.
@@ -155,22 +156,23 @@ def _valleys(surface, labels):
         int64 n x 2, labels that touch (8 neighbours); float32 n, the highest
         of the lower sides of the steps between them.
     """
-    pairs, levels = [], []
+    pairs, levels, total = [], [], int(labels.max()) + 1
     height, width = labels.shape
     for down, right in _NEIGHBOURS:
         here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
         there = np.s_[down:, max(0, right) : width + min(0, right)]
         a, b = labels[here], labels[there]
         meet = (a != b) & (a > 0) & (b > 0)
-        ends = np.stack([a[meet], b[meet]], axis=1)
-        pairs.append(np.sort(ends, axis=1))
+        ends = np.stack([a[meet], b[meet]], axis=1).astype(np.int64)
+        pairs.append(ends.min(axis=1) * total + ends.max(axis=1))
         levels.append(np.minimum(surface[here][meet], surface[there][meet]))
     pairs, levels = np.concatenate(pairs), np.concatenate(levels)
-    order = np.lexsort((pairs[:, 1], pairs[:, 0], -levels))
-    pairs, levels = pairs[order], levels[order]
-    _, first = np.unique(pairs, axis=0, return_index=True)
-    first.sort()
-    return pairs[first], levels[first]
+    pairs, owner = np.unique(pairs, return_inverse=True)
+    highest = np.zeros(len(pairs), levels.dtype)
+    np.maximum.at(highest, owner, levels)
+    order = np.lexsort((pairs, -highest))
+    ends = np.stack(np.divmod(pairs[order], total), axis=1)
+    return ends, highest[order]
 
 
 def _owners(tops, pairs, levels, height):
