@@ -18,7 +18,7 @@ from unet.network.model import SEAM_CHANNELS, build_unet, for_training, save
 from unet.prediction.stream import Source, predict
 from unet.prediction.strip import Settings
 from unet.prediction.windows import Tiling
-from unet.training import dataset
+from unet.training import callbacks, dataset, fitting
 from unet.training.augmentation import LEVELS, Augmentation
 from unet.training.batches import Batches
 
@@ -101,6 +101,32 @@ def test_batches_have_seams_beside_the_mask(tmp_path):
     assert y.dtype == ids.dtype
     assert drawn.shape == (2, 32, 32, SEAM_CHANNELS)
     assert drawn[..., 1][ids[..., 0] == 0].sum() == 0
+
+
+@pytest.mark.parametrize("objects", [False, True])
+@pytest.mark.parametrize("classes", [["mask"], ["road mask_"], ["a", "b"]])
+def test_the_log_calls_scores_the_same_with_one_output_and_two(
+    objects, classes
+):
+    network = build_unet((32, 32), classes, filters=2, depth=2, objects=objects)
+    network.compile(
+        loss=losses.loss("bce", classes, None, objects),
+        metrics=fitting.metrics(classes, objects),
+    )
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
+    own = rng.integers(0, 3, (2, 32, 32)).astype(np.uint16)
+    Y = np.minimum(own, len(classes)).astype(np.uint8)
+    batches = Batches(X, Y, [0, 1], 2, instances=own if objects else None)
+    log = network.fit(
+        batches,
+        validation_data=batches,
+        callbacks=[callbacks.PlainNames()],
+        verbose=0,
+    )
+    scores = {"mean_iou", fitting.metric_name(classes)}
+    scores |= {f"val_{name}" for name in scores}
+    assert {name for name in log.history if name.endswith("_iou")} == scores
 
 
 def test_the_first_output_is_the_articles_network():

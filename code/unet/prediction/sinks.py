@@ -308,7 +308,7 @@ class Judgement(Sink):
     Args:
         truth: of ``unet.prediction.truth.open_truth``.
         scores: ``unet.scoring.scores.Scores``, to which the scene is added.
-        heights: how objects come apart, see ``unet.scoring.scores.Objects``.
+        heights: how objects come apart, see ``unet.scoring.objects.Objects``.
     """
 
     def __init__(self, source, truth, scores, heights=None):

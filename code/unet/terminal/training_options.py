@@ -200,8 +200,8 @@ def add_network(add):
         "--objects",
         action=argparse.BooleanOptionalAction,
         default=False,
-        help="learn the seams between objects that touch as well, as a second "
-        "output; needs a mask file for each object",
+        help="second output: the seams between objects that touch, and their "
+        "borders; needs a mask file for each object",
     )
     add(
         "--freeze",

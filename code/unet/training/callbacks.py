@@ -5,6 +5,7 @@ training goes on exactly as it would have.
 """
 
 import math
+import re
 import time
 
 import h5py
@@ -175,9 +176,12 @@ class PlainNames(keras.callbacks.Callback):
     """
 
     def on_epoch_end(self, epoch, logs):
+        if len(self.model.outputs) == 1:
+            return
         for name in list(logs):
             if name.endswith("_iou"):
-                logs[name.replace(f"{MASK}_", "", 1)] = logs.pop(name)
+                plain = re.sub(rf"^(val_)?{MASK}_", r"\1", name)
+                logs[plain] = logs.pop(name)
 
 
 class NowAndThen(keras.callbacks.Callback):
