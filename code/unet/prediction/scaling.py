@@ -3,7 +3,8 @@
 import cv2
 import numpy as np
 
-from unet.imagery.rasters import ROWS
+# Rows of a scene that are resized at once, as float32.
+_AT_ONCE = 64
 
 
 def scales(contract, resolution=None, given=None):
@@ -109,7 +110,7 @@ class Reduced:
     def __init__(self, scene, shape):
         self.scene, self.shape = scene, shape
         self.rows = Rows(scene.shape[0], shape[0])
-        self.step = max(1, ROWS * shape[0] // scene.shape[0])
+        self.step = max(1, _AT_ONCE * shape[0] // scene.shape[0])
         self.first = self.end = None
 
     def read(self, top, bottom):
