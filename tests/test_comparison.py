@@ -459,6 +459,8 @@ WORDS = {
     "start_from": ["my model.keras"],
     "epochs": ["12"],
     "batch_size": ["3"],
+    "encoder": ["residual"],
+    "encoder_weights": ["random"],
     "learning_rate": ["1e-05"],
     "warm_up": ["2"],
     "clip_norm": ["2.5"],

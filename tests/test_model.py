@@ -15,9 +15,9 @@ from unet.network.model import (
     build_unet,
     convolutions,
     for_training,
+    freeze_encoder,
     load,
     save,
-    start_from,
 )
 
 layers = keras.layers
@@ -85,7 +85,7 @@ def test_batch_norm_follows_every_activation():
 
 
 def test_residual_adds_one_shortcut_a_block_of_the_encoder():
-    model = build_unet(residual=True, **TINY)
+    model = build_unet(encoder="residual", **TINY)
     assert len(kinds(model, layers.Add)) == 5
     assert convolutions(model) == 23 + 5
 
@@ -167,14 +167,15 @@ def test_starting_from_a_model_trains_all_of_it_or_the_way_up(tmp_path):
     model = build_unet(**TINY)
     path = tmp_path / "m.keras"
     save(model, path, BUILDING)
-    whole, half = start_from(path), start_from(path, "encoder")
+    whole, half = load(path), load(path)
+    freeze_encoder(half)
     assert len(whole.trainable_weights) == 46
     frozen = [layer for layer in half.layers if not layer.trainable]
     assert len(kinds(half, layers.Conv2D)) == 19
     assert sum(isinstance(one, layers.Conv2D) for one in frozen) == 10
     assert len(half.trainable_weights) == 46 - 2 * 10
     save(half, path, BUILDING)
-    assert len(start_from(path).trainable_weights) == 46
+    assert len(load(path).trainable_weights) == 46
     pairs = zip(model.get_weights(), half.get_weights(), strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
 

@@ -10,7 +10,7 @@ from conftest import CODE
 from unet.files.errors import DataError
 from unet.imagery.contrast import CONTRASTS
 from unet.network.model import build_unet
-from unet.terminal import cli, training_options
+from unet.terminal import cli, recipes, training_options
 from unet.training.augmentation import LEVELS
 
 
@@ -80,9 +80,9 @@ def test_help_texts_begin_with_a_noun_or_a_verb():
 def test_the_articles_recipe_is_whole_and_can_be_changed():
     others = {"start_from", "freeze", "seed", "recipe", "images"}
     names = set(vars(read())) - others
-    assert names == set(training_options.ARTICLE)
+    assert names == set(recipes.ARTICLE)
     found = vars(read("--recipe", "article"))
-    assert {name: found[name] for name in names} == training_options.ARTICLE
+    assert {name: found[name] for name in names} == recipes.ARTICLE
     changed = read("--recipe", "article", "--weights", "mean", "--batch-norm")
     assert changed.weights == "mean"
     assert changed.batch_norm
@@ -91,9 +91,7 @@ def test_the_articles_recipe_is_whole_and_can_be_changed():
 
 def test_defaults_differ_from_the_article_where_we_say_so():
     given = vars(read())
-    different = {
-        k for k, v in training_options.ARTICLE.items() if given[k] != v
-    }
+    different = {k for k, v in recipes.ARTICLE.items() if given[k] != v}
     assert different == {
         "normalisation",
         "weights",
@@ -108,19 +106,21 @@ def test_defaults_differ_from_the_article_where_we_say_so():
     }
 
 
-def test_the_best_recipe_changes_defaults_and_can_be_changed():
-    found = vars(read("--recipe", "best"))
+@pytest.mark.parametrize("recipe", ["best", "scratch"])
+def test_the_recipes_change_defaults_and_can_be_changed(recipe):
+    found = vars(read("--recipe", recipe))
     default = vars(read())
-    assert found.items() >= training_options.BEST.items()
-    for name in default.keys() - training_options.BEST.keys() - {"recipe"}:
+    options = recipes.RECIPES[recipe]
+    assert found.items() >= options.items()
+    for name in default.keys() - options.keys() - {"recipe"}:
         assert found[name] == default[name]
-    assert not read("--recipe", "best", "--no-batch-norm").batch_norm
+    assert not read("--recipe", recipe, "--no-batch-norm").batch_norm
 
 
 @pytest.fixture
 def model(tmp_path):
     """A model of before there was a choice of padding."""
-    trained = {**training_options.ARTICLE, "size": 64, "dropout": [0.2]}
+    trained = {**recipes.ARTICLE, "size": 64, "dropout": [0.2]}
     del trained["padding"], trained["contrast"], trained["dropout_kind"]
     path = tmp_path / "m.keras"
     build_unet((64, 64), filters=2, depth=1).save(path)

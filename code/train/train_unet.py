@@ -207,13 +207,18 @@ if args.augment != "none":
 # * **Sigmoid.** The last layer gives one number from 0 to 1 for every pixel.
 
 # %%
-from unet.network.model import build_unet, convolutions, start_from
+from unet.network.model import (
+    build_unet,
+    convolutions,
+    freeze_encoder,
+    load,
+)
 
 mean, variance = fitting.input_statistics(
     train.X, fit_rows, args.normalisation, args.start_from
 )
 if args.start_from:
-    model = start_from(args.start_from, args.freeze)
+    model = load(args.start_from)
 else:
     model = build_unet(
         size,
@@ -224,12 +229,15 @@ else:
         dropout_kind=args.dropout_kind,
         activation=args.activation,
         batch_norm=args.batch_norm,
-        residual=args.encoder == "residual",
+        encoder=args.encoder,
+        encoder_weights=args.encoder_weights,
         padding=args.padding,
         mean=mean,
         variance=variance,
         objects=args.objects,
     )
+if args.freeze:
+    freeze_encoder(model)
 print(
     f"{convolutions(model)} convolutional layers, "
     f"{fitting.count_weights(model):,} weights{' to train' * bool(args.freeze)}"
@@ -342,7 +350,6 @@ cli.show(run / "curves.png")
 # one mask in every image, such as a road, is a surface and is not cut.
 
 # %%
-from unet.network.model import load
 from unet.prediction.separation import Separation
 from unet.prediction.stream import predict_labelled
 from unet.prediction.strip import Settings
@@ -494,11 +501,13 @@ if not args.dry_run:
 # python code/train/train_unet.py --augment none
 # ```
 #
-# **What the network is.** Blocks that add their input to their output; batch
-# normalisation after each activation; ReLU for ELU; twice as many convolutions,
-# with four times the weights.
+# **What the network is.** A way down that has learned from ImageNet; or one of
+# blocks that add their input to their output; batch normalisation after each
+# activation; ReLU for ELU; twice as many convolutions, with four times the
+# weights.
 #
 # ```
+# python code/train/train_unet.py --encoder efficientnet-lite0
 # python code/train/train_unet.py --encoder residual
 # python code/train/train_unet.py --batch-norm
 # python code/train/train_unet.py --activation relu
@@ -549,11 +558,13 @@ if not args.dry_run:
 # python code/train/train_unet.py --start-from my.keras --freeze encoder
 # ```
 #
-# **What the article did**, from the input to the last weight; and what scored
-# highest on 900 real tiles, with an input of 192 pixels, batch normalisation,
-# Swish, a residual encoder and images that are moved as well.
+# **What the article did**, from the input to the last weight; what scored
+# highest on 900 real tiles, with an encoder that has learned from ImageNet, an
+# input of 256 pixels and images that are moved and in other light as well; and
+# what scored highest of all that begins from nothing.
 #
 # ```
 # python code/train/train_unet.py --recipe article
 # python code/train/train_unet.py --recipe best
+# python code/train/train_unet.py --recipe scratch
 # ```

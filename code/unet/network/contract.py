@@ -63,6 +63,7 @@ class TrainingSettings:
     activation: str = "elu"
     batch_norm: bool = False
     encoder: str = "plain"
+    encoder_weights: str | None = None
     padding: str = "same"
     objects: bool = False
     freeze: str | None = None

@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
+from unet.network import encoders
 from unet.network.backend import half_precision, keras
 from unet.network.contract import append_contract, read_contract
-from unet.network.sizes import check_size
+from unet.network.sizes import check_mirror, check_size
 
 layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
+# Ways down that are built here.
+OWN_ENCODERS = ("plain", "residual")
 # The outputs of a network that has two, and the channels of the second.
 MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
 
@@ -30,7 +33,8 @@ def build_unet(
     dropout_kind="standard",
     activation="elu",
     batch_norm=False,
-    residual=False,
+    encoder="plain",
+    encoder_weights=None,
     padding="same",
     mean=None,
     variance=None,
@@ -43,7 +47,7 @@ def build_unet(
         classes: foreground class names. One class gives one sigmoid output,
             several give a softmax over the background and all of them.
         filters: convolutions of the first level; they double on each level
-            further down.
+            further down, or grow by twice as many beside another's encoder.
         depth: how often the image is halved.
         dropout: rate of each level from the top; the last one is repeated
             where there are more levels than rates.
@@ -53,7 +57,12 @@ def build_unet(
             rates.
         activation: of every convolution but the last.
         batch_norm: batch normalisation after each activation.
-        residual: add each encoder block's input to its output.
+        encoder: ``"plain"``; ``"residual"``: each block of the way down adds
+            its input to its output; or the name of another's encoder, see
+            ``unet.network.encoders``, beside which the largest level has a
+            block of its own.
+        encoder_weights: of another's encoder, see ``encoders.encode``; None:
+            those of ImageNet.
         padding: ``"same"``: zeros around the maps of the 3 x 3 convolutions;
             ``"reflect"``: their own mirror image.
         mean, variance: per channel, of images divided by 255; they centre
@@ -69,12 +78,16 @@ def build_unet(
 
     Raises:
         DataError: a side cannot be halved ``depth`` times, or is too short
-            to be mirrored after that.
+            to be mirrored after that; see ``encoders.encode``.
     """
     check_size(size, depth)
     if padding == "reflect":
-        _check_mirror(size, depth)
-    widths = [filters * 2**level for level in range(depth + 1)]
+        check_mirror(size, depth)
+    own = encoder in OWN_ENCODERS
+    widths = [
+        filters * (2**level if own else max(1, 2 * level))
+        for level in range(depth + 1)
+    ]
     rates = [dropout[min(i, len(dropout) - 1)] for i in range(depth + 1)]
     if dropout_kind == "none":
         rates = [0] * (depth + 1)
@@ -87,21 +100,17 @@ def build_unet(
     if mean is not None:
         x = layers.Normalization(mean=list(mean), variance=list(variance))(x)
 
-    skips = []
-    for width, rate in zip(widths[:-1], rates, strict=False):
-        x = block(x, width, rate, residual)
-        skips.append(x)
-        x = layers.MaxPooling2D(2)(x)
-
-    x = block(x, widths[-1], rates[-1], residual)
-
-    for level in reversed(range(depth)):
-        x = layers.Conv2DTranspose(widths[level], 2, strides=2, padding="same")(
-            x
+    if own:
+        *skips, x = _way_down(x, block, widths, rates, encoder == "residual")
+    else:
+        first = block(x, widths[0], rates[0])
+        *skips, x = encoders.encode(
+            encoder, image, depth, encoder_weights or encoders.IMAGENET
         )
-        x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
-        x = block(x, widths[level], rates[level])
+        skips = [first, *skips]
+        x = block(x, widths[-1], rates[-1])
 
+    x = _way_up(x, block, widths[:-1], rates, skips)
     channels, function = len(classes) + 1, "softmax"
     if len(classes) == 1:
         channels, function = 1, "sigmoid"
@@ -113,6 +122,26 @@ def build_unet(
         )
         output = [output, drawn(x)]
     return keras.Model(image, output, name="unet")
+
+
+def _way_down(x, block, widths, rates, residual):
+    """What is handed across on each level, and what arrives at the bottom."""
+    outputs = []
+    for width, rate in zip(widths, rates, strict=True):
+        x = layers.MaxPooling2D(2)(x) if outputs else x
+        x = block(x, width, rate, residual)
+        outputs.append(x)
+    return outputs
+
+
+def _way_up(x, block, widths, rates, skips):
+    """What arrives at the top; a level of an encoder may hand on nothing."""
+    for level, width in reversed(list(enumerate(widths))):
+        x = layers.Conv2DTranspose(width, 2, strides=2, padding="same")(x)
+        if skips[level] is not None:
+            x = layers.Concatenate(name=f"skip_{level + 1}")([x, skips[level]])
+        x = block(x, width, rates[level])
+    return x
 
 
 @dataclass(frozen=True)
@@ -168,42 +197,25 @@ class _Block:
         return layers.BatchNormalization(momentum=0.98)(x)
 
 
-def _check_mirror(size, depth):
-    """Raise DataError if the maps of the lowest level are single pixels."""
-    if min(size) < 2 ** (depth + 1):
-        raise DataError(
-            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
-            "padding reflect, because a single pixel has no mirror image. Use "
-            "a larger size or less depth."
-        )
-
-
 def convolutions(model):
-    """Number of convolutional layers, transposed ones included."""
-    types = (layers.Conv2D, layers.Conv2DTranspose)
+    """Number of convolutional layers, of all kinds."""
+    types = (layers.Conv2D, layers.Conv2DTranspose, layers.DepthwiseConv2D)
     return sum(isinstance(layer, types) for layer in model.layers)
 
 
-def start_from(path, freeze=None):
-    """Load a model to go on with.
+def freeze_encoder(model):
+    """Keep the weights of the way down in training.
 
-    Args:
-        path: a model's.
-        freeze: ``"encoder"``: the way down keeps its weights in training,
-            the bottom included; None: all weights are trained.
-
-    Returns:
-        An uncompiled ``keras.Model``.
-
-    Raises:
-        DataError: see ``load``.
+    The encoder of ``unet.network.encoders``, if the model has one; else all
+    layers before the first transposed convolution, the bottom included.
     """
-    model = load(path)
-    trains = freeze != "encoder"
+    if encoders.has_encoder(model):
+        encoders.freeze(model)
+        return
     for layer in model.layers:
-        trains = trains or isinstance(layer, layers.Conv2DTranspose)
-        layer.trainable = trains
-    return model
+        if isinstance(layer, layers.Conv2DTranspose):
+            break
+        layer.trainable = False
 
 
 class FadingDropout(layers.Layer):
@@ -265,7 +277,9 @@ def _remade(model, policy, dropout):
     for layer in config["config"]["layers"]:
         if layer["config"]["name"] in last:
             continue
-        if layer["class_name"] in ("Dropout", "FadingDropout"):
+        drops = layer["class_name"] in ("Dropout", "FadingDropout")
+        # With a shape for its noise it drops whole blocks of an encoder.
+        if drops and not layer["config"].get("noise_shape"):
             ours = dropout == "FadingDropout"
             layer["module"] = __name__ if ours else "keras.layers"
             layer["class_name"] = dropout
@@ -358,10 +372,12 @@ def load(path):
     """
     read_contract(path)
     try:
-        return keras.models.load_model(path, compile=False)
+        model = keras.models.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{path}: the model is damaged ({reason}). Copy it again, or "
             "train a new one."
         ) from None
+    model.trainable = True  # whatever was frozen when it was trained
+    return model

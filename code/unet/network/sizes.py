@@ -14,3 +14,13 @@ def check_size(size, depth=4):
                 f"network halves the image {depth} times. Use {below} or "
                 f"{below + step}."
             )
+
+
+def check_mirror(size, depth):
+    """Raise DataError if the maps of the lowest level are single pixels."""
+    if min(size) < 2 ** (depth + 1):
+        raise DataError(
+            f"size {min(size)}: expected at least {2 ** (depth + 1)} with "
+            "padding reflect, because a single pixel has no mirror image. Use "
+            "a larger size or less depth."
+        )

@@ -1,54 +1,19 @@
 """The options of a training, for every script that trains."""
 
 import argparse
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 
 from unet.files.errors import DataError
 from unet.network.contract import TrainingSettings, read_contract
 from unet.terminal import cli
-
-# The article's training, whatever the defaults are.
-ARTICLE = {
-    name: value
-    for name, value in asdict(TrainingSettings()).items()
-    if name not in ("images", "freeze", "seed", "recipe")
-}
-# Each image is its own group: validation at random.
-ARTICLE["group"] = "(.+)"
-# What scored highest on the real tiles; the rest is as by default.
-BEST = {
-    "size": 192,
-    "augment": "geometry",
-    "dropout_kind": "none",
-    "activation": "swish",
-    "batch_norm": True,
-    "encoder": "residual",
-    "loss": "bce+dice",
-    "learning_rate": 0.001,
-    "patience": 30,
-}
-RECIPES = {"article": ARTICLE, "best": BEST}
-# What belongs to the network: a model to start from brings it along.
-NETWORK = (
-    "size",
-    "contrast",
-    "normalisation",
-    "filters",
-    "depth",
-    "dropout",
-    "dropout_kind",
-    "activation",
-    "batch_norm",
-    "encoder",
-    "padding",
-    "objects",
+from unet.terminal.recipes import (
+    NETWORK,
+    PLAIN_ENCODERS,
+    RECIPES,
+    WORD_ORDER,
 )
-# The order in which compare.py writes options into its table. It stays when
-# the help is arranged anew: finished runs are known again by it.
-_WORDS = [each.name for each in fields(TrainingSettings)]
-_WORDS.insert(_WORDS.index("contrast"), "group")
-_WORDS.insert(_WORDS.index("freeze"), "start_from")
+
 _COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
 
 
@@ -92,9 +57,10 @@ def add_needed(add):
     add(
         "--recipe",
         choices=RECIPES,
-        help="set of options: the article's training as it was (article), or "
-        "what scored highest on real tiles (best), at 192 pixels, with nearly "
-        "as many weights, in three times the time; options given besides win",
+        help="set of options: the article's training as it was (article); "
+        "what scored highest on real tiles (best), which begins with an "
+        "encoder from ImageNet, at 256 pixels; or what did so from nothing "
+        "(scratch), at 192 pixels; options given besides win",
     )
     add(
         "--start-from",
@@ -189,13 +155,7 @@ def add_network(add):
         default=False,
         help="normalise the batch after each activation",
     )
-    add(
-        "--encoder",
-        choices=["plain", "residual"],
-        default="plain",
-        help="blocks of the way down; residual ones add their input to their "
-        "output",
-    )
+    add_encoder(add)
     add(
         "--objects",
         action=argparse.BooleanOptionalAction,
@@ -203,10 +163,30 @@ def add_network(add):
         help="second output: the seams between objects that touch, and their "
         "borders; needs a mask file for each object",
     )
+
+
+def add_encoder(add):
+    """Which way down the network has, and what it knows before."""
+    add(
+        "--encoder",
+        metavar="NAME",
+        default="plain",
+        help="way down: blocks as on the way up (plain), or blocks that add "
+        "their input to their output (residual); or one that has learned from "
+        "ImageNet: efficientnet-lite0, whose weights are here, or a network of "
+        "keras.applications, such as EfficientNetV2B0",
+    )
+    add(
+        "--encoder-weights",
+        metavar="WEIGHTS",
+        help="what such an encoder begins with: imagenet (the default, which "
+        "Keras downloads for its networks), random, or a file of its weights",
+    )
     add(
         "--freeze",
         choices=["encoder"],
-        help="leave the way down as it is, with --start-from",
+        help="leave the way down as it is: of the model of --start-from, or "
+        "an encoder that has learned before",
     )
 
 
@@ -325,8 +305,6 @@ def read(parser, words=None):
             than the options ask for.
     """
     args = parser.parse_args(words)
-    if args.freeze and not args.start_from:
-        parser.error("argument --freeze: needs --start-from")
     if args.recipe:
         parser.set_defaults(**RECIPES[args.recipe])
     brought = _brought_along(args.start_from)
@@ -340,7 +318,22 @@ def read(parser, words=None):
                 f"Leave --{name.replace('_', '-')} out, or train without "
                 "--start-from."
             )
+    _check_encoder(args, parser)
     return args
+
+
+def _check_encoder(args, parser):
+    """Refuse what does not fit the encoder; a model to start from has one."""
+    learned = args.encoder not in PLAIN_ENCODERS
+    if args.encoder_weights and (args.start_from or not learned):
+        parser.error("argument --encoder-weights: needs an --encoder to fill")
+    if learned and not args.start_from:
+        from unet.network.encoders import check  # imports Keras, which is slow
+
+        check(args.encoder)
+    fresh = not learned or args.encoder_weights == "random"
+    if args.freeze and fresh and not args.start_from:
+        parser.error("argument --freeze: needs --start-from or an --encoder")
 
 
 def _brought_along(path):
@@ -354,7 +347,11 @@ def _brought_along(path):
 def settings_of(args):
     """What of the options a model file tells, as ``TrainingSettings``."""
     names = [each.name for each in fields(TrainingSettings)]
-    return TrainingSettings(**{name: getattr(args, name) for name in names})
+    values = {name: getattr(args, name) for name in names}
+    if args.encoder not in PLAIN_ENCODERS and not args.start_from:
+        begins_with = Path(args.encoder_weights or "imagenet")
+        values["encoder_weights"] = begins_with.name
+    return TrainingSettings(**values)
 
 
 def check_start(path, classes):
@@ -387,7 +384,7 @@ def words_of(args, parser):
         parser: with the options of ``add``.
     """
     words = []
-    for name in sorted(vars(args), key=_WORDS.index):
+    for name in sorted(vars(args), key=WORD_ORDER.index):
         value = getattr(args, name)
         if value == parser.get_default(name):
             continue
