@@ -43,7 +43,7 @@ CODE = Path(__file__).resolve().parents[2] / "code"
 CLASSES = ["building"]
 UNSEEN = "barnarp"
 # RESOLUTION and SCALE below are those of 128 pixels.
-RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
+RECIPE = ["--recipe", "scratch", "--size", "128", "--augment", "wide",
           "--mixed-precision"]  # fmt: skip
 # Half of its ground is roof. In quarters, too, it would be half of the images.
 DENSE = "banepa"
