@@ -19,6 +19,7 @@ from unet.network.model import (
     load,
     save,
 )
+from unet.pictures import figures
 
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 import encoder_weights
@@ -103,6 +104,23 @@ def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name):
     free = any_size(opened)
     assert np.allclose(free.predict(images(), verbose=0), expected, atol=1e-5)
     assert free.predict(images(1, 96), verbose=0).shape == (1, 96, 96, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("ConvNeXtTiny", [8, 16, 64]),  # its first convolution halves twice
+        ("DenseNet121", [8, 16, 32, 64]),  # joins maps in its blocks as well
+    ],
+)
+def test_features_of_each_level_are_drawn(name, sides):
+    model = build_unet(encoder=name, encoder_weights="random", **SMALL)
+    figure = figures.feature_maps(model, images(1)[0], most=2)
+    shapes = [
+        axis.images[0].get_array().shape for axis in figure.axes if axis.images
+    ]
+    assert sorted({side for side, _ in shapes}) == sides
+    assert len(shapes) == 4 * len(sides)
 
 
 @pytest.mark.parametrize(

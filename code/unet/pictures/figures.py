@@ -272,7 +272,8 @@ def feature_maps(model, image, most=6):
 
     Each row is one level, the coarse one at the top. On the left maps that
     the encoder handed across, on the right what the decoder made of them
-    together with what came up from below.
+    together with what came up from below. A level that nothing was handed
+    across to is left out.
 
     Args:
         model: of ``unet.network.model.build_unet``.
@@ -284,19 +285,21 @@ def feature_maps(model, image, most=6):
     """
     from unet.network.backend import keras  # slow to import
 
-    layers = keras.layers
-    skips = [
-        layer.input[1]
+    skips = {
+        layer.name: layer.input[1]
         for layer in model.layers
-        if isinstance(layer, layers.Concatenate)
-    ]
+        if layer.name.startswith("skip_")
+    }
     rises = [
         layer.input
         for layer in model.layers
-        if isinstance(layer, layers.Conv2DTranspose)
+        if isinstance(layer, keras.layers.Conv2DTranspose)
     ]
     # What leaves a level is what the next one, or the last layer, takes in.
     made = [*rises[1:], model.layers[-1].input]
+    names = [f"skip_{level}" for level in range(len(made), 0, -1)]
+    made = [x for x, name in zip(made, names, strict=True) if name in skips]
+    skips = [skips[name] for name in names if name in skips]
     maps = keras.Model(model.inputs, [skips, made]).predict(
         image[None], verbose=0
     )
