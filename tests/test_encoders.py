@@ -84,17 +84,19 @@ def test_network_has_the_weights_of_the_experiment():
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "depth"),
     [
-        encoders.LITE0,
-        "EfficientNetV2B0",
-        "ConvNeXtTiny",
-        "ResNet50V2",
-        "mobilenetv3small",
+        (encoders.LITE0, 4),
+        ("EfficientNetV2B0", 2),
+        ("ConvNeXtTiny", 2),
+        ("ResNet50V2", 2),
+        ("mobilenetv3small", 3),
     ],
 )
-def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name):
-    model = build_unet(encoder=name, encoder_weights="random", **SMALL, **BEST)
+def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name, depth):
+    model = build_unet(
+        encoder=name, encoder_weights="random", depth=depth, **SMALL, **BEST
+    )
     path = tmp_path / "m.keras"
     save(model, path, Contract(["building"]))
     opened = keras.models.load_model(path, safe_mode=True)
@@ -107,14 +109,16 @@ def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "sides"),
+    ("name", "depth", "sides"),
     [
-        ("ConvNeXtTiny", [8, 16, 64]),  # its first convolution halves twice
-        ("DenseNet121", [8, 16, 32, 64]),  # joins maps in its blocks as well
+        ("ConvNeXtTiny", 3, [16, 64]),  # its first convolution halves twice
+        ("DenseNet121", 2, [32, 64]),  # joins maps in its blocks as well
     ],
 )
-def test_features_of_each_level_are_drawn(name, sides):
-    model = build_unet(encoder=name, encoder_weights="random", **SMALL)
+def test_features_of_each_level_are_drawn(name, depth, sides):
+    model = build_unet(
+        encoder=name, encoder_weights="random", depth=depth, **SMALL
+    )
     figure = figures.feature_maps(model, images(1)[0], most=2)
     shapes = [
         axis.images[0].get_array().shape for axis in figure.axes if axis.images
@@ -184,7 +188,7 @@ def test_frozen_layers_are_those_of_the_encoder():
     others = model.trainable_weights
     first = [weight.numpy() for weight in others]
     Y = images()[..., :1] > 127
-    model.fit(images(), Y, epochs=2, verbose=0)
+    model.fit(images(), Y, verbose=0)
     after = encoder_of(model).get_weights()
     pairs = zip(before, after, strict=True)
     assert all(np.array_equal(a, b) for a, b in pairs)
@@ -205,7 +209,7 @@ def test_frozen_layers_are_those_of_the_encoder():
             {"encoder": encoders.LITE0, "encoder_weights": "no.h5"},
             ["no.h5", encoders.LITE0, "nothing"],
         ),
-        ({"encoder": "InceptionV3"}, ["InceptionV3", "75", "size"]),
+        ({"encoder": "InceptionV3"}, ["InceptionV3", "size"]),
     ],
 )
 def test_what_cannot_be_built_is_told(options, words):
@@ -238,7 +242,7 @@ def trained(tmp_path_factory):
     make_tree(cwd / "data" / "test", 2, size=48, seed=2)
     result = run_script(
         *TRAIN, cwd / "data", *SHORT, "--encoder", encoders.LITE0,
-        "--freeze", "encoder", "--epochs", 2, "--out", "run",
+        "--freeze", "encoder", "--epochs", 1, "--out", "run",
         "--model", "my.keras", cwd=cwd,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -263,17 +267,14 @@ def test_training_says_what_it_trains(trained):
     assert all(np.allclose(a, b, atol=1e-6) for a, b in pairs)
 
 
-def test_another_training_starts_there_and_scenes_are_predicted(trained):
-    cwd, _ = trained
+def test_its_file_can_be_frozen_again_and_predicts(trained):
+    cwd, first = trained
+    model = load(cwd / "my.keras")
+    freeze_encoder(model)
+    count = sum(np.prod(w.shape) for w in model.trainable_weights)
+    assert f" {count:,} weights to train" in first.stdout
     result = run_script(
-        *TRAIN, cwd / "data", "--batch-size", 4, "--quiet", "--epochs", 1,
-        "--start-from", "my.keras", "--freeze", "encoder",
-        "--out", "second", "--model", "second.keras", cwd=cwd,
-    )  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert read_contract(cwd / "second.keras").training.filters == 2
-    result = run_script(
-        "test/test.py", cwd / "data" / "test", "--model", "second.keras",
+        "test/test.py", cwd / "data" / "test", "--model", "my.keras",
         "--out", "masks", cwd=cwd,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

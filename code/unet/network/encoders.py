@@ -178,7 +178,7 @@ def _other_weights(name, path, error):
 
 
 def _first_line(error):
-    return str(error).strip().partition("\n")[0]
+    return str(error).strip().partition("\n")[0].rstrip(".")
 
 
 def _application(name, image, depth, weights):

@@ -379,5 +379,6 @@ def load(path):
             f"{path}: the model is damaged ({reason}). Copy it again, or "
             "train a new one."
         ) from None
-    model.trainable = True  # whatever was frozen when it was trained
+    for layer in model.layers:
+        layer.trainable = True  # whatever was frozen when it was trained
     return model
