@@ -90,6 +90,7 @@ def test_network_has_the_weights_of_the_experiment():
         ("EfficientNetV2B0", 2),
         ("ConvNeXtTiny", 2),
         ("ResNet50V2", 2),
+        ("ResNet50", 2),  # exchanges red and blue
         ("mobilenetv3small", 3),
     ],
 )

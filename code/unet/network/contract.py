@@ -15,6 +15,8 @@ from unet.files.errors import DataError
 
 FORMAT = 1
 MEMBER = "contract.json"
+# Ways down that are built here; others have learned before.
+PLAIN_ENCODERS = ("plain", "residual")
 # What JSON of another form, or none at all, leads to.
 _MISREAD = (AttributeError, KeyError, TypeError, ValueError)
 

@@ -12,13 +12,15 @@ from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.network import encoders
 from unet.network.backend import half_precision, keras
-from unet.network.contract import append_contract, read_contract
+from unet.network.contract import (
+    PLAIN_ENCODERS,
+    append_contract,
+    read_contract,
+)
 from unet.network.sizes import check_mirror, check_size
 
 layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
-# Ways down that are built here.
-OWN_ENCODERS = ("plain", "residual")
 # The outputs of a network that has two, and the channels of the second.
 MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
 
@@ -83,7 +85,7 @@ def build_unet(
     check_size(size, depth)
     if padding == "reflect":
         check_mirror(size, depth)
-    own = encoder in OWN_ENCODERS
+    own = encoder in PLAIN_ENCODERS
     widths = [
         filters * (2**level if own else max(1, 2 * level))
         for level in range(depth + 1)

@@ -43,8 +43,6 @@ BEST = {
     "patience": 20,
 }
 RECIPES = {"article": ARTICLE, "scratch": SCRATCH, "best": BEST}
-# Those that have not learned before.
-PLAIN_ENCODERS = ("plain", "residual")
 # What belongs to the network: a model to start from brings it along.
 NETWORK = (
     "size",

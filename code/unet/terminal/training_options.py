@@ -5,14 +5,13 @@ from dataclasses import fields
 from pathlib import Path
 
 from unet.files.errors import DataError
-from unet.network.contract import TrainingSettings, read_contract
-from unet.terminal import cli
-from unet.terminal.recipes import (
-    NETWORK,
+from unet.network.contract import (
     PLAIN_ENCODERS,
-    RECIPES,
-    WORD_ORDER,
+    TrainingSettings,
+    read_contract,
 )
+from unet.terminal import cli
+from unet.terminal.recipes import NETWORK, RECIPES, WORD_ORDER
 
 _COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
 
@@ -326,14 +325,20 @@ def _check_encoder(args, parser):
     """Refuse what does not fit the encoder; a model to start from has one."""
     learned = args.encoder not in PLAIN_ENCODERS
     if args.encoder_weights and (args.start_from or not learned):
-        parser.error("argument --encoder-weights: needs an --encoder to fill")
+        parser.error(
+            "argument --encoder-weights: goes with "
+            "an --encoder that has learned, not with --start-from"
+        )
     if learned and not args.start_from:
         from unet.network.encoders import check  # imports Keras, which is slow
 
         check(args.encoder)
     fresh = not learned or args.encoder_weights == "random"
     if args.freeze and fresh and not args.start_from:
-        parser.error("argument --freeze: needs --start-from or an --encoder")
+        parser.error(
+            "argument --freeze: needs "
+            "--start-from, or an --encoder with learned weights"
+        )
 
 
 def _brought_along(path):
@@ -346,11 +351,11 @@ def _brought_along(path):
 
 def settings_of(args):
     """What of the options a model file tells, as ``TrainingSettings``."""
-    names = [each.name for each in fields(TrainingSettings)]
-    values = {name: getattr(args, name) for name in names}
+    values = {f.name: getattr(args, f.name) for f in fields(TrainingSettings)}
     if args.encoder not in PLAIN_ENCODERS and not args.start_from:
-        begins_with = Path(args.encoder_weights or "imagenet")
-        values["encoder_weights"] = begins_with.name
+        values["encoder_weights"] = Path(
+            args.encoder_weights or "imagenet"
+        ).name
     return TrainingSettings(**values)
 
 
