@@ -178,8 +178,8 @@ def add_encoder(add):
     add(
         "--encoder-weights",
         metavar="WEIGHTS",
-        help="what such an encoder begins with: imagenet (the default, which "
-        "Keras downloads for its networks), random, or a file of its weights",
+        help="what such an encoder begins with: imagenet (the default), "
+        "random, or a file of its weights",
     )
     add(
         "--freeze",
@@ -335,10 +335,7 @@ def _check_encoder(args, parser):
         check(args.encoder)
     fresh = not learned or args.encoder_weights == "random"
     if args.freeze and fresh and not args.start_from:
-        parser.error(
-            "argument --freeze: needs "
-            "--start-from, or an --encoder with learned weights"
-        )
+        parser.error("argument --freeze: needs --start-from or learned weights")
 
 
 def _brought_along(path):
@@ -353,9 +350,8 @@ def settings_of(args):
     """What of the options a model file tells, as ``TrainingSettings``."""
     values = {f.name: getattr(args, f.name) for f in fields(TrainingSettings)}
     if args.encoder not in PLAIN_ENCODERS and not args.start_from:
-        values["encoder_weights"] = Path(
-            args.encoder_weights or "imagenet"
-        ).name
+        weights = Path(args.encoder_weights or "imagenet")
+        values["encoder_weights"] = weights.name
     return TrainingSettings(**values)
 
 
