@@ -232,6 +232,33 @@ def equal(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("steps", "behind"), [(20, 1), (200, 19), (2000, 99)]
+)
+def test_the_mean_of_the_weights_is_as_short_as_the_training(steps, behind):
+    weight = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
+    adam = fitting.optimizer(0.001)
+    weight.compile(adam, loss=lambda truth, prediction: prediction)
+    kernel = weight.layers[0].kernel
+    start = kernel.numpy().item()
+
+    def moved():
+        return start - kernel.numpy().item()
+
+    ones = np.ones([steps, 1], np.float32)
+    last = []
+    keep = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: last.append(moved())
+    )
+    # Keras leaves the mean in the place of the weights.
+    weight.fit(
+        ones, ones, 1, verbose=0, callbacks=[callbacks.ShortMean(), keep]
+    )
+    # The gradient is always the same, and with it the step.
+    step = last[0] / steps
+    assert (last[0] - moved()) / step == pytest.approx(behind, rel=0.1)
+
+
 def test_two_runs_end_in_identical_weights(tmp_path):
     first, _ = run_training(tmp_path, "a")
     second, _ = run_training(tmp_path, "b")
