@@ -232,9 +232,7 @@ def equal(a, b):
     return all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("steps", "behind"), [(20, 1), (200, 19), (2000, 99)]
-)
+@pytest.mark.parametrize(("steps", "behind"), [(20, 1), (200, 19), (2000, 99)])
 def test_the_mean_of_the_weights_is_as_short_as_the_training(steps, behind):
     weight = keras.Sequential([keras.Input([1]), keras.layers.Dense(1)])
     adam = fitting.optimizer(0.001)

@@ -175,6 +175,27 @@ def contact_sheet(examples, total):
     return figure
 
 
+def before_and_after(images, before, after):
+    """image | mask of the model as trained | mask of the adapted one.
+
+    Args:
+        images: list of uint8, H x W x 3.
+        before, after: lists of uint8, H x W, class ids.
+
+    Returns:
+        A ``Figure``.
+    """
+    titles = ["image", "as trained", "adapted"]
+    lines = -(-len(images) // 2)
+    figure, axes = _grid(lines, 6, titles * 2)
+    triples = zip(images, before, after, strict=True)
+    for row, (image, *masks) in zip(axes.reshape(-1, 3), triples, strict=False):
+        row[0].imshow(image)
+        for axis, ids in zip(row[1:], masks, strict=True):
+            axis.imshow(overlay(image, ids))
+    return figure
+
+
 def _short(name):
     """A name that is no wider than a panel."""
     return name if len(name) <= _NAME else f"{name[: _NAME - 3]}..."

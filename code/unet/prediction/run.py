@@ -24,11 +24,13 @@ class Workplace:
         out: directory of the results.
         model: the model's file.
         settings: ``unet.prediction.strip.Settings``.
+        also: what else the predictions depend on.
     """
 
-    def __init__(self, out, model, settings):
+    def __init__(self, out, model, settings, also=()):
         self._out, self._settings = Path(out), settings
         self._digest = hashlib.sha256(Path(model).read_bytes()).hexdigest()
+        self._also = tuple(also)
 
     def directory(self, source):
         """Where the files of a source are written first; made if absent."""
@@ -38,7 +40,7 @@ class Workplace:
         facts = (
             *(self._digest, state.st_size, state.st_mtime_ns),
             *(source.tiling.shape, source.tiling.size, settings.overlap),
-            *(settings.flips, settings.bands),
+            *(settings.flips, settings.bands, *self._also),
         )
         digest = hashlib.sha256(repr(facts).encode()).hexdigest()[:12]
         directory = self._out / f".{source.name}.{digest}"

@@ -30,12 +30,11 @@ _TOGETHER = 4
 _AHEAD = 3
 
 
-class _Windows:
+class Windows:
     """The windows of some rows of a tiling, and what the network makes."""
 
-    def __init__(self, model, scene, tiling, settings):
-        self.model, self.tiling = model, tiling
-        self.settings = settings
+    def __init__(self, scene, tiling, settings):
+        self.tiling, self.settings = tiling, settings
         self.reduced = Reduced(scene, tiling.shape)
         height, width = tiling.size
         fewest = min(usable_cores(), _TOGETHER)
@@ -67,15 +66,16 @@ class _Windows:
                     max(0, column - 1) : column + width + 1,
                 ]
                 if known[around].any():
-                    window = _filled(image[at], known[at])
+                    window = filled(image[at], known[at])
                     windows.append(enhance(window, self.settings.contrast))
                     places.append((row, column))
         return windows, places
 
-    def predicted(self, reading):
-        """Weighted sums of the probabilities of windows.
+    def predicted(self, model, reading):
+        """Probabilities of windows.
 
         Args:
+            model: of ``unet.network.model``.
             reading: future of ``read``.
 
         Returns:
@@ -90,14 +90,17 @@ class _Windows:
         ):
             if len(part):
                 batch = np.stack([windows[k] for k in part])
-                probabilities += list(
-                    probabilities_of(self.model, batch, flips)
-                )
+                probabilities += list(probabilities_of(model, batch, flips))
         return probabilities, places, time.monotonic() - start
 
 
-def _filled(window, known):
-    """A window whose unknown pixels have the mean of the known ones."""
+def filled(window, known):
+    """A window whose unknown pixels have the mean of the known ones.
+
+    Args:
+        window: uint8, h x w x 3.
+        known: bool, h x w.
+    """
     if known.all():
         return window
     window = window.copy()
@@ -132,14 +135,14 @@ def _predicted_rows(model, scene, tiling, settings, first, watch):
     depth = (step - 1) * rows.step + height
     sums = np.zeros((depth, len(columns.index), channels), np.float32)
     weight = (rows.weight[:, None] * columns.weight)[..., None]
-    windows = _Windows(model, scene, tiling, settings)
+    windows = Windows(scene, tiling, settings)
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as network:
         waiting, pending = deque(groups), deque()
         try:
             while waiting or pending:
                 while waiting and len(pending) < _AHEAD:
                     reading = reader.submit(windows.read, waiting[0])
-                    answer = network.submit(windows.predicted, reading)
+                    answer = network.submit(windows.predicted, model, reading)
                     pending.append((waiting.popleft(), answer))
                 group, answer = pending.popleft()
                 probabilities, places, seconds = answer.result()
@@ -261,7 +264,7 @@ def _seen_whole(model, scene, settings, watch):
     height = scene.shape[0]
     image, known = scene.read(0, height)
     start = time.monotonic()
-    seen = [_filled(image, known)]
+    seen = [filled(image, known)]
     (probability,) = probabilities_of_images(model, seen, settings)
     if watch:
         watch(1, time.monotonic() - start)

@@ -211,12 +211,19 @@ def _scene_strips(model, source, settings, work, watch):
         watch(source, windows, seconds)
 
     rows = work and Path(work) / "probabilities"
-    path = source.sample.image
-    if source.streams:
-        scene = Scene(path, settings.bands)
-    else:
-        scene = Scene.of_array(read_image(path, settings.bands))
-    with scene:
+    with open_scene(source, settings.bands) as scene:
         yield from strips(
             model, scene, source.tiling, settings, rows or None, finished
         )
+
+
+def open_scene(source, bands=None):
+    """A ``Scene`` of a ``Source`` that is no photo.
+
+    Raises:
+        DataError: the image is damaged.
+    """
+    path = source.sample.image
+    if source.streams:
+        return Scene(path, bands)
+    return Scene.of_array(read_image(path, bands))
