@@ -1,5 +1,6 @@
 """Arrays from trees, and a cache that can be trusted."""
 
+import json
 import multiprocessing
 
 import numpy as np
@@ -116,6 +117,38 @@ def test_a_damaged_cache_is_rebuilt(tmp_path, file, damage):
     again = load(tree)
     assert np.array_equal(again.X, X)
     assert again.digest == first.digest
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": ["Folder_1"]},
+        {"shapes": [[32, 32], [32, 0]]},
+        {"shapes": [[10**30, 32]] * 2},
+        {"shapes": "32"},
+        {"classes": ["../roof"]},
+        {"contrast": "none "},
+        {"resolutions": [None, [float("nan"), 1]]},
+        {"resolutions": [1, 2]},
+        {"digest": 3},
+        {"moon": "full"},
+        "text",
+        [],
+        7,
+    ],
+)
+def test_an_odd_cache_is_rebuilt(tmp_path, change):
+    tree = make_tree(tmp_path / "tree", 2)
+    load(tree)
+    (path,) = (tmp_path / "cache").glob("*/meta.json")
+    meta = json.loads(path.read_text())
+    odd = {**meta, **change} if isinstance(change, dict) else change
+    path.write_text(json.dumps(odd))
+    data = load(tree)
+    assert data.names == ["Folder_1", "Folder_2"]
+    assert data.shapes == [[32, 32], [32, 32]]
+    assert data.digest == meta["digest"]
+    assert json.loads(path.read_text()).keys() == meta.keys()
 
 
 def test_an_interrupted_build_leaves_no_cache(tmp_path):

@@ -100,6 +100,7 @@ def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name, depth):
     )
     path = tmp_path / "m.keras"
     save(model, path, Contract(["building"]))
+    assert read_contract(path).size == [64, 64]  # nothing in it is odd
     opened = keras.models.load_model(path, safe_mode=True)
     expected = model.predict(images(), verbose=0)
     assert expected.std() > 0

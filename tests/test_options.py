@@ -3,6 +3,7 @@
 import json
 import re
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from conftest import CODE
 from unet.files.errors import DataError
 from unet.imagery.contrast import CONTRASTS
 from unet.network.model import build_unet
-from unet.terminal import cli, recipes, training_options
+from unet.terminal import cli, recipes, runs, training_options
 from unet.training.augmentation import LEVELS
 
 
@@ -164,3 +165,37 @@ def test_settings_tell_the_choices_and_no_places():
     settings = training_options.settings_of(args)
     assert (settings.seed, settings.loss) == (7, "bce")
     assert "secret" not in str(settings)
+
+
+def resumed(tmp_path, text):
+    """The options of a run whose settings.json holds a text."""
+    (tmp_path / "settings.json").write_text(text)
+    args = read()
+    args.model, args.overwrite = tmp_path / "m.keras", False
+    args.resume = tmp_path
+    return runs.resumed(args)
+
+
+def test_a_run_is_resumed_with_the_options_it_had(tmp_path):
+    values = {"epochs": 7, "dropout": [0.5], "start_from": "a.keras",
+              "batch_norm": True, "model": "b.keras", "overwrite": True,
+              "class_weights": ["balanced"], "images": None}  # fmt: skip
+    args = vars(resumed(tmp_path, json.dumps(values)))
+    paths = {name: Path(values[name]) for name in ("start_from", "model")}
+    assert args.items() >= {**values, **paths}.items()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "[]", "3", "{", "\x00", "[" * 10**5, '{"moon": 1}'),
+        *('{"epochs": "x"}', '{"epochs": null}', '{"epochs": true}'),
+        *('{"epochs": NaN}', '{"epochs": -1}', '{"augment": "odd"}'),
+        *('{"dropout": []}', '{"dropout": {"a": 1}}', '{"model": 3}'),
+        *('{"seed": "--epochs"}', '{"overwrite": "yes"}'),
+    ],
+)
+def test_odd_settings_of_a_run_are_told(tmp_path, text):
+    told = r"settings.json: expected the settings of an interrupted run"
+    with pytest.raises(DataError, match=told):
+        resumed(tmp_path, text)

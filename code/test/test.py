@@ -189,7 +189,8 @@ from unet.files.atomic import refuse_existing
 from unet.files.errors import DataError
 from unet.files.folders import Sample, class_names, find_samples, list_images
 from unet.geometry.outlining import Outlining
-from unet.network.contract import read_contract, saved_on
+from unet.network.archive import saved_on
+from unet.network.contract import read_contract
 from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
 from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from unet.files.errors import DataError
+from unet.files.names import check_class_names, same
 
 IMAGE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
@@ -104,7 +105,10 @@ def _read_masks(directory):
         )
     if direct:
         return {DEFAULT_CLASS: direct}
-    return {path.name: list_images(path) for path in classes}
+    masks = {}
+    for path in classes:  # two spellings of one name are one class
+        masks.setdefault(same(path.name), []).extend(list_images(path))
+    return masks
 
 
 def find_samples(root):
@@ -151,8 +155,13 @@ def class_names(samples):
     They come in the order of ``classes.txt``, beside the samples or one
     directory above; without it, and behind it, sorted. Where no sample has
     any mask the article's single class is meant.
+
+    Raises:
+        DataError: a class is called as no class can be.
     """
     names = {name for s in samples for name in s.masks or {}}
+    if samples:
+        check_class_names(sorted(names), samples[0].image.parents[2])
     order = class_order(samples[0].image.parents[2]) if samples else []
     known = [name for name in order if name in names]
     return known + sorted(names - set(known)) or [DEFAULT_CLASS]
@@ -167,6 +176,19 @@ def class_order(root):
     """The lines of ``classes.txt`` in a directory or the one above, or []."""
     for place in (Path(root), Path(root).resolve().parent):
         if (place / CLASSES).is_file():
-            text = (place / CLASSES).read_text(encoding="utf-8-sig")
-            return [line.strip() for line in text.splitlines() if line.strip()]
+            return _lines_of(place / CLASSES)
     return []
+
+
+def _lines_of(path):
+    """The classes that a ``classes.txt`` names."""
+    try:
+        text = same(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected a text file in UTF-8, one class a line: "
+            f"{error}. Save it so."
+        ) from None
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    check_class_names(names, path)
+    return names

@@ -12,13 +12,12 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from unet.files.errors import DataError
+from unet.network import contract_rules
+from unet.network.archive import MEMBER, ForeignError, contract_in, network_in
 
 FORMAT = 1
-MEMBER = "contract.json"
 # Ways down that are built here; others have learned before.
 PLAIN_ENCODERS = ("plain", "residual")
-# What JSON of another form, or none at all, leads to.
-_MISREAD = (AttributeError, KeyError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -162,12 +161,17 @@ def append_contract(path, contract):
 def read_contract(path):
     """Read what a model file says of itself, without loading the model.
 
+    Nothing of it is believed before it is checked: the archive, see
+    ``unet.network.archive``, each field, see ``unet.network.contract_rules``,
+    and whether both speak of one network.
+
     Returns:
-        A ``Contract``. What an older file does not say has its default; what
-        a newer one says besides is left out.
+        A ``Contract``. What an older file does not say has its default, the
+        size is the network's; what a newer one says besides is left out.
 
     Raises:
-        DataError: the file is no model of ours, or of another format.
+        DataError: the file is no model of ours, of another format, or
+            damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -176,41 +180,91 @@ def read_contract(path):
             "code/train/train_unet.py, or give another model."
         )
     try:
-        with zipfile.ZipFile(path) as archive:
-            values = json.loads(archive.read(MEMBER))
-        version = values["format"]
-        contract = _contract_of(values) if version == FORMAT else None
-    except (OSError, zipfile.BadZipFile, *_MISREAD):
+        values = contract_in(path)
+        if values["format"] == FORMAT:
+            return _contract_of(values, network_in(path))
+    except ForeignError as found:
         raise DataError(
             f"{path}: expected a .keras model made by code/train/"
-            "train_unet.py, found another kind of file. Give the model that "
-            "training saved."
+            f"train_unet.py, found {found}. Give the model that training "
+            "saved."
         ) from None
-    if contract is None:
-        raise DataError(
-            f"{path}: expected format {FORMAT}, found {version}. Use the "
-            "version of this project that made the model, or train it again."
-        )
+    raise DataError(
+        f"{path}: expected format {FORMAT}, found {_shown(values['format'])}. "
+        "Use the version of this project that made the model, or train it "
+        "again."
+    )
+
+
+def _contract_of(values, network):
+    """A ``Contract`` of what a file holds.
+
+    Raises:
+        ForeignError: a field is odd, or not of this network.
+    """
+    values = _known(Contract, values)
+    for name, part, rules in (
+        ("preprocessing", Preprocessing, contract_rules.PREPROCESSING),
+        ("training", TrainingSettings, contract_rules.TRAINING),
+    ):
+        inner = values.pop(name, {})
+        if not isinstance(inner, dict):
+            raise ForeignError(
+                f"{_shown(inner)} for the {name} in its contract"
+            )
+        inner = _known(part, inner)
+        _check(inner, rules, f"{name}.")
+        values[name] = part(**inner)
+    _check(values, contract_rules.CONTRACT)
+    if "classes" not in values:
+        raise ForeignError("a contract without classes")
+    if values.get("size") is None:
+        values["size"] = network.size
+    contract = Contract(**values)
+    _check_network(contract, network)
     return contract
 
 
-def saved_on(path):
-    """The day on which Keras saved a model file, ``YYYY-MM-DD``."""
-    with zipfile.ZipFile(path) as archive:
-        metadata = json.loads(archive.read("metadata.json"))
-    return metadata["date_saved"].split("@")[0]
+def _check(values, rules, where=""):
+    """Raise ForeignError for the first value that its rule does not allow."""
+    for name, rule in rules.items():
+        if name in values and not rule.holds(values[name]):
+            raise ForeignError(
+                f"{_shown(values[name])} for {where}{name} in its contract "
+                f"(expected {rule.expected})"
+            )
 
 
-def _contract_of(values):
-    """A ``Contract`` of what a file holds."""
-    values = dict(values)
-    for name, part in (
-        ("preprocessing", Preprocessing),
-        ("training", TrainingSettings),
-    ):
-        if name in values:
-            values[name] = part(**_known(part, values[name]))
-    return Contract(**_known(Contract, values))
+def _check_network(contract, network):
+    """Raise ForeignError where a contract belongs to another network."""
+    classes = len(contract.classes)
+    if contract.size != network.size:
+        raise ForeignError(
+            f"a contract of the size {contract.size} with a network of "
+            f"{network.size}"
+        )
+    if network.channels != (classes + 1 if classes > 1 else 1):
+        raise ForeignError(
+            f"a contract of {classes} class(es) with a network of "
+            f"{network.channels} output(s)"
+        )
+    if contract.training.depth < network.halvings:
+        raise ForeignError(
+            f"a contract of the depth {contract.training.depth} with a "
+            f"network of {network.halvings}"
+        )
+    unknown = set(contract.separation) - set(contract.classes)
+    if unknown:
+        raise ForeignError(
+            f"the separation of {_shown(min(unknown))} in its contract, which "
+            "is none of its classes"
+        )
+
+
+def _shown(value):
+    """A value of a file, on one line and not too long."""
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]} ..."
 
 
 def _known(part, values):

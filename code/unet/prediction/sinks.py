@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.files.names import check_inside
 from unet.geometry.components import UNKNOWN
 from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
@@ -110,9 +111,14 @@ class Sink:
         Args:
             source: ``unet.prediction.stream.Source`` with a shape.
             directory: where its files are written.
+
+        Raises:
+            DataError: one of them would lie elsewhere.
         """
+        directory = Path(directory)
+        check_inside(directory, [directory / name for name in self.files()])
         with ExitStack() as self.stack:
-            self.open(source, Path(directory))
+            self.open(source, directory)
             yield self
             self.close()
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
 from unet.terminal.cli import SHIPPED, short_path
+from unet.terminal.run_settings import read_settings
 
 
 def resumed(args):
     """The options that an interrupted run had.
 
     Raises:
-        DataError: there is nothing to go on with.
+        DataError: there is nothing to go on with, or it is damaged.
     """
     settings = args.resume / "settings.json"
     if not settings.exists():
@@ -27,9 +28,7 @@ def resumed(args):
             f"{args.resume}: this run came to its end. Start a new one "
             "without --resume."
         )
-    for name, value in json.loads(settings.read_text()).items():
-        is_path = isinstance(getattr(args, name), Path)
-        setattr(args, name, Path(value) if is_path else value)
+    read_settings(settings, args)
     return args
 
 

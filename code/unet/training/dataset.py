@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -138,13 +139,14 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
     """
     how = size, classes, contrast, objects
     folder = cache_directory() / _key(samples, how)
-    dataset = _open(folder)
+    fits = partial(_fits, samples=samples, how=how)
+    dataset = _open(folder, fits)
     if dataset is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         try:
             _build(temporary, samples, progress, *how)
-            dataset = _install(temporary, folder)
+            dataset = _install(temporary, folder, fits)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return dataset
@@ -272,8 +274,8 @@ def _states(folder):
     return states
 
 
-def _open(folder):
-    """The data set in a cache folder, or None if it is not whole."""
+def _open(folder, fits):
+    """The data set in a cache folder; None if it is not whole, or odd."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         if meta.pop("files") != _states(folder):
@@ -282,24 +284,58 @@ def _open(folder):
             path.stem: np.load(path, mmap_mode="r")
             for path in folder.glob("*.npy")
         }
-        return Dataset(**arrays, **meta)
-    except (OSError, ValueError, KeyError, TypeError):
+        dataset = Dataset(**arrays, **meta)
+        return dataset if fits(dataset) else None
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return None
+    except (OverflowError, RecursionError):  # of a number, of JSON in JSON
         return None
 
 
-def _install(temporary, folder):
+def _fits(dataset, samples, how):
+    """Whether a data set from the cache is one of these samples.
+
+    Raises:
+        TypeError, ValueError: it holds something else altogether.
+    """
+    size, classes, contrast, objects = how
+    count = len(samples)
+    sides = np.array(dataset.shapes, dtype=np.int64)
+    steps = [step for step in dataset.resolutions if step is not None]
+    arrays = [(dataset.X, (count, *size, 3), np.uint8)]
+    arrays.append((dataset.Y, (count, *size), np.uint8))
+    if objects:
+        arrays.append((dataset.instances, (count, *size), np.uint16))
+    return (
+        all(
+            array.shape == shape and array.dtype == dtype
+            for array, shape, dtype in arrays
+        )
+        and dataset.names == [sample.name for sample in samples]
+        and dataset.classes == list(classes)
+        and dataset.contrast == contrast
+        and isinstance(dataset.digest, str)
+        and sides.shape == (count, 2)
+        and bool((sides > 0).all())
+        and len(dataset.resolutions) == count
+        and bool((np.array(steps, float).reshape(-1, 2) > 0).all())
+        and bool(np.isfinite(np.array(steps, float)).all())
+    )
+
+
+def _install(temporary, folder, fits):
     """Give a finished cache its name; another process may be faster."""
     try:
         temporary.rename(folder)
     except OSError:
-        dataset = _open(folder)
+        dataset = _open(folder, fits)
         if dataset is not None:
             return dataset
         damaged = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
         folder.rename(damaged / "damaged")
         shutil.rmtree(damaged, ignore_errors=True)
-        return _install(temporary, folder)
-    return _open(folder)
+        return _install(temporary, folder, fits)
+    return _open(folder, fits)
 
 
 def labelled(samples, root):
