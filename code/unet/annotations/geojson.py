@@ -1,7 +1,6 @@
 """GeoJSON, on the ground or in pixels."""
 
 import numpy as np
-import rasterio
 import shapely
 from shapely.geometry import mapping
 from shapely.geometry import shape as geometry_of
@@ -12,6 +11,7 @@ from unet.annotations.shapes import CLASS_KEYS, add, areas, find_key
 from unet.annotations.writing import Writer, json_text
 from unet.files.errors import DataError
 from unet.imagery.georeference import Georeference, named_ground
+from unet.imagery.opening import open_raster
 
 
 def read_geojson(data, path, rules):
@@ -59,7 +59,7 @@ class GeojsonWriter(Writer):
     ending = ".geojson"
 
     def _text(self, annotated):
-        with rasterio.open(annotated.image) as raster:
+        with open_raster(annotated.image) as raster:
             place = raster.crs and Georeference(raster.crs, raster.transform)
         ground = named_ground(place)
         features = []

@@ -4,7 +4,6 @@ import re
 from collections import Counter
 
 import numpy as np
-import rasterio
 import shapely
 from rasterio.crs import CRS
 from rasterio.errors import RasterioIOError
@@ -18,6 +17,7 @@ from unet.annotations.repairs import Repair
 from unet.annotations.shapes import areas, together
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
+from unet.imagery.opening import open_raster
 
 _HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
@@ -48,7 +48,7 @@ def in_pixels(annotation, image, seen=None):
     """
     several = seen is not None
     try:
-        with rasterio.open(image) as raster:
+        with open_raster(image) as raster:
             crs, to_ground, shape = raster.crs, raster.transform, raster.shape
     except RasterioIOError as error:
         raise DataError(f"{image}: {shortened(error)}.") from None

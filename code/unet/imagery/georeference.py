@@ -6,7 +6,6 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 import pyproj
-import rasterio
 import shapely
 from affine import Affine
 from rasterio.crs import CRS
@@ -16,6 +15,7 @@ from shapely import affinity
 from shapely.geometry.polygon import orient
 
 from unet.files.atomic import write_text
+from unet.imagery.opening import open_raster
 
 # Files that say where they lie in a sidecar alone.
 _PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
@@ -88,7 +88,7 @@ def read_georeference(path):
     if Path(path).suffix.lower() in _PLAIN and not sidecar(path).exists():
         return None  # without opening it
     try:
-        with rasterio.open(path) as raster:
+        with open_raster(path) as raster:
             if raster.crs is None or raster.transform.is_identity:
                 return None
             return Georeference(raster.crs, raster.transform)

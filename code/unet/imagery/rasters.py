@@ -19,6 +19,7 @@ from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
 from unet.imagery.georeference import Georeference
+from unet.imagery.opening import open_raster
 from unet.imagery.reading import (
     picture_bands,
     read_image,
@@ -107,7 +108,7 @@ class Scene:
     def _handle(self):
         """The open raster of this thread: GDAL's are not to be shared."""
         if not hasattr(self._local, "raster"):
-            self._local.raster = rasterio.open(self.path)
+            self._local.raster = open_raster(self.path)
             self._open.append(self._local.raster)
         return self._local.raster
 
@@ -235,7 +236,10 @@ def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
                     raster.close()
             if factors:
                 how = Resampling.average if average else Resampling.nearest
-                with _silent(), rasterio.open(temporary, "r+") as raster:
+                with (
+                    _silent(),
+                    rasterio.open(temporary, "r+", driver="GTiff") as raster,
+                ):
                     raster.build_overviews(factors, how)
             whole = _is_whole(temporary, factors, checks)
         except RasterioIOError as error:
@@ -252,7 +256,7 @@ def _silent():
 def _is_whole(path, factors, checks):
     """Whether a GeoTIFF holds what was written: (rows, checksum) a piece."""
     top = 0
-    with rasterio.open(path) as raster:
+    with open_raster(path) as raster:
         for count, check in checks:
             rows = raster.read(1, window=Window(0, top, raster.width, count))
             if zlib.crc32(rows) != check:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import rasterio
 from PIL import Image, ImageOps
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
 from unet.files.errors import DataError
 from unet.imagery.bounds import MOST_PIXELS
+from unet.imagery.opening import raster_of
 from unet.imagery.png import PNG_START
 from unet.imagery.stored import BITS_PER_SAMPLE
 
@@ -225,7 +225,7 @@ def _read_bands(data, path, most, bands=None):
         H x W x bands, of the file's depth.
     """
     try:
-        with rasterio.MemoryFile(data) as file, file.open() as raster:
+        with raster_of(data) as raster:
             _check_pixels(raster.width, raster.height, path, most)
             wanted = picture_bands(raster, path, bands)
             return np.moveaxis(raster.read(wanted), 0, 2)

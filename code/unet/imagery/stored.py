@@ -1,12 +1,14 @@
 """How a file holds its pixels, as its first bytes say."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import rasterio
 from PIL import Image
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioIOError
+
+from unet.imagery.opening import open_raster, raster_of
 
 BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
 # Formats whose masks are PNG, whatever a sidecar says of their place.
@@ -65,7 +67,7 @@ def stored_as(source):
     except (OSError, SyntaxError, ValueError):
         pass  # Pillow does not know every TIFF
     try:
-        with rasterio.open(source) as raster:
+        with _raster(source) as raster:
             alpha = ColorInterp.alpha in raster.colorinterp
             dtype = np.dtype(raster.dtypes[0])
             count = raster.count - alpha
@@ -74,6 +76,14 @@ def stored_as(source):
             return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
     except (RasterioIOError, TypeError, ValueError):
         return None
+
+
+def _raster(source):
+    """A path or an open binary file as an open raster."""
+    if isinstance(source, str | Path):
+        return open_raster(source)
+    source.seek(0)
+    return raster_of(source.read())
 
 
 def _orientation(file):

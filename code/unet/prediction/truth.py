@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import rasterio
 from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioIOError
 from rasterio.vrt import WarpedVRT
@@ -16,6 +15,7 @@ from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
 from unet.geometry.components import UNKNOWN
 from unet.imagery.mask_values import read_values
+from unet.imagery.opening import open_raster
 
 # test.py has no options for what the truth leaves open.
 _RULES = Rules(by_options=False)
@@ -55,12 +55,12 @@ def open_truth(path, scene, classes, rules=_RULES):
             f"{path}: expected the truth of {scene}, found nothing. Check the "
             "path."
         )
-    with rasterio.open(scene) as raster:
+    with open_raster(scene) as raster:
         grid = _Grid(raster.shape, raster.crs, raster.transform)
     if path.suffix.lower() not in (*IMAGE_ENDINGS, ".vrt"):
         return _Polygons(path, scene, grid.shape, classes, rules)
     try:
-        raster = rasterio.open(path)
+        raster = open_raster(path)
     except RasterioIOError:
         raster = None  # GDAL does not know all that we read
     if raster and (raster.crs or raster.driver in ("GTiff", "VRT")):
