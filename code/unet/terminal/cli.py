@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unet.files.errors import DataError
+from unet.terminal.streams import keep_streams, show_notices_in_one_line
 
 # The repository: the package is installed in editable mode (requirements.txt).
 ROOT = Path(__file__).resolve().parents[3]
@@ -199,14 +200,13 @@ def one_line_errors():
 
     Scripts call it first of all. Then they read their options, and import what
     takes time only behind: ``--help`` and a wrong option are answered at once.
+    A reader who goes away (head, less) stops nothing, nor does a stream that
+    is closed.
     """
+    keep_streams()
+    show_notices_in_one_line()
 
     def hook(kind, error, trace):
-        if isinstance(error, BrokenPipeError):
-            # The reader (head, less) went away; Python would complain again
-            # when it flushes at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(0)
         if isinstance(error, KeyboardInterrupt):
             print(f"\nInterrupted. {error}".rstrip(), file=sys.stderr)
             raise SystemExit(130)

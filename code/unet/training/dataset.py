@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from unet.files.cache import cache_directory
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.geometry.masks import resize_ids
@@ -107,11 +108,6 @@ class Dataset:
             for y in self.Y
         )
         return counts / counts.sum()
-
-
-def cache_directory():
-    """Where arrays are kept: ``$UNET_CACHE``, else ``~/.cache/unet``."""
-    return Path(os.environ.get("UNET_CACHE", "~/.cache/unet")).expanduser()
 
 
 def load(samples, size, classes, progress, contrast="none", objects=False):
