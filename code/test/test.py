@@ -186,8 +186,9 @@ if __name__ == "__main__":
     args = read_arguments()
 
 from unet.files.atomic import refuse_existing
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.files.folders import Sample, class_names, find_samples, list_images
+from unet.files.names import same
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
@@ -214,7 +215,7 @@ def collect(sources):
         if source.is_dir() and not images:
             samples += find_samples(source)
         else:
-            samples += [Sample(path.stem, path, None) for path in images]
+            samples += [Sample(same(path.stem), path, None) for path in images]
     seen = {}
     for sample in samples:
         if sample.name in seen:
@@ -381,7 +382,7 @@ def report(outputs, summary, speed, count):
 
     print(f"{count} masks -> {cli.short_path(outputs.out)}")
     for line in [*speed.lines(), *outputs.notes]:
-        print(f"  {line}")
+        print(f"  {printable(line)}")
     if outputs.writer:
         print(f"  polygons: {cli.short_path(outputs.writer.out)}")
     if summary:

@@ -72,7 +72,7 @@ from contextlib import ExitStack
 from unet.annotations.rules import NO_RULES
 from unet.files import splits
 from unet.files.atomic import new_tree, refuse_existing, write_text
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.files.folders import CLASSES, class_order
 from unet.inspection.items import in_order
 from unet.inspection.kinds import KINDS
@@ -122,7 +122,7 @@ def print_mended(result, out):
     ).items():
         print(f"  as it was: {KINDS[kind].title}: {count}")
     for name, reason in result.left_out:
-        print(f"  left out: {name}: {reason}")
+        print(f"  left out: {printable(name)}: {printable(reason)}")
 
 
 def print_findings(findings, exams):
@@ -140,13 +140,14 @@ def print_findings(findings, exams):
         names = list(dict.fromkeys(finding.place for finding in members))
         more = ", ..." if len(names) > 3 else ""
         named = ", ".join(names[:3]) + more
-        print(f"  {kind:{wide}} {len(members):6}  {named}")
+        print(f"  {kind:{wide}} {len(members):6}  {printable(named)}")
     for kind, members in groups.items():
         about = KINDS[kind]
         print(f"\n{kind}: {about.title}. Why it hurts: {about.why}.")
         for finding in members[:_MOST]:
             place = cli.short_path(finding.path)
-            print(f"  {place}: {finding.detail}. {about.mend}")
+            detail = printable(finding.detail)
+            print(f"  {place}: {detail}. {about.mend}")
         if len(members) > _MOST:
             print(f"  and {len(members) - _MOST} more, all in the report")
 

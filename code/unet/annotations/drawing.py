@@ -12,7 +12,7 @@ import shapely
 from unet.annotations.repairs import Repair
 from unet.files.atomic import write_text
 from unet.files.cores import usable_cores
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.files.folders import CLASSES, DEFAULT_CLASS, class_folder
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import read_georeference, write_georeference
@@ -129,7 +129,9 @@ def _refuse_equal_folders(classes):
 
 def listed_counts(counts):
     """``land (3), road (12)``, by name."""
-    return ", ".join(f"{name} ({n})" for name, n in sorted(counts.items()))
+    return printable(
+        ", ".join(f"{name} ({n})" for name, n in sorted(counts.items()))
+    )
 
 
 def draw_folders(tree, pairs, classes, rules, components=False):

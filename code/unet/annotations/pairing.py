@@ -13,8 +13,9 @@ from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.repairs import Repair
 from unet.annotations.rules import NO_RULES
 from unet.files.cores import usable_cores
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.files.folders import IMAGE_ENDINGS, list_images
+from unet.files.names import same
 
 _NAMED = 5  # names in one line
 
@@ -154,14 +155,13 @@ def pair(
 def _read_one(format_name, rules, images, read_masks, path):
     """What a file annotates: (list of pairs without images, error or None)."""
     if not read_masks and path.suffix.lower() in IMAGE_ENDINGS:
-        return [Pair(path.stem, mask=path)], None
+        return [Pair(same(path.stem), mask=path)], None
     try:
-        annotations = dict(_placed(read_file(path, format_name, rules), images))
+        annotations = list(_placed(read_file(path, format_name, rules), images))
     except DataError as error:
         return [], error
     return [
-        Pair(name, annotation=annotation)
-        for name, annotation in annotations.items()
+        Pair(name, annotation=annotation) for name, annotation in annotations
     ], None
 
 
@@ -170,7 +170,8 @@ def _by_name(files, results, images):
     annotated, problems = {}, []
     for path, (pairs, error) in zip(files, results, strict=True):
         if error:
-            names = (path.stem,) if path.stem in images else ()
+            name = same(path.stem)
+            names = (name,) if name in images else ()
             kind = ProblemKind.BAD_ANNOTATION
             problems.append(Problem(kind, path, names, str(error)))
             for name in names:
@@ -188,8 +189,10 @@ def _annotated_twice(path, known):
         ProblemKind.ANNOTATED_TWICE,
         path,
         (known.name,),
-        f"{path}: annotates {known.name}, which {known.source} does as well. "
-        "Give one of the two.",
+        printable(
+            f"{path}: annotates {known.name}, which {known.source} does as "
+            "well. Give one of the two."
+        ),
         known.source,
     )
 
@@ -213,7 +216,7 @@ def _without_images(lost, images):
             "Add the images, or correct the names, if they belong together."
         )
     kind = ProblemKind.NO_IMAGE
-    return Problem(kind, path, names, f"{path}: {sentence}")
+    return Problem(kind, path, names, printable(f"{path}: {sentence}"))
 
 
 def listed_names(names):
@@ -240,7 +243,9 @@ def _pair_the_only_ones(images, annotated):
         return annotated
     (name,), (only,) = images, annotated.values()
     if only.name != name and only.annotation:
-        taken = f"annotation of {only.name} taken for the only image, {name}"
+        taken = printable(
+            f"annotation of {only.name} taken for the only image, {name}"
+        )
         only.annotation.repairs[taken] += 1
     return {name: replace(only, name=name)}
 
@@ -264,7 +269,7 @@ def find_images(source):
         )
     images = {}
     for path in list_images(source) if source.is_dir() else [source]:
-        images.setdefault(path.stem, []).append(path)
+        images.setdefault(same(path.stem), []).append(path)
     return images
 
 
@@ -278,8 +283,8 @@ def image_of(paths, annotation):
     Raises:
         DataError: there are several, and the annotation names none of them.
     """
-    file = annotation.file if annotation else None
-    meant = [path for path in paths if path.name == file] or paths
+    file = same(annotation.file) if annotation and annotation.file else None
+    meant = [path for path in paths if same(path.name) == file] or paths
     if len(meant) > 1:
         raise DataError(
             f"{paths[0].parent}: two images have the same name but for their "
@@ -305,7 +310,8 @@ def _placed(annotations, images):
     Raises:
         DataError: it touches none.
     """
-    for name, annotation in annotations.items():
+    for said, annotation in annotations.items():
+        name = same(said)
         if annotation.crs is None:
             yield name, annotation
         elif name in images or len(images) == 1:

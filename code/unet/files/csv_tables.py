@@ -1,13 +1,15 @@
 """CSV files with columns of text."""
 
 from unet.files.errors import DataError
+from unet.files.names import same
 
 
 def read_table(path, columns):
     """Read a CSV file as text columns.
 
     Returns:
-        A ``pandas.DataFrame`` of str.
+        A ``pandas.DataFrame`` of str, in the form in which names are
+        compared.
 
     Raises:
         DataError: it cannot be read or lacks one of ``columns``.
@@ -25,4 +27,4 @@ def read_table(path, columns):
             f"{path}: expected the columns {', '.join(columns)}, found "
             f"{', '.join(table.columns)}."
         )
-    return table
+    return table.map(same)

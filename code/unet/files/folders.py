@@ -44,7 +44,7 @@ def natural(text):
     """Sort key that puts ``Folder_2`` before ``Folder_10``."""
     return [
         int(part) if part.isdecimal() else part.lower()
-        for part in re.split(r"(\d+)", str(text))
+        for part in re.split(r"(\d+)", same(str(text)))
     ]
 
 
@@ -85,7 +85,9 @@ def read_sample(directory):
             f"({' '.join(IMAGE_ENDINGS)}), found {found}. "
             "Keep one image in each folder."
         )
-    return Sample(directory.name, images[0], _read_masks(directory / "masks"))
+    return Sample(
+        same(directory.name), images[0], _read_masks(directory / "masks")
+    )
 
 
 def _read_masks(directory):

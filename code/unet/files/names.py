@@ -4,11 +4,11 @@ import os
 import unicodedata
 from pathlib import Path
 
-from unet.files.errors import DataError
+from unet.files.errors import JOINERS, DataError
 
 MOST_CHARACTERS = 100  # of a class's name
-# Arabic, Persian and the languages of India need these two in words.
-_JOINERS = {0x200C: None, 0x200D: None}
+# What a file system takes, less what names need while they are written.
+MOST_BYTES = 255 - 25
 
 
 def same(name):
@@ -28,7 +28,7 @@ def is_class_name(name):
         and name == name.strip()
         and not name.startswith(".")
         and not set(name) & set("/\\")
-        and name.translate(_JOINERS).isprintable()
+        and name.translate(JOINERS).isprintable()
     )
 
 
@@ -53,8 +53,11 @@ def check_class_names(names, place):
             )
 
 
-def check_inside(directory, paths):
-    """Raise DataError for a result that would not lie in its directory."""
+def check_results(directory, paths):
+    """Raise DataError for a result that cannot have its name.
+
+    It would not lie in its directory, or no file system takes the name.
+    """
     # A link in its place is replaced, not followed.
     directory = os.path.normpath(Path(directory).absolute())
     for path in paths:
@@ -63,4 +66,10 @@ def check_inside(directory, paths):
             raise DataError(
                 f"{path}: expected results in {directory}, found one beyond. "
                 "Rename the image or the class that it is called after."
+            )
+        length = len(os.fsencode(Path(place).name))
+        if length > MOST_BYTES:
+            raise DataError(
+                f"{path}: expected a result's name of at most {MOST_BYTES} "
+                f"bytes, found {length}. Give the image a shorter name."
             )

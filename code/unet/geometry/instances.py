@@ -8,6 +8,7 @@ import shapely
 from pycocotools import mask as rle
 from shapely import affinity
 
+from unet.files.names import same
 from unet.geometry.masks import rasterise_window
 
 
@@ -29,6 +30,9 @@ class Instance:
     score: float | None = None
 
     is_polygon = True
+
+    def __post_init__(self):
+        self.label = self.label and same(self.label)
 
     def window(self, shape):
         """Pixels whose centre the polygon covers.

@@ -85,7 +85,7 @@ def read_georeference(path):
 
     GDAL's sidecar ``NAME.png.aux.xml`` counts as part of an image.
     """
-    if Path(path).suffix.lower() in _PLAIN and not sidecar(path).exists():
+    if Path(path).suffix.lower() in _PLAIN and not _has_sidecar(path):
         return None  # without opening it
     try:
         with open_raster(path) as raster:
@@ -99,6 +99,13 @@ def read_georeference(path):
 def sidecar(path):
     """The file in which GDAL keeps what an image's format cannot hold."""
     return Path(f"{path}.aux.xml")
+
+
+def _has_sidecar(path):
+    try:
+        return sidecar(path).exists()
+    except OSError:
+        return False  # no file has so long a name
 
 
 def write_georeference(path, place):

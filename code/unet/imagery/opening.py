@@ -6,23 +6,41 @@ would read, or ask.
 """
 
 import os
+import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
-# GDAL reads this when it registers its drivers, at the first use: sidecars
-# are opened with any driver that there is.
-_NETWORK = "HTTP WMS WMTS WCS PLMOSAIC EEDA EEDAI STACIT STACTA"
-_OTHERS = os.environ.get("GDAL_SKIP", "")
-os.environ["GDAL_SKIP"] = f"{_OTHERS} {_NETWORK}".strip()
-
 import rasterio
 from rasterio.env import ensure_env
-from rasterio.errors import RasterioIOError
+from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 
+# Plain images have no place on the ground; that is no fault of the user's.
+warnings.simplefilter("ignore", NotGeoreferencedWarning)
+# Sidecars are opened with any driver that there is.
+_NETWORK = "HTTP WMS WMTS WCS PLMOSAIC EEDA EEDAI STACIT STACTA"
 DRIVERS = [
     *("GTiff", "COG", "JP2OpenJPEG", "HFA", "PNG", "JPEG", "BMP", "GIF"),
     *("BIGGIF", "WEBP", "AVIF", "PNM"),
 ]
+
+
+def _leave_network_out():
+    """Let GDAL register its drivers without those that ask servers.
+
+    It happens once, here. The GDAL of pyogrio is another one, which knows
+    fewer drivers and would tell of each that it cannot leave out.
+    """
+    before = os.environ.get("GDAL_SKIP")
+    os.environ["GDAL_SKIP"] = f"{before or ''} {_NETWORK}".strip()
+    try:
+        ensure_env(lambda: None)()
+    finally:
+        del os.environ["GDAL_SKIP"]
+        if before is not None:
+            os.environ["GDAL_SKIP"] = before
+
+
+_leave_network_out()
 
 
 @ensure_env

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 from rasterio.enums import ColorInterp
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import RasterioIOError
 
 from unet.files.errors import DataError
 from unet.imagery.bounds import MOST_PIXELS
@@ -21,8 +21,6 @@ from unet.imagery.opening import raster_of
 from unet.imagery.png import PNG_START
 from unet.imagery.stored import BITS_PER_SAMPLE
 
-# Plain images have no place on the ground; that is no fault of the user's.
-warnings.simplefilter("ignore", NotGeoreferencedWarning)
 # Pillow warns of what we refuse, or read all the same.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
 for _name in ("PIL", "rasterio"):

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from unet.files.errors import DataError
+from unet.files.names import same
 from unet.network import contract_rules
 from unet.network.archive import MEMBER, ForeignError, contract_in, network_in
 
@@ -218,6 +219,7 @@ def _contract_of(values, network):
     _check(values, contract_rules.CONTRACT)
     if "classes" not in values:
         raise ForeignError("a contract without classes")
+    values["classes"] = [same(name) for name in values["classes"]]
     if values.get("size") is None:
         values["size"] = network.size
     contract = Contract(**values)

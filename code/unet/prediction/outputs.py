@@ -7,7 +7,7 @@ from pathlib import Path
 from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
-from unet.files.names import check_inside
+from unet.files.names import check_results
 from unet.files.splits import spread
 from unet.geometry.outlining import DEFAULTS, Outlining
 from unet.geometry.polygons import class_outlines
@@ -137,8 +137,8 @@ class Outputs:
         """Every file that the run writes.
 
         Raises:
-            DataError: two results would have one name, or one would lie
-                beyond the directory of the results.
+            DataError: two results would have one name, or one cannot have
+                its name.
         """
         files = []
         for source in self._sources:
@@ -151,7 +151,7 @@ class Outputs:
             files.append(self.out / SCORES)
         if self._shown:
             files.append(self.out / CONTACT_SHEET)
-        check_inside(self.out, files)
+        check_results(self.out, files)
         twice = len(files) - len(set(files))
         if twice:
             raise DataError(

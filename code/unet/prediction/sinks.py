@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.files.names import check_inside
+from unet.files.names import check_results
 from unet.geometry.components import UNKNOWN
 from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
@@ -113,10 +113,10 @@ class Sink:
             directory: where its files are written.
 
         Raises:
-            DataError: one of them would lie elsewhere.
+            DataError: one of them cannot have its name.
         """
         directory = Path(directory)
-        check_inside(directory, [directory / name for name in self.files()])
+        check_results(directory, [directory / name for name in self.files()])
         with ExitStack() as self.stack:
             self.open(source, directory)
             yield self

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from unet.files.errors import DataError
 from unet.files.folders import Sample
+from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import Georeference, read_georeference
 from unet.imagery.mask_values import read_truth
 from unet.imagery.rasters import Scene
@@ -25,6 +27,8 @@ from unet.prediction.windows import Tiling
 _MOST_WHOLE = 2**25
 # Longest side in pixels of an image that shows all its places at a glance.
 _AT_A_GLANCE = 2000
+# Hardly any picture is packed tighter.
+_MOST_PIXELS_A_BYTE = 100
 
 
 @dataclass(frozen=True)
@@ -124,11 +128,14 @@ def _source(sample, contract, settings):
     stored = stored_as(sample.image)
     if stored is None:
         return Source(sample)  # reading it as a photo says what is wrong
+    _refuse_endless(sample.image, stored)
     turned = stored.orientation >= 5
     shape = stored.shape[::-1] if turned else stored.shape
     place = read_georeference(sample.image)
     resolution = place and place.resolution(shape)
     factors = scales(contract, resolution, settings.scale)
+    if factors is not None:
+        _refuse_enlarged(sample.image, shape, factors)
     step = 2**contract.training.depth
     tiling = Tiling(shape, factors, contract.size, settings.overlap, step)
     is_raster = place is not None and not stored.is_photo
@@ -136,6 +143,36 @@ def _source(sample, contract, settings):
         return Source(sample)
     source = Source(sample, tiling, tuple(shape), is_raster)
     return replace(source, place=place) if source.streams else source
+
+
+def _refuse_endless(path, stored):
+    """Raise DataError for more pixels than there can be in a file.
+
+    A file of a few bytes can claim any size, and a scene of any size is
+    predicted. Photos have the bound that they have everywhere; a raster may
+    be larger, if it is no void.
+    """
+    most, size = MOST_PIXELS, Path(path).stat().st_size
+    if not stored.is_photo:
+        most = max(most, _MOST_PIXELS_A_BYTE * size)
+    height, width = stored.shape
+    if height * width > most and stored.format != "VRT":
+        raise DataError(
+            f"{path}: expected at most {most} pixels, found {width} x {height} "
+            f"(width x height) in {size} bytes. Cut it into tiles, or export "
+            "it as a compressed GeoTIFF."
+        )
+
+
+def _refuse_enlarged(path, shape, factors):
+    """Raise DataError where the network would see far more than there is."""
+    height, width = np.multiply(shape, factors)
+    if height * width > max(MOST_PIXELS, shape[0] * shape[1]):
+        raise DataError(
+            f"{path}: the network would see {width:.0f} x {height:.0f} pixels "
+            f"(width x height) of it, expected at most {MOST_PIXELS}. Give "
+            "--scale a smaller number."
+        )
 
 
 def predict(model, sources, settings, work_of=None, watch=None):

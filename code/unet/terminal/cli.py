@@ -11,7 +11,7 @@ import textwrap
 from contextlib import contextmanager
 from pathlib import Path
 
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.terminal.streams import keep_streams, show_notices_in_one_line
 
 # The repository: the package is installed in editable mode (requirements.txt).
@@ -52,7 +52,7 @@ class _Parser(argparse.ArgumentParser):
         return super().format_help()
 
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message}. See --help.\n")
+        self.exit(2, f"{self.prog}: {printable(message)}. See --help.\n")
 
 
 def new_parser(description, examples):
@@ -135,7 +135,8 @@ class PredictionBars:
         if title != self._title:
             self.__exit__()
             self._title = title
-            self._bar = self._new_bar(title, source.windows if large else None)
+            shown = printable(title)
+            self._bar = self._new_bar(shown, source.windows if large else None)
 
     def restart(self):
         """Do not count as slow what the bar has waited until now."""
@@ -172,9 +173,12 @@ class PredictionBars:
 
 
 def short_path(path):
-    """A path as one would type it here: the shorter of its two forms."""
+    """A path as one would type it here: the shorter of its two forms.
+
+    Control characters are escaped.
+    """
     path = Path(path).resolve()
-    return min(str(path), os.path.relpath(path), key=len)
+    return printable(min(str(path), os.path.relpath(path), key=len))
 
 
 def explain(error):
@@ -191,7 +195,7 @@ def explain(error):
         if any(text in str(error) for text in texts):
             return "no space left on the disk. Free some and run again."
         reason = error.strerror or str(error).splitlines()[0]
-        return f"{error.filename or 'file'}: {reason}."
+        return printable(f"{error.filename or 'file'}: {reason}.")
     return None
 
 
