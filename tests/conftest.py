@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,41 @@ def interruptible():
     that the tests start there.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def killed_at(count, function):
+    """Call a function in a child process that dies at its nth renaming.
+
+    Nothing is cleaned up, as after SIGKILL or a power cut.
+
+    Returns:
+        Whether it came so far.
+    """
+    child = os.fork()
+    if child == 0:
+        left = [count]
+
+        def or_die(rename):
+            def renamed(*names, **how):
+                left[0] -= 1
+                if left[0] == 0:
+                    os._exit(137)
+                rename(*names, **how)
+
+            return renamed
+
+        code = 1
+        try:
+            os.rename, os.replace = or_die(os.rename), or_die(os.replace)
+            function()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in (0, 137)
+    return code == 137
 
 
 def assert_refused(result, *words):

@@ -20,10 +20,12 @@ from conftest import (
     CODE,
     assert_refused,
     contents,
+    killed_at,
     run_script,
     small_network,
 )
 from test_scenes import noise, write_scene
+from unet.files.claims import claim
 from unet.files.errors import DataError
 from unet.files.folders import Sample
 from unet.imagery.mask_values import read_mask
@@ -80,7 +82,9 @@ class HoldingOutputs(Outputs):
         return sinks
 
 
-def predict(place, path, out, model="m", scale=None, **wanted):
+def predict(
+    place, path, out, model="m", scale=None, workplace=Workplace, **wanted
+):
     """Predict a scene in this process: (``Source``, whole images)."""
     model = place / f"{model}.keras"
     contract, settings = read_contract(model), Settings(scale=scale)
@@ -90,7 +94,7 @@ def predict(place, path, out, model="m", scale=None, **wanted):
     with cli.PredictionBars(True, sources) as bars:
         run(
             loaded(model), sources, settings, outputs,
-            Workplace(out, model, settings), bars,
+            workplace(out, model, settings), bars,
         )  # fmt: skip
     return sources[0], outputs.held
 
@@ -249,7 +253,8 @@ def test_a_killed_prediction_goes_on_to_the_same_bytes(place, tmp_path):
             break
         time.sleep(0.01)
     assert process.wait() == -signal.SIGKILL
-    assert [one.name[:3] for one in out.iterdir()] == [".a."]
+    left = sorted(one.name for one in out.iterdir())
+    assert [name[:3] for name in left] == [".a.", ".un"]
     for place_of, speed in ((out, False), (tmp_path / "other", True)):
         done = subprocess.run(
             [*words, "--out", str(place_of)],
@@ -262,6 +267,40 @@ def test_a_killed_prediction_goes_on_to_the_same_bytes(place, tmp_path):
         "a.tif", "a_probability.tif", "a_overlay.png", "a_uncertain.png",
         "contact_sheet.png",
     }  # fmt: skip
+
+
+def test_killed_while_results_get_their_names_it_goes_on(place, tmp_path):
+    """The same command is not refused for what it has itself named."""
+    path = write_scene(tmp_path / "a.tif", noise(300, 280), **UTM)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    predict(place, path, whole)
+    model, workplace = place / "m.keras", []
+
+    class Dies(Workplace):
+        def finish(self, sources):
+            workplace.append((self, sources))
+            raise KeyboardInterrupt
+
+    files = [out / name for name in contents(whole)]
+    with pytest.raises(KeyboardInterrupt), claim(out, files, False):
+        predict(place, path, out, workplace=Dies)
+    assert not any(file.exists() for file in files)
+    ((dying, sources),) = workplace
+
+    def name_one():
+        with claim(out, files, False):
+            Workplace.finish(dying, sources)
+
+    assert killed_at(2, name_one)
+    assert sum(file.exists() for file in files) == 1
+    result = run_script(
+        "test/test.py", path, "--model", model, "--out", out, cwd=tmp_path
+    )
+    assert result.returncode == 0, result.stderr
+    assert contents(out).keys() - contents(whole).keys() == {
+        "contact_sheet.png"
+    }
+    assert contents(out).items() > contents(whole).items()
 
 
 def test_a_scene_with_a_truth_is_scored(place, tmp_path):

@@ -185,7 +185,7 @@ if __name__ == "__main__":
     cli.one_line_errors()
     args = read_arguments()
 
-from unet.files.atomic import refuse_existing
+from unet.files.claims import claim
 from unet.files.errors import DataError, printable
 from unet.files.folders import Sample, class_names, find_samples, list_images
 from unet.files.names import same
@@ -342,13 +342,26 @@ def main(args):
     check_classes(samples, contract.classes, args.model)
     sources = find_sources(samples, contract, settings)
     outputs = outputs_of(args, sources, contract)
-    pictures = [args.out / ADAPTED] if args.adapt else []
-    refuse_existing([*outputs.files(), *pictures], args.overwrite)
+    files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
+    with claim(args.out, files, args.overwrite):
+        print(introduction(args.model, contract))
+        speed = predict(args, samples, contract, sources, settings, outputs)
+        facts = {
+            "model": args.model.name,
+            "threshold": settings.threshold,
+            "flips": settings.flips,
+            "adapt": args.adapt,
+            "separation": outputs.wanted.separation.heights,
+        }
+        summary = outputs.close(facts)
+    report(outputs, summary, speed, len(sources))
+
+
+def predict(args, samples, contract, sources, settings, outputs):
+    """Fill the outputs; returns ``unet.prediction.run.Speed``."""
     adapted_to = [args.adapt, *(str(s.image) for s in samples)]
     also = adapted_to if args.adapt else []
     workplace = Workplace(args.out, args.model, settings, also)
-    print(introduction(args.model, contract))
-
     resumes = any(source.streams for source in sources)
     advice = "The same command goes on with the scene." if resumes else ""
     with (
@@ -365,15 +378,7 @@ def main(args):
             line = adapt(model, samples, contract, settings, args)
             outputs.notes.append(line)
         bars.restart()
-        speed = run(model, sources, settings, outputs, workplace, bars)
-    facts = {
-        "model": args.model.name,
-        "threshold": settings.threshold,
-        "flips": settings.flips,
-        "adapt": args.adapt,
-        "separation": outputs.wanted.separation.heights,
-    }
-    report(outputs, outputs.close(facts), speed, len(sources))
+        return run(model, sources, settings, outputs, workplace, bars)
 
 
 def report(outputs, summary, speed, count):

@@ -67,11 +67,11 @@ if __name__ == "__main__":
 
 import sys
 from collections import Counter, defaultdict
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 
 from unet.annotations.rules import NO_RULES
 from unet.files import splits
-from unet.files.atomic import new_tree, refuse_existing, write_text
+from unet.files.atomic import new_entries, new_tree, write_text
 from unet.files.errors import DataError, printable
 from unet.files.folders import CLASSES, class_order
 from unet.inspection.items import in_order
@@ -101,15 +101,30 @@ def list_items(args):
     return items, findings
 
 
-def open_trees(args, items, stack):
+@contextmanager
+def open_trees(args, items):
     """The directories that the mended copy is written to, by side."""
-    inputs = [args.data, *args.annotations]
-    return {
-        side: stack.enter_context(
-            new_tree(args.fix / side, inputs, args.overwrite)
-        )
-        for side in sorted({item.side for item in items})
-    }
+    inputs, order = [args.data, *args.annotations], class_order(args.data)
+    sides = sorted({item.side for item in items}, reverse=True)
+    if sides == [""]:
+        with new_tree(args.fix, inputs, args.overwrite) as tree:
+            yield {"": tree}
+            write_class_order(tree, order)
+    elif sides:
+        names = [*sides, CLASSES]
+        with new_entries(args.fix, names, inputs, args.overwrite) as place:
+            for side in sides:
+                (place / side).mkdir()
+            yield {side: place / side for side in sides}
+            write_class_order(place, order)
+    else:
+        yield {}
+
+
+def write_class_order(tree, order):
+    """Write the order of classes, where there is one."""
+    if order:
+        write_text(tree / CLASSES, "\n".join(order) + "\n")
 
 
 def print_mended(result, out):
@@ -153,14 +168,16 @@ def print_findings(findings, exams):
 
 
 def main(args):
-    report, table = args.out / "report.html", args.out / "findings.csv"
-    plots = args.out / "data.png"
-    refuse_existing([report, table, plots], args.overwrite)
     progress = cli.progress_bar(args.quiet)
-    items, findings = list_items(args)
+    names = ["report.html", "findings.csv", "data.png"]
     with ExitStack() as stack:
         # First, so that a bad place is refused before the work is done.
-        trees = open_trees(args, items, stack) if args.fix else None
+        out = stack.enter_context(
+            new_entries(args.out, names, [], args.overwrite)
+        )
+        report, table, plots = (out / name for name in names)
+        items, findings = list_items(args)
+        trees = args.fix and stack.enter_context(open_trees(args, items))
         exams, more = check(args.data, items, args.specks, progress)
         findings = in_order(findings + more)
         print_findings(findings, exams)
@@ -169,13 +186,10 @@ def main(args):
 
         write_table(findings, table)
         write_report(args.data, exams, findings, report, plots, progress)
-        print(f"\nreport: {cli.short_path(report)}")
+        print(f"\nreport: {cli.short_path(args.out / report.name)}")
         if trees:
             result = mend(exams, findings, trees, args.specks, progress)
             print_mended(result, args.fix)
-    order = class_order(args.data)
-    if args.fix and order:
-        write_text(args.fix / CLASSES, "\n".join(order) + "\n")
     count = sum(KINDS[finding.kind].fixed for finding in findings)
     if count and not args.fix:
         print(f"{count} of the findings can be mended: give --fix OUT")

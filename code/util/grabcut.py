@@ -49,7 +49,7 @@ from functools import partial
 
 from unet.annotations.pairing import ProblemKind, pair
 from unet.annotations.writing import AnnotatedImage
-from unet.files.atomic import refuse_existing
+from unet.files.claims import claim
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.files.folders import DEFAULT_CLASS, natural
@@ -132,8 +132,8 @@ def tightened(pairs, rules, writer, overlays):
             write_png(overlays[known.name], with_outlines(image, layers))
 
 
-def check_files(files, sources, overwrite):
-    """Raise DataError for a result that would replace what is there."""
+def check_files(files, sources):
+    """Raise DataError for a result that would replace an input."""
     places = {file.resolve() for file in files}
     for source in sources:
         if source.resolve() in places:
@@ -141,7 +141,6 @@ def check_files(files, sources, overwrite):
                 f"{source}: the result would replace its own input. Give "
                 "another --out."
             )
-    refuse_existing(files, overwrite)
 
 
 def main(args):
@@ -155,14 +154,14 @@ def main(args):
     writer = WRITERS[args.format_out](args.out, sorted(classes))
     place = args.out / "overlays"
     overlays = {known.name: place / f"{known.name}.png" for known in pairs}
+    files = [*writer.files(overlays), *overlays.values()]
     check_files(
-        [*writer.files(overlays), *overlays.values()],
-        [path for known in pairs for path in (known.source, known.image)],
-        args.overwrite,
+        files, [path for known in pairs for path in (known.source, known.image)]
     )
-    results = tightened(pairs, rules, writer, overlays)
-    count = Counter(progress(results, len(instances), "Tightening"))
-    writer.close()
+    with claim(args.out, files, args.overwrite):
+        results = tightened(pairs, rules, writer, overlays)
+        count = Counter(progress(results, len(instances), "Tightening"))
+        writer.close()
     print(f"{len(pairs)} images -> {cli.short_path(args.out)}")
     print(f"  {count[True]} instances tightened, {count[False]} kept as drawn")
     if unlabelled:

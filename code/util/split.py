@@ -77,7 +77,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 
-from unet.files.atomic import new_tree, refuse_existing, replacing, write_text
+from unet.files.atomic import new_entries, write_text
 from unet.files.cores import usable_cores
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
@@ -154,12 +154,27 @@ def refuse_copies(pairs):
 
 def main(args):
     table_path = args.out / "split.csv"
-    refuse_existing([table_path], args.overwrite)
     if args.given and args.given.resolve() == table_path.resolve():
         raise DataError(
             f"{args.given}: is the given split and would be replaced. Give "
             "another --out."
         )
+    # First, so that a bad place is refused before the work is done.
+    names = ["train", "test", "split.csv", CLASSES]
+    with new_entries(args.out, names, args.trees, args.overwrite) as out:
+        table = divide(args, out)
+    is_test = table.split == "test"
+    print(
+        f"{(~is_test).sum()} train, {is_test.sum()} test, "
+        f"{table.group.nunique()} groups -> {cli.short_path(args.out)}"
+    )
+    both = set(table.group[is_test]) & set(table.group[~is_test])
+    if both:
+        print(f"  {len(both)} groups lie on both sides, as {args.given} says")
+
+
+def divide(args, out):
+    """Write both sides and the table of them; returns the table."""
     samples = collect(args.trees)
     names = [sample.name for sample in samples]
     groups = group_names(names, args.group)
@@ -175,32 +190,18 @@ def main(args):
         )
     progress = cli.progress_bar(args.quiet)
     refuse_copies(copies_across(samples, is_test, progress))
-    with (
-        new_tree(args.out / "train", args.trees, args.overwrite) as train,
-        new_tree(args.out / "test", args.trees, args.overwrite) as test,
-    ):
-        pairs = zip(samples, is_test, strict=True)
-        for sample, tests in progress(pairs, len(samples), "Copying"):
-            place(sample, (test if tests else train) / sample.name, args.link)
-    table = pd.DataFrame(
-        {
-            "name": names,
-            "split": np.where(is_test, "test", "train"),
-            "group": groups,
-        }
-    )
-    with replacing(table_path) as temporary:
-        table.to_csv(temporary, index=False)
+    sides = np.where(is_test, "test", "train")
+    for side in ("train", "test"):
+        (out / side).mkdir()
+    pairs = zip(samples, sides, strict=True)
+    for sample, side in progress(pairs, len(samples), "Copying"):
+        place(sample, out / side / sample.name, args.link)
+    table = pd.DataFrame({"name": names, "split": sides, "group": groups})
+    table.to_csv(out / "split.csv", index=False)
     order = class_order(args.trees[0])
     if order:
-        write_text(args.out / CLASSES, "\n".join(order) + "\n")
-    print(
-        f"{(~is_test).sum()} train, {is_test.sum()} test, "
-        f"{len(set(groups))} groups -> {cli.short_path(args.out)}"
-    )
-    both = set(table.group[is_test]) & set(table.group[~is_test])
-    if both:
-        print(f"  {len(both)} groups lie on both sides, as {args.given} says")
+        write_text(out / CLASSES, "\n".join(order) + "\n")
+    return table
 
 
 def place(sample, target, link):

@@ -58,9 +58,10 @@ class Workplace:
             if not source.streams:
                 continue
             directory = self.directory(source)
-            (directory / "probabilities").unlink(missing_ok=True)
             for path in sorted(directory.iterdir()):
-                if not path.name.startswith("."):
+                # Killed here, it goes on: the probabilities stay to the last.
+                results = path.name != "probabilities"
+                if results and not path.name.startswith("."):
                     path.replace(self._out / path.name)
             # Of other settings too.
             pattern = f".{glob.escape(source.name)}.{'[0-9a-f]' * 12}"
