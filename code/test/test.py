@@ -187,7 +187,7 @@ if __name__ == "__main__":
 
 from unet.files.claims import claim
 from unet.files.errors import DataError, printable
-from unet.files.folders import Sample, class_names, find_samples, list_images
+from unet.files.folders import Sample, class_names, list_images, usable_samples
 from unet.files.names import same
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
@@ -203,8 +203,12 @@ ADAPTED, ADAPTED_SHOWN = "adapted.png", 12
 
 
 def collect(sources):
-    """Everything to predict, as samples; plain images have no truth."""
-    samples = []
+    """Everything to predict, as samples; plain images have no truth.
+
+    Returns:
+        (samples, list of sentences: what is wrong with other folders).
+    """
+    samples, refused = [], []
     for source in sources:
         if not source.exists():
             raise DataError(
@@ -213,7 +217,8 @@ def collect(sources):
             )
         images = list_images(source) if source.is_dir() else [source]
         if source.is_dir() and not images:
-            samples += find_samples(source)
+            found, wrong = usable_samples(source)
+            samples, refused = samples + found, refused + wrong
         else:
             samples += [Sample(same(path.stem), path, None) for path in images]
     seen = {}
@@ -225,7 +230,9 @@ def collect(sources):
                 "one, or predict them into two directories."
             )
         seen[sample.name] = sample.image
-    return samples
+    if refused and not samples:
+        raise DataError(refused[0])
+    return samples, refused
 
 
 def introduction(path, contract):
@@ -336,7 +343,7 @@ def adapt(model, samples, contract, settings, args):
 
 
 def main(args):
-    samples = collect(args.images)
+    samples, refused = collect(args.images)
     contract = read_contract(args.model)
     settings = settings_of(args, contract)
     check_classes(samples, contract.classes, args.model)
@@ -345,7 +352,7 @@ def main(args):
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
     with claim(args.out, files, args.overwrite):
         print(introduction(args.model, contract))
-        speed = predict(args, samples, contract, sources, settings, outputs)
+        speed, damaged = predict(args, contract, sources, settings, outputs)
         facts = {
             "model": args.model.name,
             "threshold": settings.threshold,
@@ -354,12 +361,14 @@ def main(args):
             "separation": outputs.wanted.separation.heights,
         }
         summary = outputs.close(facts)
-    report(outputs, summary, speed, len(sources))
+    report(outputs, summary, speed, len(sources) - len(damaged))
+    cli.end_with([*refused, *damaged])
 
 
-def predict(args, samples, contract, sources, settings, outputs):
-    """Fill the outputs; returns ``unet.prediction.run.Speed``."""
-    adapted_to = [args.adapt, *(str(s.image) for s in samples)]
+def predict(args, contract, sources, settings, outputs):
+    """Fill the outputs; see ``unet.prediction.run.run``."""
+    samples = [source.sample for source in sources]
+    adapted_to = [args.adapt, *(str(sample.image) for sample in samples)]
     also = adapted_to if args.adapt else []
     workplace = Workplace(args.out, args.model, settings, also)
     resumes = any(source.streams for source in sources)

@@ -68,11 +68,11 @@ def read(args, rules, progress):
 
     Returns:
         (list of ``Pair``, number of images without annotation, list of
-        ``Problem``: annotations of images that are not there).
+        ``Problem``: annotations of images that are not there, list of
+        sentences: what is wrong with others).
 
     Raises:
-        DataError: an annotation cannot be understood, or fits two images, or
-            no annotated image is there.
+        DataError: no annotated image is there that can be used.
     """
     pairs, problems = pair(
         args.images,
@@ -84,32 +84,44 @@ def read(args, rules, progress):
     )
     annotated = [known for known in pairs if known.annotation]
     names = {known.name for known in annotated}
+    unlabelled = len(pairs) - len(annotated)
     lost = [p for p in problems if p.kind == ProblemKind.NO_IMAGE]
+    refused = []
     for problem in problems:
         # Two images that nobody annotated do no harm.
         several = problem.kind == ProblemKind.SEVERAL_IMAGES
         harmless = several and problem.names[0] not in names
         if not harmless and problem not in lost:
-            raise DataError(problem.sentence)
-    if lost and not annotated:
-        raise DataError(lost[0].sentence)
+            refused.append(problem.sentence)
+            annotated = [k for k in annotated if k.name not in problem.names]
+    if not annotated and (refused or lost):
+        raise DataError([*refused, *(p.sentence for p in lost)][0])
     if not annotated:
         raise DataError(
             f"{args.annotations[0]}: expected annotations of images in "
             f"{args.images}, found none. Give the images that were annotated."
         )
-    return annotated, len(pairs) - len(annotated), lost
+    return annotated, unlabelled, lost, refused
 
 
-def tightened(pairs, rules, writer, overlays):
+def tightened(pairs, rules, writer, overlays, refused):
     """Tighten, and write every image's polygons and overlay.
+
+    What is wrong with an image is added to ``refused``.
 
     Yields:
         For every instance whether it was tightened, or kept as drawn.
     """
     with ThreadPoolExecutor(usable_cores()) as pool:
         for known in sorted(pairs, key=lambda known: natural(known.name)):
-            image = read_image(known.image, rules.bands, rules.limits.pixels)
+            try:
+                image = read_image(
+                    known.image, rules.bands, rules.limits.pixels
+                )
+                known.annotation.check_size(image.shape[:2])
+            except DataError as error:
+                refused.append(str(error))
+                continue
             shape = image.shape[:2]
             drawn = [
                 polygon
@@ -146,7 +158,7 @@ def check_files(files, sources):
 def main(args):
     progress = cli.progress_bar(args.quiet)
     rules = reading_options.rules_of(args, [args.images, *args.annotations])
-    pairs, unlabelled, lost = read(args, rules, progress)
+    pairs, unlabelled, lost, refused = read(args, rules, progress)
     instances = [
         instance for known in pairs for instance in known.annotation.instances
     ]
@@ -159,16 +171,21 @@ def main(args):
         files, [path for known in pairs for path in (known.source, known.image)]
     )
     with claim(args.out, files, args.overwrite):
-        results = tightened(pairs, rules, writer, overlays)
+        before = len(refused)
+        results = tightened(pairs, rules, writer, overlays, refused)
         count = Counter(progress(results, len(instances), "Tightening"))
+        written = len(pairs) - (len(refused) - before)
+        if not written:
+            raise DataError(refused[0])
         writer.close()
-    print(f"{len(pairs)} images -> {cli.short_path(args.out)}")
+    print(f"{written} images -> {cli.short_path(args.out)}")
     print(f"  {count[True]} instances tightened, {count[False]} kept as drawn")
     if unlabelled:
         print(f"  {unlabelled} images without annotation, left out")
     for problem in lost:
         print(f"  left out: {problem.sentence}")
     report(pairs)
+    cli.end_with(refused)
 
 
 def report(pairs):

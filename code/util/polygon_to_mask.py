@@ -49,7 +49,6 @@ if __name__ == "__main__":
     cli.one_line_errors()
     args = read_arguments()
 
-import sys
 from collections import Counter
 
 from unet.annotations.drawing import (
@@ -77,16 +76,12 @@ def stop_or_leave_out(pairs, problems):
     """The problems of images that are not there: their annotations wait.
 
     Raises:
-        DataError: none is there, an image is annotated twice, or a file
-            that cannot be read belongs to no image.
+        DataError: none is there, or no file can be read.
     """
     lost = [p for p in problems if p.kind == ProblemKind.NO_IMAGE]
-    for problem in problems:
-        twice = problem.kind == ProblemKind.ANNOTATED_TWICE
-        if twice or not problem.names:
-            raise DataError(problem.sentence)
-    if lost and not any(known.source for known in pairs):
-        raise DataError(lost[0].sentence)
+    unread = [p for p in problems if not p.names]
+    if (unread or lost) and not any(known.source for known in pairs):
+        raise DataError((unread or lost)[0].sentence)
     return lost
 
 
@@ -111,8 +106,17 @@ def main(args):
     annotations = [known.annotation for known in pairs if known.annotation]
     choice = class_choice(args, rules)
     chosen = choose_classes(annotations, choice)
-    unusable = {p.names[0]: p.sentence for p in problems if p not in lost}
-    usable = [known for known in pairs if known.name not in unusable]
+    unusable = {
+        p.names[0]: p.sentence for p in problems if p.names and p not in lost
+    }
+    unread = [p.sentence for p in problems if not p.names]
+    usable = [
+        known
+        for known in pairs
+        # A file that cannot be read may annotate what seems unlabelled.
+        if known.name not in unusable and (known.annotation or not unread)
+    ]
+    unseen = len(pairs) - len(usable) - len(unusable)
     usable.sort(key=lambda known: natural(known.name))
     with new_tree(
         args.out, [args.images, *args.annotations], args.overwrite
@@ -127,14 +131,15 @@ def main(args):
         if not drawn:
             raise DataError(refused[0])
         write_class_list(tree, chosen.classes)
-    report(drawn, lost, refused, args.out)
+    report(drawn, lost, args.out)
+    if unread and unseen:
+        print(f"  left out: {unseen} images that no readable file annotates")
     report_classes(chosen, choice.wanted)
-    if refused:
-        sys.exit(2)
+    cli.end_with([*refused, *unread])
 
 
-def report(drawn, lost, refused, out):
-    """Print what was made, what was mended, and what was refused."""
+def report(drawn, lost, out):
+    """Print what was made and what was mended."""
     counts = [image.count for image in drawn if image.count is not None]
     repairs = sum((image.repairs for image in drawn), Counter())
     print(
@@ -147,8 +152,6 @@ def report(drawn, lost, refused, out):
         print(f"  left out: {problem.sentence}")
     for repair, count in sorted(repairs.items()):
         print(f"  repaired: {repair}: {count}")
-    for reason in refused:
-        print(f"  refused: {reason}", file=sys.stderr)
 
 
 def report_classes(chosen, wanted):

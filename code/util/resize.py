@@ -51,6 +51,7 @@ if __name__ == "__main__":
     cli.one_line_errors()
     args = read_arguments()
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -59,7 +60,13 @@ import numpy as np
 
 from unet.files.atomic import new_tree, write_text
 from unet.files.cores import usable_cores
-from unet.files.folders import CLASSES, DEFAULT_CLASS, class_names, find_samples
+from unet.files.errors import DataError
+from unet.files.folders import (
+    CLASSES,
+    DEFAULT_CLASS,
+    class_names,
+    usable_samples,
+)
 from unet.geometry.masks import resize_ids
 from unet.imagery.georeference import read_georeference, write_georeference
 from unet.imagery.mask_values import read_class_ids
@@ -117,23 +124,41 @@ def convert(tree, classes, side, keep_aspect, sample):
             write_png(place / f"{sample.name}_mask_1.png", mask)
 
 
+def convert_or_refuse(tree, classes, side, keep_aspect, sample):
+    """``convert``; returns what is wrong with the sample, or None."""
+    try:
+        convert(tree, classes, side, keep_aspect, sample)
+    except DataError as error:
+        # What is half there would pass for unlabelled.
+        shutil.rmtree(tree / sample.name, ignore_errors=True)
+        return str(error)
+
+
 def main(args):
-    samples = find_samples(args.tree)
+    samples, refused = usable_samples(args.tree)
+    if not samples:
+        raise DataError(refused[0])
     classes = class_names(samples)
     name = f"{args.tree.resolve().name}_{args.size}"
     out = args.out or Path("prepared") / name
     with new_tree(out, [args.tree], args.overwrite) as tree:
-        job = partial(convert, tree, classes, args.size, args.keep_aspect)
+        how = args.size, args.keep_aspect
+        job = partial(convert_or_refuse, tree, classes, *how)
         with ThreadPoolExecutor(usable_cores()) as pool:
             results = pool.map(job, samples)
             progress = cli.progress_bar(args.quiet)
-            list(progress(results, len(samples), "Resizing"))
+            errors = list(progress(results, len(samples), "Resizing"))
+        refused += filter(None, errors)
+        count = errors.count(None)
+        if not count:
+            raise DataError(refused[0])
         if classes != [DEFAULT_CLASS]:
             write_text(tree / CLASSES, "\n".join(classes) + "\n")
     print(
-        f"{len(samples)} images of {args.size} x {args.size} pixels -> "
+        f"{count} images of {args.size} x {args.size} pixels -> "
         f"{cli.short_path(out)}"
     )
+    cli.end_with(refused)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ if __name__ == "__main__":
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from itertools import compress
 
 import numpy as np
 import pandas as pd
@@ -81,16 +82,21 @@ from unet.files.atomic import new_entries, write_text
 from unet.files.cores import usable_cores
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
-from unet.files.folders import CLASSES, class_order, find_samples
+from unet.files.folders import CLASSES, class_order, usable_samples
 from unet.files.splits import group_names, take_groups
 from unet.imagery.copies import fingerprint, near_copies
 from unet.imagery.reading import read_image
 
 
 def collect(trees):
-    """The samples of all trees; their names must differ."""
-    samples = [sample for tree in trees for sample in find_samples(tree)]
-    seen = {}
+    """The samples of all trees, and what is wrong with others.
+
+    The names of samples must differ.
+    """
+    samples, refused, seen = [], [], {}
+    for found, wrong in map(usable_samples, trees):
+        samples += found
+        refused += wrong
     for sample in samples:
         if sample.name in seen:
             raise DataError(
@@ -98,7 +104,9 @@ def collect(trees):
                 f"({seen[sample.name].image}). Rename one of them."
             )
         seen[sample.name] = sample
-    return samples
+    if not samples:
+        raise DataError(refused[0])
+    return samples, refused
 
 
 def sides_from(path, names, others):
@@ -122,15 +130,22 @@ def sides_from(path, names, others):
     return np.array([sides[name] == "test" for name in names])
 
 
-def copies_across(samples, is_test, progress):
-    """Pairs of sample names, one of each side, whose images look the same."""
+def looks_of(samples, progress):
+    """What each sample's image looks like, or the error in it."""
 
     def look(sample):
-        return fingerprint(read_image(sample.image))
+        try:
+            return fingerprint(read_image(sample.image))
+        except DataError as error:
+            return error
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(look, samples)
-        prints = list(progress(results, len(samples), "Comparing images"))
+        return list(progress(results, len(samples), "Comparing images"))
+
+
+def copies_across(samples, prints, is_test):
+    """Pairs of sample names, one of each side, whose images look the same."""
     pairs = [(i, j) for i, j in near_copies(prints) if is_test[i] != is_test[j]]
     return [
         (samples[j].name, samples[i].name)
@@ -162,7 +177,7 @@ def main(args):
     # First, so that a bad place is refused before the work is done.
     names = ["train", "test", "split.csv", CLASSES]
     with new_entries(args.out, names, args.trees, args.overwrite) as out:
-        table = divide(args, out)
+        table, refused = divide(args, out)
     is_test = table.split == "test"
     print(
         f"{(~is_test).sum()} train, {is_test.sum()} test, "
@@ -171,11 +186,11 @@ def main(args):
     both = set(table.group[is_test]) & set(table.group[~is_test])
     if both:
         print(f"  {len(both)} groups lie on both sides, as {args.given} says")
+    cli.end_with(refused)
 
 
-def divide(args, out):
-    """Write both sides and the table of them; returns the table."""
-    samples = collect(args.trees)
+def choose(args, samples):
+    """Names and groups of samples, and which of them are for testing."""
     names = [sample.name for sample in samples]
     groups = group_names(names, args.group)
     if args.given:
@@ -188,8 +203,29 @@ def divide(args, out):
             f"({len(names)} images, {len(set(groups))} groups). Use finer "
             "groups, more images or another split."
         )
+    return names, groups, is_test
+
+
+def divide(args, out):
+    """Write both sides and the table of them.
+
+    Returns:
+        (the table, what is wrong with samples that are left out).
+    """
+    samples, refused = collect(args.trees)
+    # Before the images are read, which takes time.
+    names, groups, is_test = choose(args, samples)
     progress = cli.progress_bar(args.quiet)
-    refuse_copies(copies_across(samples, is_test, progress))
+    looks = looks_of(samples, progress)
+    errors = [str(look) for look in looks if isinstance(look, DataError)]
+    if errors:
+        if len(errors) == len(samples):
+            raise DataError(errors[0])
+        good = [not isinstance(look, DataError) for look in looks]
+        samples, looks = compress(samples, good), compress(looks, good)
+        samples, looks = list(samples), list(looks)
+        names, groups, is_test = choose(args, samples)
+    refuse_copies(copies_across(samples, looks, is_test))
     sides = np.where(is_test, "test", "train")
     for side in ("train", "test"):
         (out / side).mkdir()
@@ -201,7 +237,7 @@ def divide(args, out):
     order = class_order(args.trees[0])
     if order:
         write_text(out / CLASSES, "\n".join(order) + "\n")
-    return table
+    return table, [*refused, *errors]
 
 
 def place(sample, target, link):

@@ -160,6 +160,9 @@ def _read_one(format_name, rules, images, read_masks, path):
         annotations = list(_placed(read_file(path, format_name, rules), images))
     except DataError as error:
         return [], error
+    except OSError as error:
+        reason = error.strerror or error
+        return [], DataError(f"{path}: cannot be read ({reason}).")
     return [
         Pair(name, annotation=annotation) for name, annotation in annotations
     ], None

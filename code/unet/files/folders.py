@@ -123,7 +123,20 @@ def find_samples(root):
         A list of ``Sample``, at least one.
 
     Raises:
-        DataError: the directory is missing or holds no sample.
+        DataError: the directory is missing or holds no sample, or one that
+            cannot be understood.
+    """
+    samples, refused = usable_samples(root)
+    if refused:
+        raise DataError(refused[0])
+    return samples
+
+
+def usable_samples(root):
+    """``find_samples``, where one that is wrong does not stop the others.
+
+    Returns:
+        (list of ``Sample``, list of sentences: why others are none).
     """
     root = Path(root)
     if not root.is_dir():
@@ -132,15 +145,17 @@ def find_samples(root):
             f"{'a file' if root.exists() else 'nothing'}. "
             "Check the path, or prepare data with code/util."
         )
-    if (root / "images").is_dir():
-        return [read_sample(root.resolve())]
-    directories = sorted(
-        (
-            path
-            for path in root.iterdir()
-            if (path / "images").is_dir() or (path / "masks").is_dir()
-        ),
-        key=lambda path: natural(path.name),
+    directories = (
+        [root.resolve()]
+        if (root / "images").is_dir()
+        else sorted(
+            (
+                path
+                for path in root.iterdir()
+                if (path / "images").is_dir() or (path / "masks").is_dir()
+            ),
+            key=lambda path: natural(path.name),
+        )
     )
     if not directories:
         raise DataError(
@@ -148,7 +163,13 @@ def find_samples(root):
             "Folder_1.png, found none. Make them with "
             "code/util/polygon_to_mask.py and code/util/split.py."
         )
-    return [read_sample(path) for path in directories]
+    samples, refused = [], []
+    for path in directories:
+        try:
+            samples.append(read_sample(path))
+        except DataError as error:
+            refused.append(str(error))
+    return samples, refused
 
 
 def class_names(samples):

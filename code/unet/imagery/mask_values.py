@@ -100,7 +100,10 @@ def values_from(data, path, most=MOST_PIXELS):
 
 
 def _has_palette(data):
-    return Image.open(io.BytesIO(data)).mode == "P"
+    try:
+        return Image.open(io.BytesIO(data)).mode == "P"
+    except (OSError, SyntaxError, ValueError):
+        return False  # OpenCV has read what Pillow does not know
 
 
 def _refuse_values(values, path):

@@ -1,11 +1,11 @@
 """Images that the network sees as a whole: resized to its input, and back."""
 
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import numpy as np
 
 from unet.files.cores import usable_cores
+from unet.files.errors import DataError
 from unet.imagery.contrast import enhance
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
@@ -81,24 +81,30 @@ def photo_strips(model, paths, settings):
         settings: ``Settings``.
 
     Yields:
-        For each file a ``Strip`` of the whole image.
-
-    Raises:
-        DataError: an image cannot be read.
+        For each file a ``Strip`` of the whole image, or the ``DataError``
+        that says why it cannot be read.
     """
     parts = [paths[i : i + BATCH] for i in range(0, len(paths), BATCH)]
-    read = partial(read_image, bands=settings.bands)
+
+    def read(path):
+        try:
+            return read_image(path, bands=settings.bands)
+        except DataError as error:
+            return error
+
     with ThreadPoolExecutor(usable_cores()) as pool:
         reading = [pool.map(read, part) for part in parts[:1]]
         for following in [*parts[1:], []]:
             images = list(reading.pop()) if reading else []
             # The next images are read while the network computes.
             reading.append(pool.map(read, following))
-            probabilities = (
-                probabilities_of_images(model, images, settings)
-                if images
-                else []
+            whole = [x for x in images if not isinstance(x, DataError)]
+            probabilities = iter(
+                probabilities_of_images(model, whole, settings) if whole else ()
             )
-            for image, probability in zip(images, probabilities, strict=True):
+            for image in images:
+                if isinstance(image, DataError):
+                    yield image
+                    continue
                 known = np.ones(image.shape[:2], bool)
-                yield new_strip(0, image, known, probability, settings)
+                yield new_strip(0, image, known, next(probabilities), settings)

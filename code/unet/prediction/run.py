@@ -5,11 +5,12 @@ import hashlib
 import shutil
 import time
 from contextlib import ExitStack
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import numpy as np
 
+from unet.files.errors import DataError
 from unet.prediction.stream import predict
 
 
@@ -114,50 +115,73 @@ def run(model, sources, settings, outputs, workplace, watch):
         watch: function, see ``unet.prediction.stream.predict``.
 
     Returns:
-        ``Speed``.
+        (``Speed``, list of sentences: of which images nothing stays because
+        they are damaged, or their truth).
 
     Raises:
-        DataError: an image is damaged, or its truth. Nothing stays of it.
+        DataError: all are.
     """
-    speed, current = Speed(), []
+    speed, refused = Speed(), []
 
     def both(source, windows, seconds):
-        current[:] = [source]
         if not source.is_photo:
             speed.count(windows, seconds)
         watch(source, windows, seconds)
 
     stream = predict(model, sources, settings, workplace.directory, both)
     begun = time.monotonic()
-    try:
-        for _, pairs in groupby(stream, key=lambda pair: pair[0].name):
-            source = _fill(pairs, outputs, workplace)
-            now = time.monotonic()
-            if not source.is_photo:
-                speed.seconds += now - begun
-                speed.pixels += int(np.prod(source.shape))
-            begun = now
-    except ValueError:  # DataError: nothing to go on with
-        for source in current:
-            workplace.discard(source)
-        raise
-    workplace.finish(sources)
-    return speed
+    finished = []
+    for _, pairs in groupby(stream, key=lambda pair: pair[0].name):
+        source, error = _filled(pairs, outputs, workplace)
+        now = time.monotonic()
+        passed, begun = now - begun, now
+        if error:
+            workplace.discard(source)  # nothing to go on with
+            refused.append(str(error))
+            continue
+        finished.append(source)
+        if not source.is_photo:
+            speed.seconds += passed
+            speed.pixels += int(np.prod(source.shape))
+    if not finished:
+        raise DataError(refused[0])
+    workplace.finish(finished)
+    return speed, refused
 
 
-def _fill(pairs, outputs, workplace):
-    """Fill the sinks of one source; returns it."""
+def _filled(pairs, outputs, workplace):
+    """Fill the sinks of one source.
+
+    Returns:
+        (the source, the ``DataError`` of its image or its truth or None).
+    """
     source, strip = next(pairs)
-    directory = workplace.directory(source)
+    strips = chain([strip], (following for _, following in pairs))
+    try:
+        _fill(source, _sound(strips), outputs, workplace)
+    except DataError as error:
+        return source, error
+    return source, None
+
+
+def _sound(strips):
+    """Strips, up to the first that is an error: it is raised."""
+    for strip in strips:
+        if isinstance(strip, DataError):
+            raise strip
+        yield strip
+
+
+def _fill(source, strips, outputs, workplace):
+    # Nothing is opened for an image that has no strip.
+    first = next(strips)
     with ExitStack() as stack:
+        directory = workplace.directory(source)
         sinks = [
             stack.enter_context(sink.opened(source, directory))
             for sink in outputs.sinks(source)
         ]
-        for sink in sinks:
-            sink.add(strip)
-        for _, strip in pairs:
+        for strip in chain([first], strips):
             for sink in sinks:
                 sink.add(strip)
     outputs.notes += [note for sink in sinks for note in sink.notes()]
-    return source

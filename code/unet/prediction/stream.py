@@ -191,10 +191,9 @@ def predict(model, sources, settings, work_of=None, watch=None):
 
     Yields:
         (``Source``, ``Strip``), from a photo one strip, from a scene strips
-        of ``unet.imagery.rasters.ROWS`` rows.
-
-    Raises:
-        DataError: an image is damaged.
+        of ``unet.imagery.rasters.ROWS`` rows. In place of a strip that cannot
+        be had, because the image is damaged, comes its ``DataError``, and
+        then the next image.
     """
     # Keras is slow to import.
     from unet.network.model import any_size, joined
@@ -209,13 +208,18 @@ def predict(model, sources, settings, work_of=None, watch=None):
         work = work_of and source.streams and work_of(source)
         # What fits is resized to the network's own size.
         own = model if source.tiling.fits else network
-        for strip in _scene_strips(own, source, settings, work, watch):
-            yield source, strip
+        try:
+            for strip in _scene_strips(own, source, settings, work, watch):
+                yield source, strip
+        except DataError as error:
+            yield source, error
     photos = [source for source in sources if source.is_photo]
     paths = [photo.sample.image for photo in photos]
     made = photo_strips(model, paths, settings)
     for photo, strip in zip(photos, made, strict=True):
-        yield replace(photo, shape=strip.ids.shape), strip
+        if not isinstance(strip, DataError):
+            photo = replace(photo, shape=strip.ids.shape)
+        yield photo, strip
         watch(photo, 1, 0.0)
 
 
@@ -237,6 +241,8 @@ def predict_labelled(model, samples, classes, settings=DEFAULTS):
     """
     sources = [Source(sample) for sample in samples]
     for source, strip in predict(model, sources, settings):
+        if isinstance(strip, DataError):
+            raise strip
         truth = read_truth(source.sample, classes, strip.ids.shape)
         yield source.name, truth, strip
 

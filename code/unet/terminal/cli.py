@@ -172,6 +172,18 @@ class PredictionBars:
         )
 
 
+def end_with(refused):
+    """Tell what was left out, if anything was: then the exit code is 2.
+
+    Args:
+        refused: sentences that name a file and what is wrong with it.
+    """
+    for sentence in refused:
+        print(f"  refused: {sentence}", file=sys.stderr)
+    if refused:
+        raise SystemExit(2)
+
+
 def short_path(path):
     """A path as one would type it here: the shorter of its two forms.
 
