@@ -2,6 +2,8 @@
 
 import json
 import multiprocessing
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from conftest import make_tree
 from unet.files.errors import DataError
 from unet.files.folders import find_samples
+from unet.files.locks import held_directory
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
 from unet.network import sizes
@@ -194,3 +197,22 @@ def test_unlabelled_trees_are_refused(tmp_path):
 def test_sides_that_cannot_be_halved_are_refused(side):
     with pytest.raises(DataError, match="multiple of 16"):
         sizes.check_size((128, side))
+
+
+def test_what_a_killed_process_left_in_the_cache_is_removed(tmp_path):
+    tree = make_tree(tmp_path / "tree", 2)
+    load(tree)
+    (folder,) = dataset.cache_directory().iterdir()
+    shutil.rmtree(folder)
+    left, young, held = (
+        folder.with_name(f".{folder.name}.{end}") for end in "abc"
+    )
+    for path in (left, young, held):
+        path.mkdir()
+        (path / "X.npy").touch()
+    for path in (left, held):
+        os.utime(path, (0, 0))
+    with held_directory(held):
+        load(tree)
+    remaining = set(dataset.cache_directory().iterdir())
+    assert remaining == {folder, young, held}

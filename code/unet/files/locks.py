@@ -1,6 +1,8 @@
 """Locks, which the system takes back however their process ends."""
 
 import os
+import shutil
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -10,6 +12,8 @@ try:
     import fcntl
 except ImportError:  # Windows, where nothing is locked
     fcntl = None
+
+_NEW = 60  # seconds: a directory so young may not be held yet
 
 
 @contextmanager
@@ -54,3 +58,36 @@ def _open_locked(path, place):
             if os.path.samestat(os.fstat(file.fileno()), path.stat()):
                 return file
         file.close()  # removed by its last owner meanwhile
+
+
+@contextmanager
+def held_directory(path):
+    """Keep other processes from removing a directory: a hint, not a lock.
+
+    Processes in other containers may share it, and their numbers say
+    nothing.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+def remove_unless_held(path):
+    """Remove a directory that a killed process has left."""
+    if fcntl is None or time.time() - path.stat().st_mtime < _NEW:
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(path, ignore_errors=True)
+    except OSError:
+        pass  # held, or nobody can know
+    finally:
+        os.close(handle)

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from unet.files.errors import DataError, printable
+from unet.terminal import interruption
 from unet.terminal.streams import keep_streams, show_notices_in_one_line
 
 # The repository: the package is installed in editable mode (requirements.txt).
@@ -214,6 +215,8 @@ def explain(error):
 def one_line_errors():
     """From here on bad input ends in one line and exit code 2.
 
+    SIGTERM ends like Ctrl-C, with exit code 143.
+
     Scripts call it first of all. Then they read their options, and import what
     takes time only behind: ``--help`` and a wrong option are answered at once.
     A reader who goes away (head, less) stops nothing, nor does a stream that
@@ -224,8 +227,7 @@ def one_line_errors():
 
     def hook(kind, error, trace):
         if isinstance(error, KeyboardInterrupt):
-            print(f"\nInterrupted. {error}".rstrip(), file=sys.stderr)
-            raise SystemExit(130)
+            interruption.end(error)
         line = explain(error)
         if line is None:
             sys.__excepthook__(kind, error, trace)
@@ -234,6 +236,7 @@ def one_line_errors():
         raise SystemExit(2)
 
     sys.excepthook = hook
+    interruption.heed_termination()
 
 
 @contextmanager
@@ -241,8 +244,8 @@ def when_interrupted(advice):
     """What to tell a user who presses Ctrl-C in here."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(advice) from None
+    except KeyboardInterrupt as error:
+        raise type(error)(advice) from None
 
 
 def in_notebook():

@@ -16,6 +16,7 @@ import numpy as np
 from unet.files.cache import cache_directory
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
+from unet.files.locks import held_directory, remove_unless_held
 from unet.geometry.masks import resize_ids
 from unet.imagery.contrast import enhance
 from unet.imagery.georeference import read_georeference
@@ -139,10 +140,15 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
     dataset = _open(folder, fits)
     if dataset is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            remove_unless_held(left)
+        temporary = Path(
+            tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent)
+        )
         try:
-            _build(temporary, samples, progress, *how)
-            dataset = _install(temporary, folder, fits)
+            with held_directory(temporary):
+                _build(temporary, samples, progress, *how)
+                dataset = _install(temporary, folder, fits)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return dataset
