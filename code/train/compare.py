@@ -109,9 +109,11 @@ import pandas as pd
 
 from unet.files import splits
 from unet.files.atomic import replacing, write_text
+from unet.files.claims import sole_writer
 from unet.files.errors import DataError
 from unet.files.folders import find_samples
 from unet.network import sizes
+from unet.terminal.interruption import Terminated
 from unet.training import comparison, dataset
 
 SCRIPT = Path(__file__).with_name("train_unet.py")
@@ -179,8 +181,8 @@ def finish(variant, seed, data, args):
         if (run / "settings.json").exists():
             words = ["--resume", run]
         code = train(words, args.quiet)
-        if code == 130:
-            raise KeyboardInterrupt
+        if code in (130, 143):
+            raise KeyboardInterrupt if code == 130 else Terminated
         if code:
             raise DataError(
                 f"{variant.name}, seed {seed}: train_unet.py ended with "
@@ -206,8 +208,10 @@ def train(words, quiet):
     ) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            # A terminal interrupts both.
+        except KeyboardInterrupt as error:
+            # A terminal interrupts both; SIGTERM comes to this one alone.
+            if isinstance(error, Terminated):
+                process.terminate()
             with suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
             process.terminate()
@@ -240,6 +244,12 @@ def report(runs, args):
 def main(args, common):
     data = data_digest(args)
     made = variants_of(args, common)
+    with sole_writer(args.out):
+        train_all(args, data, made)
+
+
+def train_all(args, data, made):
+    """Train what is left to train, and report."""
     path = args.out / "runs.csv"
     runs = comparison.read_runs(path, args.level)
     comparison.check_runs(runs, path, data, made[0].options)
