@@ -41,7 +41,7 @@ def read_arguments():
     )
     add("--overwrite", action="store_true", help="replace --out")
     add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args()
+    return reading_options.read(parser)
 
 
 if __name__ == "__main__":

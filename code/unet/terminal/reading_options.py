@@ -30,6 +30,22 @@ def add_sources(parser):
     add_rules(parser)
 
 
+def read(parser):
+    """Read a command line with ``add_sources``.
+
+    The sample's annotations are for the sample's images alone: names of other
+    images may be the same.
+    """
+    args = parser.parse_args()
+    own = args.images is not parser.get_default("images")
+    if own and args.annotations is parser.get_default("annotations"):
+        parser.error(
+            f"{args.images}: expected annotations behind the images, found "
+            "none. Give IMAGES ANNOTATIONS, or neither for the sample data"
+        )
+    return args
+
+
 def add_rules(parser):
     """Add what a user can say of images and annotations: see ``rules_of``."""
     group = parser.add_argument_group("how images and annotations are read")
