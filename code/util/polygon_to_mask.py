@@ -58,7 +58,7 @@ from unet.annotations.drawing import (
     listed_counts,
     write_class_list,
 )
-from unet.annotations.pairing import ProblemKind, pair
+from unet.annotations.pairing import ProblemKind, looks_swapped, pair
 from unet.files.atomic import new_tree
 from unet.files.errors import DataError
 from unet.files.folders import natural
@@ -102,6 +102,12 @@ def main(args):
     pairs, problems = pair(
         args.images, args.annotations, args.format, rules, progress
     )
+    if looks_swapped(pairs, problems):
+        raise DataError(
+            f"{args.images}: images and masks seem to be swapped: what was "
+            f"given as images has two values, and {args.annotations[0]} has "
+            "more. Give the images first."
+        )
     lost = stop_or_leave_out(pairs, problems)
     annotations = [known.annotation for known in pairs if known.annotation]
     choice = class_choice(args, rules)
@@ -146,6 +152,11 @@ def report(drawn, lost, out):
         f"{len(drawn)} images, {sum(counts)} instances -> {cli.short_path(out)}"
     )
     print(f"  {counts.count(0)} images with nothing on them (masks/ is empty)")
+    if len(counts) > 1 and not any(counts):
+        print(
+            "  No annotation has an object: are all masks black, or is this "
+            "another set?"
+        )
     if len(counts) < len(drawn):
         print(f"  {len(drawn) - len(counts)} images without annotation")
     for problem in lost:

@@ -7,6 +7,8 @@ from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from unet.annotations.annotation import Annotation
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
@@ -14,8 +16,9 @@ from unet.annotations.repairs import Repair
 from unet.annotations.rules import NO_RULES
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError, printable
-from unet.files.folders import IMAGE_ENDINGS, list_images
+from unet.files.folders import IMAGE_ENDINGS, list_images, what_is_there
 from unet.files.names import same
+from unet.imagery.mask_values import read_values
 
 _NAMED = 5  # names in one line
 
@@ -117,6 +120,11 @@ def pair(
         for path in annotation_files(source)
         if path not in own
     ]
+    if not files:
+        raise DataError(
+            f"{sources[0]}: expected annotations, found the images themselves. "
+            "Give the annotations behind the images."
+        )
     read = partial(_read_one, format_name, rules, twins, read_masks)
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(read, files)
@@ -143,11 +151,11 @@ def pair(
                 Problem(kind, annotation.source, (name,), annotation.error)
             )
     if lost:
-        problems.append(_without_images(lost, images))
+        problems.append(_without_images(lost, images, twins))
     if not pairs:
         raise DataError(
-            f"{images}: expected images ({' '.join(IMAGE_ENDINGS)}), found "
-            "none. Check the path."
+            f"{images}: expected images, found none: {what_is_there(images)}. "
+            f"Check the path; images end in {' '.join(IMAGE_ENDINGS)}."
         )
     return pairs, problems
 
@@ -200,7 +208,27 @@ def _annotated_twice(path, known):
     )
 
 
-def _without_images(lost, images):
+def looks_swapped(pairs, problems):
+    """Whether images were given for masks and masks for images.
+
+    Args:
+        pairs, problems: of ``pair``.
+    """
+    bad = [p for p in problems if p.kind == ProblemKind.BAD_ANNOTATION]
+    masks = [k for k in pairs if k.image and k.source in {p.path for p in bad}]
+    if len(bad) < sum(bool(known.source) for known in pairs) or not masks:
+        return False
+    try:
+        values, photo = (
+            len(np.unique(read_values(path)[0]))
+            for path in (masks[0].image, masks[0].source)
+        )
+    except DataError:
+        return False
+    return values <= 2 < photo
+
+
+def _without_images(lost, images, twins):
     """The problem of all annotations whose images are not there."""
     names = tuple(known.name for known in lost)
     sources = {known.source for known in lost}
@@ -218,6 +246,15 @@ def _without_images(lost, images):
             f"annotations of {listed_names(names)} that are not in {images}. "
             "Add the images, or correct the names, if they belong together."
         )
+    near = [
+        (name, image)
+        for name in names
+        for image in twins
+        if name.startswith(image) and not name[len(image)].isalnum()
+    ]
+    if len(near) == len(names):
+        name, image = near[0]
+        sentence += f" Was {image} meant by {name}? Names must be the same."
     kind = ProblemKind.NO_IMAGE
     return Problem(kind, path, names, printable(f"{path}: {sentence}"))
 

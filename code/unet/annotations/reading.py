@@ -8,7 +8,7 @@ from unet.annotations.formats import FORMATS, JSON_ENDINGS
 from unet.annotations.parsing import parse_json, parse_xml, shortened
 from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
-from unet.files.folders import CLASSES, natural
+from unet.files.folders import CLASSES, natural, what_is_there
 
 # What tools put beside annotations; no image's annotation.
 _NAMES_OF_CLASSES = (CLASSES, "class_names.txt", "labelmap.txt", "labels.txt")
@@ -138,7 +138,8 @@ def annotation_files(source):
     ]
     if not files:
         raise DataError(
-            f"{source}: expected annotations (formats: {', '.join(FORMATS)}), "
-            "found none. Check the path."
+            f"{source}: expected annotations, found none: "
+            f"{what_is_there(source)}. Check the path; formats are "
+            f"{', '.join(FORMATS)}."
         )
     return files

@@ -62,6 +62,22 @@ def list_images(directory):
     )
 
 
+def what_is_there(directory):
+    """What a directory holds in place of what was expected, in words."""
+    directory = Path(directory)
+    if not directory.is_dir():
+        return "it is a file"
+    images = list_images(directory)
+    if images:
+        return f"it holds images ({images[0].name})"
+    below = sorted(path for path in directory.iterdir() if path.is_dir())
+    for place in below:
+        if list_images(place):
+            return f"images lie in {place}"
+    files = sorted(path.name for path in directory.iterdir())
+    return f"it holds {files[0]}" if files else "the directory is empty"
+
+
 def read_sample(directory):
     """Read one sample's file names.
 
@@ -160,7 +176,7 @@ def usable_samples(root):
     if not directories:
         raise DataError(
             f"{root}: expected folders like {root.name}/Folder_1/images/"
-            "Folder_1.png, found none. Make them with "
+            f"Folder_1.png, found none: {what_is_there(root)}. Make them with "
             "code/util/polygon_to_mask.py and code/util/split.py."
         )
     samples, refused = [], []

@@ -153,11 +153,15 @@ def split_validation(groups, share, has_object, traits):
         if has_object[rows].any() and has_object[~rows].any()
     ]
     if not choices:
+        count, sides = int(has_object.sum()), len(set(groups))
+        cause = (
+            "too few images have an object" if count < 2 else "too few groups"
+        )
         raise DataError(
-            f"validation {share:g}: expected images with objects to learn from "
-            f"and others to validate, found {int(has_object.sum())} with "
-            f"objects among {len(groups)} images in {len(set(groups))} "
-            "group(s). Add images or masks, or use finer groups."
+            f"{cause}: expected images with objects to learn from and others "
+            f"to validate (validation {share:g}), found {count} with objects "
+            f"among {len(groups)} images in {sides} group(s). Add images or "
+            "masks, or use finer groups."
         )
     spread = traits.std(axis=0) + 1e-9
     away = [(traits[rows].mean(axis=0) - traits.mean(axis=0)) / spread

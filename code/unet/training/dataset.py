@@ -103,11 +103,22 @@ class Dataset:
         return np.hstack([shares, colours])
 
     def class_shares(self):
-        """Share of all pixels per class id, float array that sums to 1."""
+        """Share of all pixels per class id, float array that sums to 1.
+
+        Raises:
+            DataError: no image has an object.
+        """
         counts = sum(
             np.bincount(y.ravel(), minlength=len(self.classes) + 1)
             for y in self.Y
         )
+        if counts[0] == counts.sum():
+            raise DataError(
+                f"{self.names[0]}: the masks of all {len(self.names)} images "
+                f"are black or absent, from {self.names[0]} to "
+                f"{self.names[-1]}: there is nothing to learn. Look at a mask, "
+                "and convert the annotations again."
+            )
         return counts / counts.sum()
 
 
