@@ -325,8 +325,8 @@ def adapt(model, samples, contract, settings, args):
     if not adaptation.normalising(model):
         raise DataError(
             f"{args.model}: this model has no batch normalisation, so that "
-            "there is nothing to adapt. Leave --adapt out, or train one with "
-            "--recipe best."
+            "there is nothing to adapt. Leave --adapt out, or train a model "
+            "that has it."
         )
     views = adaptation.views(samples, contract, settings)
     shown = views[:ADAPTED_SHOWN]
