@@ -479,3 +479,23 @@ def test_raster_that_claims_too_much_is_refused_before_it_is_read(tmp_path):
             read(path, most=599)
     with pytest.raises(DataError, match=r"at most 599 pixels"):
         read_image(path, bands=(1, 2, 3), most=599)
+
+
+def test_the_mask_of_a_large_scene_costs_what_its_object_costs(tmp_path):
+    """Of 8 bits, 2,000 masks of 12,000 x 12,000 would take a gigabyte."""
+    shape, window = (4101, 4099), np.eye(30, 13, dtype=bool)
+    mask = np.zeros(shape, bool)
+    mask[2000:2030, 4086:] = window
+    path = tmp_path / "a.png"
+    write_mask(path, window, 2000, 4086, shape)
+    assert path.stat().st_size < 4000
+    for pixels in (
+        cv2.imread(str(path), cv2.IMREAD_UNCHANGED) == 255,
+        np.asarray(Image.open(path)),
+        read_mask(path, shape),
+    ):
+        assert np.array_equal(pixels, mask)
+    # At most so large they have 8 bits, as the article's have.
+    write_mask(path, window, 0, 0, (4096, 4096))
+    assert np.asarray(Image.open(path)).dtype == np.uint8
+    assert path.stat().st_size < 20_000

@@ -17,8 +17,11 @@ _AS_MASK = [
     *(cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_DEFAULT),
     *(cv2.IMWRITE_PNG_COMPRESSION, 3),
 ]
-# Rows of background that a mask's file repeats without compressing them anew.
-_EMPTY_ROWS = 64
+# Most rows of background that are compressed at once.
+_EMPTY_ROWS = 1024
+# Pixels beyond which a mask has 1 bit a pixel. Deflate makes no more than 1032
+# bytes of one: the background of 2,000 masks would take 280 MB.
+_MOST_BYTES = 2**24
 
 
 def write_png(path, array):
@@ -39,10 +42,11 @@ def write_png(path, array):
 def write_mask(path, pixels, top, left, shape):
     """Write a mask of which a window alone is not background.
 
-    The file is an ordinary 8-bit PNG of 0 and 255. Compressing the background
-    of a scene takes longer than all else, so its rows are compressed once and
-    repeated: a PNG is one deflate stream, and after a full flush it can go on
-    with any other piece (RFC 1951, RFC 2083).
+    The file is an ordinary grey PNG of black and white, of 8 bits (0 and 255)
+    or, of a large scene, of 1 bit, which every reader takes for the same.
+    Compressing the background of a scene takes longer than all else, so its
+    rows are compressed once and repeated: a PNG is one deflate stream, and
+    after a full flush it can go on with any other piece (RFC 1951, RFC 2083).
 
     Args:
         path: the file.
@@ -51,29 +55,32 @@ def write_mask(path, pixels, top, left, shape):
         shape: (H, W) of the mask.
     """
     height, width = shape
-    rows = np.zeros((len(pixels), 1 + width), np.uint8)  # 0: no filter
-    rows[:, 1 + left : 1 + left + pixels.shape[1]] = pixels * np.uint8(255)
-    above = _no_pixels(top, width)
-    below = _no_pixels(height - top - len(pixels), width)
-    check = _adler_of_zeros(1, top * (1 + width))
+    bits = 8 if height * width <= _MOST_BYTES else 1
+    rows = np.zeros((len(pixels), width), np.uint8)
+    rows[:, left : left + pixels.shape[1]] = pixels * np.uint8(255)
+    if bits == 1:
+        rows = np.packbits(rows, axis=1)
+    rows = np.pad(rows, ((0, 0), (1, 0)))  # 0: no filter
+    size, after = rows.shape[1], height - top - len(pixels)
+    above, below = _no_pixels(top, size), _no_pixels(after, size)
+    check = _adler_of_zeros(1, top * size)
     check = zlib.adler32(rows, check)
-    after = (height - top - len(pixels)) * (1 + width)
-    check = _adler_of_zeros(check, after)
+    check = _adler_of_zeros(check, after * size)
     stream = b"".join(
         (b"\x78\x01", above, _deflated(rows), below, b"\x03\0")
     ) + check.to_bytes(4, "big")
     with replacing(path) as temporary:
         temporary.write_bytes(
             PNG_START
-            + png_head(shape)
+            + png_head(shape, bits)
             + png_chunk(b"IDAT", stream)
             + png_chunk(b"IEND", b"")
         )
 
 
-def png_head(shape):
-    """The first chunk of a grey PNG of 8 bits and (H, W)."""
-    head = struct.pack(">IIBBBBB", shape[1], shape[0], 8, 0, 0, 0, 0)
+def png_head(shape, bits=8):
+    """The first chunk of a grey PNG of so many bits and (H, W)."""
+    head = struct.pack(">IIBBBBB", shape[1], shape[0], bits, 0, 0, 0, 0)
     return png_chunk(b"IHDR", head)
 
 
@@ -83,22 +90,28 @@ def png_chunk(name, data):
     return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
 
-def _deflated(rows):
+def _deflated(rows, level=3):
     """A piece of a deflate stream that does not end it."""
     # Level 6 would be a third of the size, and be read half as fast.
-    packer = zlib.compressobj(3, wbits=-zlib.MAX_WBITS)
+    packer = zlib.compressobj(level, wbits=-zlib.MAX_WBITS)
     return packer.compress(rows) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 @lru_cache
-def _empty_rows(count, width):
-    return _deflated(bytes(count * (1 + width)))
+def _empty_rows(count, size):
+    return _deflated(bytes(count * size), level=9)
 
 
-def _no_pixels(count, width):
-    """So many rows of background, deflated."""
+def _no_pixels(count, size):
+    """So many rows of background of so many bytes, deflated.
+
+    The rest is made of powers of two: eleven pieces are enough for all masks.
+    """
     whole, rest = divmod(count, _EMPTY_ROWS)
-    return _empty_rows(_EMPTY_ROWS, width) * whole + _empty_rows(rest, width)
+    pieces = [_empty_rows(_EMPTY_ROWS, size) * whole] if whole else []
+    powers = (1 << bit for bit in reversed(range(rest.bit_length())))
+    pieces += [_empty_rows(power, size) for power in powers if rest & power]
+    return b"".join(pieces)
 
 
 def _adler_of_zeros(check, count):
