@@ -109,9 +109,9 @@ import pandas as pd
 
 from unet.files import splits
 from unet.files.atomic import replacing, write_text
-from unet.files.claims import sole_writer
 from unet.files.errors import DataError
 from unet.files.folders import find_samples
+from unet.files.locks import sole_writer
 from unet.network import sizes
 from unet.terminal.interruption import Terminated
 from unet.training import comparison, dataset

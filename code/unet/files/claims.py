@@ -66,20 +66,3 @@ def _write(lock, *names):
     lock.truncate()
     lock.write("\0".join(sorted(set().union(*names))))
     lock.flush()
-
-
-@contextmanager
-def sole_writer(directory):
-    """Be the only process that writes to a directory; it is made if absent.
-
-    Raises:
-        DataError: another process writes there.
-    """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / ".lock"
-    with locked(path, directory):
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)

@@ -38,6 +38,23 @@ def locked(path, place):
         file.close()
 
 
+@contextmanager
+def sole_writer(directory):
+    """Be the only process that writes to a directory; it is made if absent.
+
+    Raises:
+        DataError: another process writes there.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / ".lock"
+    with locked(path, directory):
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+
 def _open_locked(path, place):
     while True:
         file = path.open("a+", encoding="utf-8", newline="")

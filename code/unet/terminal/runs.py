@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from unet.files.atomic import replacing, write_text
-from unet.files.claims import sole_writer
 from unet.files.errors import DataError
 from unet.files.leftovers import remove_leftovers
+from unet.files.locks import sole_writer
 from unet.terminal.cli import SHIPPED, short_path
 from unet.terminal.run_settings import read_settings
 
