@@ -189,3 +189,13 @@ def test_a_contract_cannot_ask_for_a_picture_without_end(tmp_path):
     huge = Contract(["building"], [32, 32], scale=1e4)
     with pytest.raises(DataError, match=r"a.png: the network would see 30000"):
         find_sources([sample], huge, Settings())
+
+
+def test_a_satellite_scene_may_be_enlarged_for_a_model_of_drone_images(
+    tmp_path,
+):
+    empty_png(tmp_path / "a.png", 20_000, 20_000)
+    sample = Sample("a", tmp_path / "a.png", None)
+    drone = Contract(["building"], [32, 32], scale=3.3)
+    (source,) = find_sources([sample], drone, Settings())
+    assert source.tiling.shape == (66_000, 66_000)

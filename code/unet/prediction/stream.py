@@ -29,6 +29,8 @@ _MOST_WHOLE = 2**25
 _AT_A_GLANCE = 2000
 # Hardly any picture is packed tighter.
 _MOST_PIXELS_A_BYTE = 100
+# More than a model of drone images makes of a satellite's.
+_MOST_ENLARGED = 8
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,7 @@ def _refuse_endless(path, stored):
 def _refuse_enlarged(path, shape, factors):
     """Raise DataError where the network would see far more than there is."""
     height, width = np.multiply(shape, factors)
-    if height * width > max(MOST_PIXELS, shape[0] * shape[1]):
+    if height * width > MOST_PIXELS and max(factors) > _MOST_ENLARGED:
         raise DataError(
             f"{path}: the network would see {width:.0f} x {height:.0f} pixels "
             f"(width x height) of it, expected at most {MOST_PIXELS}. Give "
