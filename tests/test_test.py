@@ -116,7 +116,7 @@ def test_one_line_says_which_model_it_is(place):
     shipped = run_script(
         TEST, "photos", "--model", SHIPPED, "--out", "shipped", cwd=place
     )
-    assert "buildings.keras (Buildings from above), trained on 1," in (
+    assert "buildings.keras (Buildings from above), trained on 361 " in (
         shipped.stdout
     )
 

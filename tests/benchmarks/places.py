@@ -70,7 +70,7 @@ def with_shares(path, samples):
         if share:
             seen = adaptation.views(samples, read_contract(path), Settings())
             adaptation.adapt(model, seen, share)
-        scores[share] = round(building_iou(model, samples), 3)
+        scores[share] = round(float(building_iou(model, samples)), 3)
     return scores
 
 
