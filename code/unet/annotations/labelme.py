@@ -75,9 +75,7 @@ def _add_labelme_mask(annotation, shape, limits):
     """Add a mask shape: a PNG and the corner where it lies."""
     picture = base64.b64decode(shape["mask"])
     pixels = values_from(picture, annotation.source, limits.pixels)[0] > 0
-    left, top = (
-        np.rint(np.array(shape["points"][0], float)).astype(int).tolist()
-    )
+    left, top = (round(float(number)) for number in shape["points"][0])
     annotation.instances.append(
         PixelInstance(packed_of(pixels), clean(shape["label"]), top, left)
     )

@@ -9,13 +9,13 @@ import pyproj
 import shapely
 from affine import Affine
 from rasterio.crs import CRS
-from rasterio.errors import CRSError, RasterioIOError
+from rasterio.errors import CRSError
 from rasterio.warp import transform as project
 from shapely import affinity
 from shapely.geometry.polygon import orient
 
 from unet.files.atomic import write_text
-from unet.imagery.opening import open_raster
+from unet.imagery.opening import GDAL_ERRORS, open_raster
 
 # Files that say where they lie in a sidecar alone.
 _PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
@@ -68,7 +68,7 @@ class Georeference:
         x, y = zip(*(self.transform * point for point in points), strict=True)
         try:
             longitude, latitude = project(self.crs, "OGC:CRS84", x, y)
-        except CRSError:
+        except (CRSError, *GDAL_ERRORS):
             return None
         globe = pyproj.Geod(ellps="WGS84")
         *_, steps = globe.inv(
@@ -92,7 +92,7 @@ def read_georeference(path):
             if raster.crs is None or raster.transform.is_identity:
                 return None
             return Georeference(raster.crs, raster.transform)
-    except RasterioIOError:
+    except GDAL_ERRORS:
         return None
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from unet.files.errors import DataError
 from unet.imagery.bounds import MOST_PIXELS
+from unet.imagery.opening import PILLOW_ERRORS
 from unet.imagery.reading import (
     RASTER_STARTS,
     decode,
@@ -102,7 +103,7 @@ def values_from(data, path, most=MOST_PIXELS):
 def _has_palette(data):
     try:
         return Image.open(io.BytesIO(data)).mode == "P"
-    except (OSError, SyntaxError, ValueError):
+    except PILLOW_ERRORS:
         return False  # OpenCV has read what Pillow does not know
 
 

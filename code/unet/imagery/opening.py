@@ -6,13 +6,17 @@ would read, or ask.
 """
 
 import os
+import struct
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.env import ensure_env
 from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+
+from unet.files.errors import DataError
 
 # Plain images have no place on the ground; that is no fault of the user's.
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -22,6 +26,13 @@ DRIVERS = [
     *("GTiff", "COG", "JP2OpenJPEG", "HFA", "PNG", "JPEG", "BMP", "GIF"),
     *("BIGGIF", "WEBP", "AVIF", "PNM"),
 ]
+# What damaged pixels make of GDAL, and of Pillow, whose readers expect a file
+# as it should be.
+GDAL_ERRORS = (CPLE_BaseError, RasterioIOError)
+PILLOW_ERRORS = (
+    *(ArithmeticError, AttributeError, LookupError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, EOFError, struct.error),
+)
 
 
 def _leave_network_out():
@@ -64,17 +75,40 @@ def open_raster(path):
     if path.suffix.lower() == ".vrt":
         _refuse_remote(path)
         drivers = [*DRIVERS, "VRT"]
-    return rasterio.DatasetReader(path, driver=drivers)
+    with _one_error():
+        return rasterio.DatasetReader(path, driver=drivers)
 
 
 @contextmanager
 def raster_of(data):
     """``open_raster`` of a file's content, bytes."""
-    with (
-        rasterio.MemoryFile(data) as file,
-        file.open(driver=DRIVERS) as raster,
-    ):
-        yield raster
+    with rasterio.MemoryFile(data) as file:
+        with _one_error():
+            raster = file.open(driver=DRIVERS)
+        with raster:
+            yield raster
+
+
+@contextmanager
+def refused_damage(path):
+    """Let what GDAL says of an open file's pixels be a ``DataError``."""
+    try:
+        yield
+    except GDAL_ERRORS as error:
+        reason = " ".join(str(error).split())
+        raise DataError(
+            f"{path}: the file is truncated or damaged ({reason}). Copy or "
+            "export it again."
+        ) from None
+
+
+@contextmanager
+def _one_error():
+    """Let each error of a damaged file be a ``RasterioIOError``."""
+    try:
+        yield
+    except (CPLE_BaseError, UnicodeDecodeError) as error:
+        raise RasterioIOError(str(error)) from None
 
 
 def _refuse_remote(path):

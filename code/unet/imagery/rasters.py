@@ -11,15 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import rasterio
-from rasterio.enums import Resampling
+from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import NodataShadowWarning, RasterioIOError
 from rasterio.windows import Window
 
 from unet.files.atomic import replacing
-from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
 from unet.imagery.georeference import Georeference
-from unet.imagery.opening import open_raster
+from unet.imagery.opening import open_raster, refused_damage
 from unet.imagery.reading import (
     picture_bands,
     read_image,
@@ -70,21 +69,21 @@ class Scene:
             self._whole = read_image(path, bands)
             self.shape = self._whole.shape[:2]
             return
+        with refused_damage(path):
+            self._look_at(raster, bands)
+
+    def _look_at(self, raster, bands):
         self.shape = raster.shape
         if raster.driver == "JPEG":
-            refuse_truncated_jpeg(path)  # GDAL would fill it with grey
-        self._bands = picture_bands(raster, path, bands)
+            refuse_truncated_jpeg(self.path)  # GDAL would fill it with grey
+        self._bands = picture_bands(raster, self.path, bands)
         if raster.crs is not None and not raster.transform.is_identity:
             self.place = Georeference(raster.crs, raster.transform)
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
         self.masked = any(everywhere not in band for band in flags)
         self.masked |= np.dtype(raster.dtypes[0]).kind == "f"  # NaN
-        if raster.colorinterp[0].name == "palette":
-            table = raster.colormap(1)
-            self._colours = np.zeros((256, 3), np.uint8)
-            for value, colour in table.items():
-                self._colours[value] = colour[:3]
+        self._colours = palette_of(raster)
         if raster.dtypes[0] != "uint8":
             self._limits = self._find_limits()
 
@@ -142,19 +141,13 @@ class Scene:
         """Rows as they are in the file: h x W x bands, and h x W."""
         raster = self._handle()
         window = Window(0, top, self.shape[1], bottom - top)
-        try:
+        with refused_damage(self.path):
             values = raster.read(self._bands, window=window)
             known = np.ones(values.shape[1:], bool)
             if self.masked:
                 known = raster.dataset_mask(window=window) > 0
             if values.dtype.kind == "f":
                 known &= np.isfinite(values).all(axis=0)
-        except RasterioIOError as error:
-            reason = " ".join(str(error).split())
-            raise DataError(
-                f"{self.path}: the file is truncated or damaged ({reason}). "
-                "Copy or export it again."
-            ) from None
         return np.moveaxis(values, 0, 2), known
 
     def _find_limits(self):
@@ -171,6 +164,22 @@ class Scene:
         if low >= 0 and high <= 1 and values.dtype.kind == "f":
             return 0.0, 1.0
         return low, high
+
+
+def palette_of(raster):
+    """The colours of an open raster's values.
+
+    Returns:
+        uint8, values x RGB, with a row for each value that its pixels may
+        have; None: they are no numbers of colours.
+    """
+    whole = raster.dtypes[0] in ("uint8", "uint16")
+    if raster.colorinterp[0] != ColorInterp.palette or not whole:
+        return None
+    colours = np.zeros((np.iinfo(raster.dtypes[0]).max + 1, 3), np.uint8)
+    for value, colour in raster.colormap(1).items():
+        colours[value] = colour[:3]
+    return colours
 
 
 @contextmanager

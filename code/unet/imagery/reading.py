@@ -13,11 +13,10 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioIOError
 
 from unet.files.errors import DataError
 from unet.imagery.bounds import MOST_PIXELS
-from unet.imagery.opening import raster_of
+from unet.imagery.opening import GDAL_ERRORS, PILLOW_ERRORS, raster_of
 from unet.imagery.png import PNG_START
 from unet.imagery.stored import BITS_PER_SAMPLE
 
@@ -82,7 +81,7 @@ def refuse_huge(data, path, most):
     """
     try:
         width, height = Image.open(io.BytesIO(data)).size
-    except (OSError, SyntaxError, ValueError):
+    except PILLOW_ERRORS:
         return  # the decoder will tell what is wrong, if anything is
     _check_pixels(width, height, path, most)
 
@@ -174,7 +173,7 @@ def _refuse_truncated(data, path):
             Image.open(io.BytesIO(data)).verify()
         elif data.startswith(_JPEG) and _JPEG_END not in data[-64:]:
             Image.open(io.BytesIO(data)).load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except PILLOW_ERRORS as error:
         raise DataError(
             f"{path}: the file is truncated or damaged ({error}). "
             "Copy or export it again."
@@ -210,7 +209,7 @@ def decode_raster(data, path, most, bands=None):
                 modes = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
                 mode = modes.get(picture.mode, "RGB")
                 return np.asarray(picture.convert(mode))
-        except (OSError, SyntaxError, ValueError):
+        except PILLOW_ERRORS:
             pass  # GDAL will tell what is wrong, if anything is
     picture = _read_bands(data, path, most, bands)
     return picture[..., 0] if picture.shape[2] == 1 else picture
@@ -227,7 +226,7 @@ def _read_bands(data, path, most, bands=None):
             _check_pixels(raster.width, raster.height, path, most)
             wanted = picture_bands(raster, path, bands)
             return np.moveaxis(raster.read(wanted), 0, 2)
-    except (RasterioIOError, ValueError) as error:
+    except (*GDAL_ERRORS, ValueError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(

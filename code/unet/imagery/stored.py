@@ -6,9 +6,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioIOError
 
-from unet.imagery.opening import open_raster, raster_of
+from unet.imagery.opening import (
+    GDAL_ERRORS,
+    PILLOW_ERRORS,
+    open_raster,
+    raster_of,
+)
 
 BITS_PER_SAMPLE, _ORIENTATION, _SAMPLE_FORMAT = 258, 274, 339
 # Formats whose masks are PNG, whatever a sidecar says of their place.
@@ -64,7 +68,7 @@ def stored_as(source):
                 "a" in file.mode.lower() or "transparency" in file.info,
                 _orientation(file),
             )
-    except (OSError, SyntaxError, ValueError):
+    except PILLOW_ERRORS:
         pass  # Pillow does not know every TIFF
     try:
         with _raster(source) as raster:
@@ -74,7 +78,7 @@ def stored_as(source):
             bits, is_float = dtype.itemsize * 8, dtype.kind == "f"
             name = "TIFF" if raster.driver == "GTiff" else raster.driver
             return Stored(name, raster.shape, count, bits, is_float, alpha, 1)
-    except (RasterioIOError, TypeError, ValueError):
+    except (*GDAL_ERRORS, TypeError, ValueError):
         return None
 
 

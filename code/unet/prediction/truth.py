@@ -15,7 +15,8 @@ from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
 from unet.geometry.components import UNKNOWN
 from unet.imagery.mask_values import read_values
-from unet.imagery.opening import open_raster
+from unet.imagery.opening import open_raster, refused_damage
+from unet.imagery.rasters import palette_of
 
 # test.py has no options for what the truth leaves open.
 _RULES = Rules(by_options=False)
@@ -64,7 +65,8 @@ def open_truth(path, scene, classes, rules=_RULES):
     except RasterioIOError:
         raster = None  # GDAL does not know all that we read
     if raster and (raster.crs or raster.driver in ("GTiff", "VRT")):
-        return _Raster(raster, path, grid, classes, rules)
+        with refused_damage(path):
+            return _Raster(raster, path, grid, classes, rules)
     if raster:
         raster.close()
     return _Mask(path, grid.shape, classes, rules)
@@ -213,18 +215,13 @@ class _Raster(_Values):
     """A mask of any size, read by windows."""
 
     def __init__(self, raster, path, grid, classes, rules):
+        self._path = path
         self._file = self._raster = raster
         own = _Grid(raster.shape, raster.crs, raster.transform)
         if vars(own) != vars(grid):
             self._raster = self._aligned(raster, path, grid)
-        kinds = raster.colorinterp
-        count = raster.count - (ColorInterp.alpha in kinds)
-        self._palette = None
-        if kinds[0] == ColorInterp.palette:
-            table = np.zeros(256, np.int64)
-            for index, (red, green, blue, _) in raster.colormap(1).items():
-                table[index] = red << 16 | green << 8 | blue
-            self._palette = table
+        count = raster.count - (ColorInterp.alpha in raster.colorinterp)
+        self._palette = palette_of(raster)
         if count not in (1, 3) or (count == 3 and raster.dtypes[0] != "uint8"):
             raise DataError(
                 f"{path}: expected a mask of one band, or of three of 8 bits, "
@@ -259,15 +256,16 @@ class _Raster(_Values):
     def _read(self, top, height):
         """(values, whether they are known) of some rows, height x W."""
         window = Window(0, top, self._raster.width, height)
-        bands = self._raster.read(self._bands, window=window)
-        known = np.ones(bands.shape[1:], bool)
-        if self._masked:
-            known = self._raster.dataset_mask(window=window) > 0
+        with refused_damage(self._path):
+            bands = self._raster.read(self._bands, window=window)
+            known = np.ones(bands.shape[1:], bool)
+            if self._masked:
+                known = self._raster.dataset_mask(window=window) > 0
+        if self._palette is not None:
+            bands = np.moveaxis(self._palette[bands[0]], 2, 0)
         if len(bands) == 3:
             red, green, blue = bands.astype(np.int64)
             return red << 16 | green << 8 | blue, known
-        if self._palette is not None:
-            return self._palette[bands[0]], known
         return bands[0], known
 
     def close(self):
