@@ -113,8 +113,8 @@ def add_views(group):
         type=cli.number(float, 0.01, 1),
         help="for a place that the model has not seen: the share by which "
         "batch normalisation goes over to the statistics of these images, 16 "
-        "or more. 0.25 helped at four of five such places and did no harm at "
-        "the fifth; where the model has learned it harms. Compare both masks "
+        "or more. 0.25 helped at three of five such places and did no harm at "
+        "the others; where the model has learned it harms. Compare both masks "
         "in OUT/adapted.png",
     )
     reading_options.add_bands(group)

@@ -62,13 +62,18 @@ def building_iou(model, samples):
     return iou(counts)[1]
 
 
-def with_shares(path, samples):
-    """Building IoU at each share, with 64 of the samples as views: a dict."""
+def with_shares(path, samples, others):
+    """Building IoU of samples at each share, a dict.
+
+    Views are 64 of the samples; where there are fewer than the 16 that it
+    takes, of others of the same place as well.
+    """
+    looked_at = samples if len(samples) >= 16 else [*samples, *others]
     scores = {}
     for share in SHARES:
         model = load(path)
         if share:
-            seen = adaptation.views(samples, read_contract(path), Settings())
+            seen = adaptation.views(looked_at, read_contract(path), Settings())
             adaptation.adapt(model, seen, share)
         scores[share] = round(float(building_iou(model, samples)), 3)
     return scores
@@ -81,18 +86,25 @@ def main():
     args = parser.parse_args()
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
-    samples = [
-        sample
-        for sample in find_samples(args.out / "tiles" / "data" / "train")
-        if area_of(sample) in AREAS
-    ]
+    sides = {
+        side: [
+            sample
+            for sample in find_samples(args.out / "tiles" / "data" / side)
+            if area_of(sample) in AREAS
+        ]
+        for side in ("train", "test")
+    }
+    samples = sides["train"]
     table = {}
     for name, areas in LEFT_OUT.items():
         out = args.out / name
         train_without(areas, samples, out)
         for area in areas:
-            own = [sample for sample in samples if area_of(sample) == area]
-            scores = with_shares(out / "run" / "unet.keras", own)
+            own, others = (
+                [sample for sample in sides[side] if area_of(sample) == area]
+                for side in ("train", "test")
+            )
+            scores = with_shares(out / "run" / "unet.keras", own, others)
             table[area] = {"tiles": len(own), **scores}
             print(area, table[area], flush=True)
     table = pd.DataFrame(table).T
