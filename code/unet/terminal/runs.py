@@ -40,7 +40,8 @@ def resumed(args):
         )
     if (args.resume / "summary.json").exists():
         raise DataError(
-            f"{args.resume}: this run came to its end. Start a new one "
+            f"{args.resume}: this run came to its end, with the model "
+            f"{short_path(args.resume / 'unet.keras')}. Start a new one "
             "without --resume."
         )
     read_settings(settings, args)
