@@ -9,6 +9,7 @@ import time
 import pytest
 
 from conftest import CODE, contents, interruptible
+from unet.files.quiet import held_back_stderr
 
 SAMPLE = CODE / "util" / "make_sample.py"
 
@@ -72,3 +73,13 @@ def test_ctrl_c_during_the_imports_is_one_line(tmp_path, script, module):
         text=True, env={**os.environ, "PYTHONPATH": str(CODE)},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (130, "\nInterrupted.\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"), [(KeyboardInterrupt, ""), (ImportError, "a line")]
+)
+def test_what_is_held_back_is_shown_for_errors_alone(capfd, error, shown):
+    with pytest.raises(error), held_back_stderr():
+        os.write(2, b"a line")
+        raise error
+    assert capfd.readouterr().err == shown

@@ -19,7 +19,7 @@ def held_back_stderr(shown=True):
         os.dup2(held.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:  # Ctrl-C says enough itself
             if shown:
                 held.seek(0)
                 os.write(kept, held.read())
