@@ -12,8 +12,6 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from unet.files.errors import DataError
 
 MEMBER = "contract.json"  # what a model says of itself
@@ -136,7 +134,8 @@ def _check_weights(data):
     Returns:
         The longest side of any array.
     """
-    import h5py  # slow to import
+    import h5py  # slow to import, as is NumPy
+    import numpy as np
 
     sides, declared = [0], 0
     with h5py.File(io.BytesIO(data)) as file:
