@@ -115,6 +115,13 @@ def test_too_few_images_are_refused(tmp_path):
         adaptation.views(samples, CONTRACT, Settings())
 
 
+def test_a_damaged_photo_is_no_view_and_stops_nothing(tmp_path):
+    samples = find_samples(make_tree(tmp_path, 17))
+    samples[0].image.write_bytes(samples[0].image.read_bytes()[:60])
+    seen = adaptation.views(samples, CONTRACT, Settings())
+    assert len(seen) == 16
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A directory with 16 samples, and models with and without statistics."""

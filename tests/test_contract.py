@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import h5py
 import numpy as np
@@ -14,8 +14,10 @@ import pytest
 
 from conftest import CODE
 from unet.files.errors import DataError
+from unet.network import contract_rules
 from unet.network.contract import (
     Contract,
+    Preprocessing,
     TrainingSettings,
     append_contract,
     read_contract,
@@ -317,3 +319,13 @@ def test_inverted_bytes_and_bombs_are_told_before_keras_sees_them(tmp_path):
     assert path.stat().st_size < 2**17
     with pytest.raises(DataError, match="would unpack to 6"):
         read_contract(path)
+
+
+def test_every_field_of_a_contract_has_a_rule():
+    for part, rules in (
+        (Contract, contract_rules.CONTRACT),
+        (Preprocessing, contract_rules.PREPROCESSING),
+        (TrainingSettings, contract_rules.TRAINING),
+    ):
+        names = {field.name for field in fields(part)}
+        assert names - {"preprocessing", "training"} == set(rules)

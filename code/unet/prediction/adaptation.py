@@ -7,6 +7,7 @@ is enough (Schneider et al. 2020).
 """
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -29,7 +30,8 @@ _OF_A_ROW = 8
 def views(samples, contract, settings, seed=0):
     """Some of what the network will see, drawn at random.
 
-    A photo is one view, a scene as many as it has windows.
+    A photo is one view, a scene as many as it has windows. Damaged images
+    are left out.
 
     Args:
         samples: list of ``unet.files.folders.Sample``.
@@ -41,7 +43,7 @@ def views(samples, contract, settings, seed=0):
         uint8, n x height x width x 3, of the network's own size; 16 to 64.
 
     Raises:
-        DataError: there are fewer, or an image is damaged.
+        DataError: there are fewer.
     """
     settings = replace(settings, overlap=0.0)
     sources = find_sources(samples, contract, settings)
@@ -55,7 +57,9 @@ def views(samples, contract, settings, seed=0):
     found = []
     for source in sources:
         own = drawn[source.name]
-        found += _views_of(source, own, contract, settings, rng)
+        # A damaged image is refused where it is predicted.
+        with suppress(DataError):
+            found += _views_of(source, own, contract, settings, rng)
     if len(found) < _FEWEST:
         raise DataError(
             f"{samples[0].image}: expected at least {_FEWEST} images, or "
