@@ -142,6 +142,9 @@ def test_colour_table_without_colours_is_refused(tmp_path):
     (tmp_path / "t.csv").write_text("class,size\nroof,4\n")
     with pytest.raises(DataError, match=r"t\.csv: .*'colour'.*class, size"):
         parse_colours(str(tmp_path / "t.csv"))
+    (tmp_path / "t.csv").write_text("class,r,g,b\n")
+    with pytest.raises(DataError, match=r"t\.csv: .*the heading alone"):
+        parse_colours(str(tmp_path / "t.csv"))
     (tmp_path / "t.txt").write_text("roof\n")
     with pytest.raises(DataError, match=r"t\.txt: .*LABEL:R,G,B"):
         parse_colours(str(tmp_path / "t.txt"))

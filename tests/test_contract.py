@@ -294,6 +294,9 @@ def test_hostile_weights_are_told(tmp_path, change, told):
         {**layer("Thing", "x"), "module": "os.path"},
         layer("Wrapper", "x", layer=layer("Lambda", "y")),
         layer("Conv2D", "x", filters=10**9),
+        layer("Conv2D", "x", kernel_size=[10**200, 3]),
+        layer("Conv2D", "x", strides=[-1, -1]),
+        layer("UpSampling2D", "x", size=[2**14, 2]),
     ],
 )
 def test_layers_that_reach_beyond_the_file_are_told(tmp_path, more):

@@ -1,5 +1,7 @@
 """Damaged files of every kind are read, or refused in one line."""
 
+import json
+import struct
 import sys
 from collections import Counter
 from contextlib import suppress
@@ -11,6 +13,7 @@ from affine import Affine
 from PIL import Image
 
 from conftest import ROOT
+from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.files.errors import DataError
 from unet.imagery.georeference import (
@@ -64,6 +67,50 @@ def test_a_sidecar_in_no_encoding_says_nothing(tmp_path):
     sidecar(path).write_bytes(content.replace(b"UTM", b"\xd5\xff!"))
     assert read_georeference(path) is None
     assert read_image(path).shape == (40, 40, 3)
+
+
+def test_a_sidecar_of_no_known_system_says_nothing(tmp_path):
+    path = tmp_path / "a.png"
+    write_png(path, NOISE)
+    write_georeference(path, Georeference(UTM, NORTH_UP))
+    text = sidecar(path).read_text()
+    start, end = text.index("<SRS>"), text.index("</SRS>")
+    sidecar(path).write_text(text[:start] + "<SRS>PROJCS[7" + text[end:])
+    assert read_georeference(path) is None
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        Affine(1e-303, 0, 5e5, 0, -1e-309, 3e6),
+        Affine(float("nan"), 0, 5e5, 0, -2, 3e6),
+        Affine(2, 0, 5e5, 2, 0, 3e6),
+    ],
+)
+def test_pixels_without_a_size_on_the_ground(tmp_path, transform):
+    path, polygons = tmp_path / "a.tif", tmp_path / "a.geojson"
+    place = {"crs": UTM, "transform": transform}
+    shape = {"width": 40, "height": 40, "count": 3, "dtype": "uint8"}
+    with rasterio.open(path, "w", driver="GTiff", **place, **shape) as file:
+        file.write(np.moveaxis(NOISE, 2, 0))
+    assert read_georeference(path) is None
+    with Scene(path) as scene:
+        assert scene.place is None
+    ring = [[5e5, 3e6], [500040, 3e6], [5e5, 2999960], [5e5, 3e6]]
+    shapes = readers.collection(readers.feature([ring]), crs="EPSG:32645")
+    polygons.write_text(json.dumps(shapes))
+    (annotation,) = read_file(polygons).values()
+    refused(lambda image: in_pixels(annotation, image), path)
+
+
+def test_a_tiff_of_one_strip_that_claims_millions_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    Image.fromarray(NOISE).save(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(struct.pack("<HHI", 257, 4, 1)[:4])
+    content[at : at + 12] = struct.pack("<HHII", 257, 4, 1, 40 + 2**24)
+    path.write_bytes(content)
+    refused(read_image, path)
 
 
 def test_a_place_beyond_its_projection_has_no_resolution():

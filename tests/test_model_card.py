@@ -95,6 +95,15 @@ def test_a_card_is_not_replaced_unasked(place):
     assert path.read_text() != "mine"
 
 
+def test_a_card_does_without_data(place, tmp_path):
+    model = build_unet((32, 64), filters=2, depth=2)
+    save(model, tmp_path / "a.keras", replace(CONTRACT, data=None))
+    run_script(CARD, "--model", "a.keras", cwd=tmp_path).check_returncode()
+    text = (tmp_path / "MODEL.md").read_text()
+    assert "digest" not in text
+    assert "Seed 3" in text
+
+
 @pytest.fixture
 def shipped():
     """The contract of the model that comes with the project."""

@@ -123,7 +123,11 @@ def trained(contract):
     told = [f"{k.replace('_', '-')} {_text(v)}" for k, v in differs.items()]
     return [
         *([f"* {_sentence(notes['trained_on'])}"] if notes else []),
-        f"* {data['images']} images, digest `{data['digest']}`",
+        *(
+            [f"* {data['images']} images, digest `{data['digest']}`"]
+            if data
+            else []
+        ),
         f"* Unlike the article's recipe: {', '.join(told) or 'nothing'}",
         f"* Seed {contract.training.seed}; {', '.join(versions)}",
     ]

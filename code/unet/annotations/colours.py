@@ -215,6 +215,11 @@ def _read_colour_table(path):
             f"{path}: expected a column 'class' and a column 'colour' (or r, "
             f"g and b), found {', '.join(map(str, table.columns))}."
         )
+    if table.empty:
+        raise DataError(
+            f"{path}: expected a row for each class, found the heading alone. "
+            "Give every class a colour."
+        )
     if None not in channels:
         colours = table[channels].agg(" ".join, axis=1)
     else:

@@ -10,7 +10,7 @@ from unet.annotations.repairs import Repair
 from unet.annotations.shapes import CLASS_KEYS, add, areas, find_key
 from unet.annotations.writing import Writer, json_text
 from unet.files.errors import DataError
-from unet.imagery.georeference import Georeference, named_ground
+from unet.imagery.georeference import named_ground, place_of
 from unet.imagery.opening import open_raster
 
 
@@ -60,7 +60,7 @@ class GeojsonWriter(Writer):
 
     def _text(self, annotated):
         with open_raster(annotated.image) as raster:
-            place = raster.crs and Georeference(raster.crs, raster.transform)
+            place = place_of(raster)
         ground = named_ground(place)
         features = []
         for instance in annotated.instances:

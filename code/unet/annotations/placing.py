@@ -17,6 +17,7 @@ from unet.annotations.repairs import Repair
 from unet.annotations.shapes import areas, together
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
+from unet.imagery.georeference import has_ground
 from unet.imagery.opening import open_raster
 
 _HAIR = 0.01  # pixels: what moving to and from the ground may cost
@@ -62,6 +63,11 @@ def in_pixels(annotation, image, seen=None):
             check_reach(one.geometry, annotation.source)
             placed.instances.append(one)
         return placed
+    if not has_ground(to_ground):
+        raise DataError(
+            f"{image}: expected pixels of some size on the ground, found the "
+            f"transform {tuple(to_ground)[:6]}. Export the image again."
+        )
     moved = _to_crs(annotation, crs, image)
     inverse = (~to_ground).to_shapely()
     frame = shapely.box(0, 0, shape[1], shape[0])

@@ -23,6 +23,7 @@ _PLAIN = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 _STEP = 50
 _LONGITUDE_LATITUDE = "urn:ogc:def:crs:OGC:1.3:CRS84"
 _DECIMALS = 3  # of a pixel, in coordinates on the ground
+_SMALLEST = 1e-15  # metres, feet or degrees a pixel
 _LONGEST = 256  # pixels of a side that is taken for straight on the globe
 
 
@@ -89,11 +90,29 @@ def read_georeference(path):
         return None  # without opening it
     try:
         with open_raster(path) as raster:
-            if raster.crs is None or raster.transform.is_identity:
-                return None
-            return Georeference(raster.crs, raster.transform)
+            return place_of(raster)
     except GDAL_ERRORS:
         return None
+
+
+def place_of(raster):
+    """Where an open raster lies, or None where it does not say."""
+    if raster.crs is None or raster.transform.is_identity:
+        return None
+    if not has_ground(raster.transform):
+        return None
+    return Georeference(raster.crs, raster.transform)
+
+
+def has_ground(transform):
+    """Whether pixels have a size, and one that numbers can hold both ways."""
+    sizes = np.hypot(*np.reshape(transform[:6], (2, 3))[:, :2])
+    return bool(
+        np.isfinite(transform[:6]).all()
+        and not transform.is_degenerate
+        and (sizes > _SMALLEST).all()
+        and np.abs(transform[:6]).max() < 1 / _SMALLEST
+    )
 
 
 def sidecar(path):

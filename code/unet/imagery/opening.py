@@ -14,7 +14,11 @@ from pathlib import Path
 import rasterio
 from rasterio._err import CPLE_BaseError
 from rasterio.env import ensure_env
-from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
+from rasterio.errors import (
+    CRSError,
+    NotGeoreferencedWarning,
+    RasterioIOError,
+)
 
 from unet.files.errors import DataError
 
@@ -107,7 +111,7 @@ def _one_error():
     """Let each error of a damaged file be a ``RasterioIOError``."""
     try:
         yield
-    except (CPLE_BaseError, UnicodeDecodeError) as error:
+    except (CPLE_BaseError, CRSError, UnicodeDecodeError) as error:
         raise RasterioIOError(str(error)) from None
 
 

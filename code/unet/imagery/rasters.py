@@ -17,7 +17,7 @@ from rasterio.windows import Window
 
 from unet.files.atomic import replacing
 from unet.files.quiet import held_back_stderr
-from unet.imagery.georeference import Georeference
+from unet.imagery.georeference import place_of
 from unet.imagery.opening import open_raster, refused_damage
 from unet.imagery.reading import (
     picture_bands,
@@ -77,8 +77,7 @@ class Scene:
         if raster.driver == "JPEG":
             refuse_truncated_jpeg(self.path)  # GDAL would fill it with grey
         self._bands = picture_bands(raster, self.path, bands)
-        if raster.crs is not None and not raster.transform.is_identity:
-            self.place = Georeference(raster.crs, raster.transform)
+        self.place = place_of(raster)
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
         self.masked = any(everywhere not in band for band in flags)

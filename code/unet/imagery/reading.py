@@ -205,14 +205,31 @@ def decode_raster(data, path, most, bands=None):
             picture = Image.open(io.BytesIO(data))
             # Pillow reads 16-bit colours, but cuts them to 8.
             if max(picture.tag_v2.get(BITS_PER_SAMPLE, (1,))) <= 8:
+                _check_parts(picture, path)
                 picture = ImageOps.exif_transpose(picture)
                 modes = {"1": "L", "L": "L", "LA": "RGBA", "RGBA": "RGBA"}
                 mode = modes.get(picture.mode, "RGB")
                 return np.asarray(picture.convert(mode))
-        except PILLOW_ERRORS:
-            pass  # GDAL will tell what is wrong, if anything is
+        except PILLOW_ERRORS as error:
+            if isinstance(error, DataError):
+                raise
+            # GDAL will tell what is wrong, if anything is.
     picture = _read_bands(data, path, most, bands)
     return picture[..., 0] if picture.shape[2] == 1 else picture
+
+
+def _check_parts(picture, path):
+    """Raise DataError for a TIFF whose strips hold a part of it alone.
+
+    Pillow would fill the rest, however large, with black.
+    """
+    areas = [(x1 - x0) * (y1 - y0) for _, (x0, y0, x1, y1), *_ in picture.tile]
+    if sum(areas) < picture.width * picture.height:
+        raise DataError(
+            f"{path}: the file is truncated or damaged (it holds {sum(areas)} "
+            f"of {picture.width} x {picture.height} pixels). Copy or export "
+            "it again."
+        )
 
 
 def _read_bands(data, path, most, bands=None):

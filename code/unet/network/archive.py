@@ -22,6 +22,9 @@ _MOST_BYTES_OF_TEXT = 2**24
 _MOST_COMPRESSION = 8
 _MOST_SIDE = 2**14
 _ONE_READ = 2**20
+# Pixels: what a layer looks at, how far it goes on, and how much it enlarges.
+_STEPS = ("kernel_size", "strides", "pool_size", "dilation_rate", "size")
+_MOST_STEP = 64
 _DAMAGE = (
     *(OSError, RuntimeError, ValueError, LookupError, TypeError, EOFError),
     *(AttributeError, OverflowError, MemoryError),
@@ -186,6 +189,12 @@ def _check_layers(part, most):
     for key in ("filters", "units", "depth_multiplier"):
         if isinstance(part.get(key), int) and part[key] > max(most, 1):
             raise ValueError(f"a layer of {part[key]} {key}, without weights")
+    for key in _STEPS:
+        sides = part.get(key)
+        sides = sides if isinstance(sides, list) else [sides]
+        for side in sides:
+            if type(side) is int and not 0 < side <= _MOST_STEP:
+                raise ValueError(f"a layer with {key} of {side}")
     for each in part.values():
         _check_layers(each, most)
 

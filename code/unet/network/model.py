@@ -375,7 +375,13 @@ def load(path):
     read_contract(path)
     try:
         model = keras.models.load_model(path, compile=False)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (
+        OSError,
+        ValueError,
+        TypeError,
+        LookupError,
+        ArithmeticError,
+    ) as error:
         reason = str(error).strip().splitlines()[0]
         raise DataError(
             f"{path}: the model is damaged ({reason}). Copy it again, or "
