@@ -11,7 +11,6 @@ from unet.files.errors import DataError
 from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, read_contract
 from unet.network.model import (
-    FadingDropout,
     any_size,
     build_unet,
     convolutions,
@@ -19,6 +18,11 @@ from unet.network.model import (
     freeze_encoder,
     load,
     save,
+)
+from unet.network.own_layers import (
+    FadingDropout,
+    FusedBatchNormalization,
+    made,
 )
 
 layers = keras.layers
@@ -159,6 +163,37 @@ def test_what_only_training_needs_is_not_saved(tmp_path, dropout_kind):
     )
 
 
+def test_fused_normalisation_learns_the_same():
+    keras.utils.set_random_seed(0)
+    model = build_unet(batch_norm=True, dropout_kind="none", **TINY, **MEAN)
+    twin = made(json.loads(model.to_json()), model)
+    fused = for_training(model)
+    assert len(kinds(fused, FusedBatchNormalization)) == 18
+    assert not kinds(twin, FusedBatchNormalization)
+    truth = images()[..., :1] > 127
+    for each in (twin, fused):
+        each.compile(keras.optimizers.SGD(0.1), "binary_crossentropy")
+    for _ in range(3):
+        losses = [m.train_on_batch(images(), truth) for m in (twin, fused)]
+        assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    for ours, theirs in zip(fused.weights, twin.weights, strict=True):
+        assert np.allclose(ours, theirs, rtol=1e-3, atol=1e-4), theirs.path
+    answers = [m.predict_on_batch(images()) for m in (twin, fused)]
+    assert np.allclose(*answers, atol=1e-3)
+    frozen = FusedBatchNormalization(trainable=False)
+    maps = images().astype(np.float32)
+    assert np.allclose(frozen(maps, training=True), maps / np.sqrt(1.001))
+
+
+@pytest.mark.parametrize(
+    "options", [{"scale": False}, {"center": False}, {"axis": 1}]
+)
+def test_other_normalisation_stays_kerass_own(options):
+    image = keras.Input((4, 4, 3))
+    model = keras.Model(image, layers.BatchNormalization(**options)(image))
+    assert for_training(model) is model
+
+
 def test_training_without_wishes_has_the_network_itself():
     model = build_unet(**TINY)
     assert for_training(model) is model
@@ -244,9 +279,12 @@ def test_a_damaged_model_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("padding", ["same", "reflect"])
-def test_a_network_of_any_size_is_the_same_network(padding):
+@pytest.mark.parametrize("norm", [False, True])
+def test_a_network_of_any_size_is_the_same_network(padding, norm):
     keras.utils.set_random_seed(1)
-    model = build_unet((32, 32), filters=2, depth=2, padding=padding)
+    model = build_unet(
+        (32, 32), filters=2, depth=2, padding=padding, batch_norm=norm
+    )
     images = np.random.default_rng(0).integers(0, 256, (2, 48, 80, 3), np.uint8)
     free = any_size(model)
     own = free.predict_on_batch(images[:, :32, :32])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from unet.network.backend import keras
-from unet.network.model import FadingDropout
+from unet.network.own_layers import FadingDropout
 from unet.training.callbacks import Fading
 from unet.training.schedule import LearningRate
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
-from unet.network import encoders
+from unet.network import encoders, own_layers
 from unet.network.backend import half_precision, keras
 from unet.network.contract import (
     PLAIN_ENCODERS,
@@ -220,40 +220,6 @@ def freeze_encoder(model):
         layer.trainable = False
 
 
-class FadingDropout(layers.Layer):
-    """Dropout with a rate that can change while a training runs.
-
-    Only a training has it: a saved model has plain dropout in its place.
-
-    Args:
-        rate: share of the values that is silenced at first.
-
-    Attributes:
-        left: variable, what is left of the rate, from 1 to 0.
-    """
-
-    def __init__(self, rate, noise_shape=None, seed=None, **options):
-        super().__init__(**options)
-        self.rate = rate
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        self.left = self.add_weight(
-            shape=(), initializer="ones", trainable=False, name="left"
-        )
-
-    def call(self, x, training=False):
-        """Silence values and enlarge the others, so that the sum remains."""
-        if not training:
-            return x
-        rate = ops.cast(self.rate * self.left, x.dtype)
-        noise = keras.random.uniform(
-            ops.shape(x), dtype=x.dtype, seed=self.seed_generator
-        )
-        return ops.where(noise >= rate, x / (1 - rate), ops.zeros_like(x))
-
-    def get_config(self):
-        return {**super().get_config(), "rate": self.rate}
-
-
 def for_training(model, fading=False, mixed_precision=False):
     """The same network with what only a training needs.
 
@@ -266,33 +232,22 @@ def for_training(model, fading=False, mixed_precision=False):
     Returns:
         An uncompiled ``keras.Model``: another one if anything changes.
     """
-    if not fading and not mixed_precision:
+    config = own_layers.description(model, fading, fused=True)
+    if mixed_precision:
+        _set_types(config, model, f"mixed_{half_precision()}")
+    if config == json.loads(model.to_json()):
         return model
-    policy = f"mixed_{half_precision()}" if mixed_precision else "float32"
-    return _remade(model, policy, "FadingDropout" if fading else "Dropout")
+    return own_layers.made(config, model)
 
 
-def _remade(model, policy, dropout):
-    """The same network and weights, of other layers."""
-    config = json.loads(model.to_json())
+def _set_types(config, model, policy):
+    """Let all layers but the last compute in other numbers."""
     last = set(model.output_names)
     for layer in config["config"]["layers"]:
         if layer["config"]["name"] in last:
             continue
-        drops = layer["class_name"] in ("Dropout", "FadingDropout")
-        # With a shape for its noise it drops whole blocks of an encoder.
-        if drops and not layer["config"].get("noise_shape"):
-            ours = dropout == "FadingDropout"
-            layer["module"] = __name__ if ours else "keras.layers"
-            layer["class_name"] = dropout
-            layer["registered_name"] = dropout if ours else None
         if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
             layer["config"]["dtype"] = policy
-    result = keras.models.model_from_json(
-        json.dumps(config), custom_objects={"FadingDropout": FadingDropout}
-    )
-    copy_weights(model, result)
-    return result
 
 
 def any_size(model):
@@ -305,13 +260,11 @@ def any_size(model):
         An uncompiled ``keras.Model`` whose input may have any sides that can
         be halved as often as the network halves them.
     """
-    config = json.loads(model.to_json())
+    config = own_layers.description(model, fused=True)
     for layer in config["config"]["layers"]:
         if layer["class_name"] == "InputLayer":
             layer["config"]["batch_shape"] = [None, None, None, 3]
-    result = keras.models.model_from_json(json.dumps(config))
-    copy_weights(model, result)
-    return result
+    return own_layers.made(config, model)
 
 
 def joined(model):
@@ -328,17 +281,6 @@ def joined(model):
     return keras.Model(model.inputs, layers.Concatenate()(model.outputs))
 
 
-def copy_weights(source, target):
-    """Copy a network's weights to one with the same layers.
-
-    The names of layers depend on how many networks were built before.
-    """
-    for before, after in zip(source.layers, target.layers, strict=True):
-        weights = before.get_weights()
-        if weights and not isinstance(before, FadingDropout):
-            after.set_weights(weights)
-
-
 def save(model, path, contract):
     """Save a model with its contract and without its optimizer.
 
@@ -352,12 +294,11 @@ def save(model, path, contract):
             ``unet.network.contract.Contract``.
     """
     bare = keras.Model(model.inputs, model.outputs, name=model.name)
-    if any(
-        layer.compute_dtype == half_precision()
-        or isinstance(layer, FadingDropout)
-        for layer in model.layers
-    ):
-        bare = _remade(bare, "float32", "Dropout")
+    half = any(la.compute_dtype == half_precision() for la in model.layers)
+    if half or own_layers.has_own(model):
+        config = own_layers.description(bare)
+        _set_types(config, bare, "float32")
+        bare = own_layers.made(config, bare)
     with replacing(path) as temporary:
         bare.save(temporary)
         append_contract(temporary, contract)

@@ -15,13 +15,8 @@ from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.network.backend import keras
 from unet.network.contract import read_contract
-from unet.network.model import (
-    MASK,
-    FadingDropout,
-    copy_weights,
-    load,
-    save,
-)
+from unet.network.model import MASK, load, save
+from unet.network.own_layers import FadingDropout, copy_weights
 from unet.training.fitting import metric_name
 
 
