@@ -5,10 +5,12 @@ that a machine that is busier for a while is busier for all. Printed are the
 medians over the rounds in images a second, and the ratio to the first row.
 The bound is the processor's own matrix product: one image takes 1.5 GFLOP to
 predict and three times as many to train. At last a scene is predicted with
-windows of the network's own size that overlap by half, and as by default.
+windows of the network's own size that overlap by half, and as by default. Or
+the network of --recipe best, with Keras' own batch normalisation and as it is.
 
     pip install -r tests/benchmarks/peer-requirements.txt
     python tests/benchmarks/speed.py
+    python tests/benchmarks/speed.py --recipe best --batches 8
     python tests/benchmarks/speed.py --scene ../shared/data/scene/banepa.tif
 """
 
@@ -46,6 +48,10 @@ GPU_ROWS = {
     "PyTorch, channels last": ({}, "torch"),
     "PyTorch, autocast, compiled": ({}, "autocast"),
 }
+BEST_ROWS = {
+    "Keras' own batch normalisation": ({}, "unfused"),
+    "as it is now": ({}, "best"),
+}
 
 
 def rate(step, images):
@@ -59,12 +65,12 @@ def rate(step, images):
     return count / (time.perf_counter() - begun)
 
 
-def noise(count):
+def noise(count, side=SIDE):
     import numpy as np
 
     rng = np.random.default_rng(0)
-    X = rng.integers(0, 256, (count, SIDE, SIDE, 3)).astype(np.uint8)
-    Y = (rng.random((count, SIDE, SIDE, 1)) > 0.8).astype(np.uint8)
+    X = rng.integers(0, 256, (count, side, side, 3)).astype(np.uint8)
+    Y = (rng.random((count, side, side, 1)) > 0.8).astype(np.uint8)
     return X, Y
 
 
@@ -84,6 +90,35 @@ def keras_rates(batches, xla=False, mixed=False):
     plain.compile(jit_compile=xla)
     X, _ = noise(PREDICTED)
     rates["predict"] = rate(lambda: plain.predict_on_batch(X), PREDICTED)
+    return rates
+
+
+def best_rates(batches, fused):
+    """Images a second of the network of --recipe best."""
+    from unet.network import losses
+    from unet.network.model import any_size, build_unet, for_training
+    from unet.network.own_layers import description, made
+    from unet.terminal.recipes import BEST
+    from unet.training import fitting
+
+    side = BEST["size"]
+    names = ("filters", "activation", "dropout_kind", "batch_norm", "encoder")
+    network = build_unet(
+        (side, side), **{name: BEST[name] for name in names},
+        encoder_weights="random", mean=[0.4] * 3, variance=[0.05] * 3,
+    )  # fmt: skip
+    rates = {}
+    for size in batches:
+        model = for_training(network) if fused else network
+        optimizer = fitting.optimizer(0.001, True, 1.0, BEST["weight_decay"])
+        model.compile(optimizer, losses.loss(BEST["loss"], ["building"]))
+        X, Y = noise(size, side)
+        rates[f"train {size}"] = rate(partial(model.train_on_batch, X, Y), size)
+    model = any_size(network)
+    if not fused:
+        model = made(description(model), model)
+    X, _ = noise(PREDICTED, side)
+    rates["predict"] = rate(lambda: model.predict_on_batch(X), PREDICTED)
     return rates
 
 
@@ -190,6 +225,8 @@ def measure(what, batches):
     """The rates of one row, in this process."""
     if what in ("torch", "compiled", "autocast"):
         return torch_rates(batches, what != "torch", what == "autocast")
+    if what in ("best", "unfused"):
+        return best_rates(batches, what == "best")
     if what == "bound":
         return bound_rates(batches)
     return keras_rates(batches, what == "xla", what == "mixed")
@@ -278,6 +315,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--batches", type=int, nargs="+", default=[4, 16])
+    parser.add_argument("--recipe", choices=["best"])
     parser.add_argument("--gpu", action="store_true", help="rows for a GPU")
     parser.add_argument("--scene", type=Path, help="a scene to predict instead")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -288,8 +326,9 @@ def main():
     print(processor(), flush=True)
     if args.scene:
         scene_ratio(args.scene, args.rounds)
-    else:
-        table(GPU_ROWS if args.gpu else ROWS, args.rounds, args.batches)
+        return
+    rows = GPU_ROWS if args.gpu else ROWS
+    table(BEST_ROWS if args.recipe else rows, args.rounds, args.batches)
 
 
 if __name__ == "__main__":

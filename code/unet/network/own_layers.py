@@ -39,8 +39,7 @@ class FadingDropout(layers.Layer):
         noise = keras.random.uniform(
             ops.shape(x), dtype=x.dtype, seed=self.seed_generator
         )
-        # Multiplied, not chosen: fewer passes over the maps, there and back.
-        return x * (ops.cast(noise >= rate, x.dtype) / (1 - rate))
+        return ops.where(noise >= rate, x / (1 - rate), ops.zeros_like(x))
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
