@@ -16,6 +16,7 @@ from rasterio.errors import NodataShadowWarning, RasterioIOError
 from rasterio.windows import Window
 
 from unet.files.atomic import replacing
+from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import Georeference
