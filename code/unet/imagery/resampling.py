@@ -111,6 +111,11 @@ class Reduced:
         return self.image[: bottom - top], self.known[: bottom - top]
 
     def _reduced(self, top, bottom):
+        if tuple(self.scene.shape) == tuple(self.shape):
+            image, known = self.scene.read(top, bottom)
+            if self.scene.masked:
+                image = image * known[..., None]
+            return image, known
         low, high = self.rows.needed(top, bottom)
         image, known = self.scene.read(low, high)
         image = image.astype(np.float32)

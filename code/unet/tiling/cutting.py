@@ -20,8 +20,7 @@ from unet.tiling.grid import TileGrid
 
 # Share of a tile that must have data, and be annotated, to count as such.
 _ENOUGH = 0.5
-# Multiples of it are spread evenly, whatever is kept of them.
-_GOLDEN = (5**0.5 - 1) / 2
+_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -146,9 +145,9 @@ def _count(result, tile, keep_empty):
     if tile.masks:
         result.labelled += 1
         return True
-    number = result.empty + result.left_out
-    # The last one of all is kept where all are to be.
-    if keep_empty >= 1 or number * _GOLDEN % 1 < keep_empty:
+    # Evenly spread over the scene, and the same ones each time.
+    number = result.empty + result.left_out + 1
+    if result.empty < int(number * keep_empty + _ROUNDING):
         result.empty += 1
         return True
     result.left_out += 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+from rasterio import Env
 from rasterio.errors import RasterioIOError
 from shapely import affinity
 
@@ -84,12 +85,16 @@ class PolygonLabels:
         """Draw what a row of tiles shows, whose first pixel is ``top``."""
         size, self._top = self._grid.size, top
         here = (self._first < top + size) & (self._last > top)
-        self._strip = [
-            (int(k), *self._instances[k].window_of_rows(
-                self._grid.shape, top, size
-            ))
-            for k in np.flatnonzero(here)
-        ]  # fmt: skip
+        with Env():  # once, and not for each polygon
+            self._strip = [
+                (k, *self._drawn(self._instances[k], top))
+                for k in np.flatnonzero(here).tolist()
+            ]
+
+    def _drawn(self, instance, top):
+        """(bool array h x w, row, column) of an instance on these tiles."""
+        shape, size = self._grid.shape, self._grid.size
+        return instance.window_of_rows(shape, top, size)
 
     def tile(self, left):
         """``TileLabels`` of a tile in that row."""
