@@ -186,14 +186,20 @@ def test_tiles_beyond_all_polygons_are_unlabelled(tmp_path, script, capsys):
     """Nobody has looked there, unlike between two houses."""
     image = picture(64, 320)
     write_scene(tmp_path / "a.tif", image)
-    polygons = [shapely.box(5, 0, 20, 64), shapely.box(140, 0, 170, 64)]
+    polygons = [
+        shapely.box(5, 0, 20, 64),
+        shapely.box(140, 0, 170, 64),
+        shapely.box(195, 10, 205, 20),  # alone on a tile
+    ]
     write_geojson(tmp_path / "b.geojson", polygons)
     script("tile", "a.tif", "b.geojson", "--size", 64, "--out", "t")
     masks = [sample.masks for sample in tiles_in(tmp_path / "t").values()]
     assert [mask if mask is None else len(mask) for mask in masks] == [
         1, 0, 1, None, None
     ]  # fmt: skip
-    assert "2 tiles that no annotation covers" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 tiles that no annotation covers" in printed
+    assert "1 objects left out: on no labelled tile" in printed
 
 
 def test_no_data_is_left_out_and_counted(tmp_path, script, capsys):
@@ -309,6 +315,9 @@ def test_a_mask_of_another_place_labels_what_it_covers(tmp_path, script):
     assert [mask if mask is None else len(mask) for mask in masks] == [
         None, 0, 1, None
     ]  # fmt: skip
+    write_png(tmp_path / "plain.png", picture(64, 256))
+    with pytest.raises(DataError, match=r"m\.tif: expected the size of its"):
+        script("tile", "plain.png", "m.tif", "--size", 64, "--out", "u")
 
 
 def test_colours_are_classes_and_are_resampled_by_area(tmp_path, script):

@@ -50,15 +50,17 @@ def save_tile_map(path, samples, sides, progress):
     if not scenes:
         return
     shown = spread(list(scenes), _MOST_SCENES)
-    figure = Figure((_PANEL, _PANEL * len(shown)), layout="constrained")
-    axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-    seen = set()
-    for scene, axis in zip(shown, axes, strict=True):
-        tiles = scenes[scene]
-        axis.imshow(_picture(tiles, progress))
+    pictures = [_picture(scenes[scene], progress) for scene in shown]
+    heights = [len(picture) / picture.shape[1] for picture in pictures]
+    figure = Figure((_PANEL, _PANEL * sum(heights) + 1), layout="constrained")
+    axes = figure.subplots(len(shown), 1, squeeze=False, height_ratios=heights)[
+        :, 0
+    ]
+    for scene, picture, axis in zip(shown, pictures, axes, strict=True):
+        axis.imshow(picture)
         axis.set_axis_off()
-        axis.set_title(f"{scene}: {len(tiles)} tiles", fontsize=9)
-        seen |= {tile.side for tile in tiles}
+        axis.set_title(f"{scene}: {len(scenes[scene])} tiles", fontsize=9)
+    seen = {tile.side for scene in shown for tile in scenes[scene]}
     patches = [
         Patch(color=np.divide(colour, 255), label=_TITLES.get(side, side))
         for side, colour in reversed(_COLOURS.items())

@@ -111,7 +111,7 @@ def cut_scenes(tree, sources, classes, cut):
 
 def _rows_of(source, result, writer, keep_empty):
     """Cut a scene, and count in ``result``; yields after each row."""
-    grid = source.grid
+    grid, seen = source.grid, set()
     with (
         Scene(source.path, source.bands) as scene,
         source.labels or nullcontext() as labels,
@@ -129,17 +129,18 @@ def _rows_of(source, result, writer, keep_empty):
                 tile = labels and labels.tile(left)
                 if _count(result, tile, keep_empty):
                     writer.write(top, left, images[:, columns], tile)
+                    if _is_labelled(tile):
+                        seen.update(tile.numbers)
             result.masks += writer.finish()
             yield
     if labels:
-        count = len(labels.annotation.instances)
-        result.unseen = max(0, count - len(labels.seen))
+        result.unseen = max(0, len(labels.annotation.instances) - len(seen))
         result.repairs = +labels.annotation.repairs
 
 
 def _count(result, tile, keep_empty):
     """Count a tile; whether it is to be written."""
-    if tile is None or tile.covered < _ENOUGH:
+    if not _is_labelled(tile):
         result.unlabelled += 1
         return True
     if tile.masks:
@@ -152,6 +153,11 @@ def _count(result, tile, keep_empty):
         return True
     result.left_out += 1
     return False
+
+
+def _is_labelled(tile):
+    """Whether somebody has looked at enough of a tile."""
+    return tile is not None and tile.covered >= _ENOUGH
 
 
 class _Writer:
@@ -167,8 +173,7 @@ class _Writer:
         name = self._grid.name(top, left)
         self._names.append(name)
         place = self._grid.place and self._grid.place.moved(top, left)
-        looked = tile is not None and tile.covered >= _ENOUGH
-        masks = self._own(tile.masks) if looked else None
+        masks = self._own(tile.masks) if _is_labelled(tile) else None
         self._jobs.append(
             self._pool.submit(self._write, name, image, place, masks)
         )

@@ -33,10 +33,12 @@ class TileLabels:
     Attributes:
         masks: list of (class, bool array h x w, top, left), in the order of
             the annotation: where they overlap the later one wins.
+        numbers: of the objects that have these masks.
         ignored: bool, size x size: nobody has looked there; None: nowhere.
     """
 
     masks: list
+    numbers: list
     ignored: np.ndarray | None = None
 
     @property
@@ -57,7 +59,6 @@ class PolygonLabels:
     def __init__(self, annotation, grid, components=False):
         self.annotation, self._grid = annotation, grid
         self._components = components
-        self.seen = set()  # numbers of instances that are on a tile
         self._strip = []
         self._extent = annotation.extent and _scaled(
             annotation.extent, grid.factors
@@ -98,16 +99,16 @@ class PolygonLabels:
 
     def tile(self, left):
         """``TileLabels`` of a tile in that row."""
-        masks, size = [], self._grid.size
+        masks, numbers, size = [], [], self._grid.size
         for k, window, row, column in self._strip:
             seen = window[
                 :, max(0, left - column) : max(0, left + size - column)
             ]
             if seen.any():
-                self.seen.add(k)
+                numbers.append(k)
                 place = row, max(0, column - left)
                 masks.append((self._instances[k].label, seen.copy(), *place))
-        return TileLabels(masks, self._beyond(left))
+        return TileLabels(masks, numbers, self._beyond(left))
 
     def _beyond(self, left):
         """Where a tile lies beyond all that the annotation shows."""
@@ -147,7 +148,6 @@ class MaskLabels:
 
     def __init__(self, path, scene, grid, rules, components=False):
         self._grid, self._components = grid, components
-        self.seen = set()
         self._open = partial(
             _open_mask, Path(path), scene.shape, scene.place, rules
         )
@@ -233,18 +233,18 @@ class MaskLabels:
     def tile(self, left):
         """``TileLabels`` of a tile in that row."""
         ids = self._ids[:, left : left + self._grid.size]
-        masks = []
+        masks, numbers = [], []
         for instance in self.annotation.instances:
             pixels = ids == instance.id
             if not pixels.any():
                 continue
-            self.seen.add(instance.id)
+            numbers.append(instance.id)
             whole = [(instance.label, pixels, 0, 0)]
             masks += (
                 self._parts(instance, pixels) if self._components else whole
             )
         ignored = ids == _UNKNOWN
-        return TileLabels(masks, ignored if ignored.any() else None)
+        return TileLabels(masks, numbers, ignored if ignored.any() else None)
 
     @staticmethod
     def _parts(instance, pixels):
@@ -278,7 +278,7 @@ def _open_mask(path, shape, place, rules):
     except RasterioIOError:
         return _WholeMask(path, shape, rules)
     if raster.crs or raster.driver in ("GTiff", "VRT"):
-        crs = place.crs if place else raster.crs
+        crs = place and place.crs
         transform = place.transform if place else raster.transform
         return MaskRaster(raster, path, Grid(shape, crs, transform))
     raster.close()
