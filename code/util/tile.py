@@ -148,8 +148,9 @@ def report(results, usable, args):
         return sum(getattr(scene, name) for scene in results)
 
     size = f"{args.size} x {args.size} pixels"
+    scenes = f"{len(results)} scene{'s' * (len(results) != 1)}"
     print(
-        f"{total('tiles')} tiles of {size} from {len(results)} scenes, "
+        f"{total('tiles')} tiles of {size} from {scenes}, "
         f"{total('masks')} masks -> {cli.short_path(args.out)}"
     )
     print(f"  {total('empty')} tiles with nothing on them (masks/ is empty)")
@@ -161,13 +162,12 @@ def report(results, usable, args):
     ):
         if count:
             print(f"  {count} {text}")
-    for scene in results:
-        if any(scene.missed):
-            rows, columns = scene.missed
-            print(
-                f"  {scene.name}: {rows} rows at the lower and {columns} "
-                "columns at the right border are on no tile"
-            )
+    if total("beyond"):
+        share = total("beyond") / total("pixels")
+        print(
+            f"  {share:.1%} of the pixels lie on no tile: too little is left "
+            "at the lower and right borders"
+        )
     usable.report_left_out()
     repairs = sum((scene.repairs for scene in results), Counter())
     for repair, count in sorted(repairs.items()):

@@ -55,7 +55,8 @@ class CutScene:
         left_out: empty tiles that were not to be kept.
         masks: files of masks.
         unseen: objects that no tile shows.
-        missed: (rows, columns) at the lower and right border on no tile.
+        pixels: of the scene, at the resolution of the tiles.
+        beyond: how many of them at the borders lie on no tile.
         repairs: what was mended, and how often.
         error: why nothing of it was written, or None.
     """
@@ -68,7 +69,8 @@ class CutScene:
     left_out: int = 0
     masks: int = 0
     unseen: int = 0
-    missed: tuple[int, int] = (0, 0)
+    pixels: int = 0
+    beyond: int = 0
     repairs: Counter = field(default_factory=Counter)
     error: str | None = None
 
@@ -96,15 +98,17 @@ def cut_scenes(tree, sources, classes, cut):
     """
     with ThreadPoolExecutor(usable_cores()) as pool:
         for source in sources:
-            name = source.grid.scene
-            result = CutScene(name, missed=source.grid.missed)
+            grid = source.grid
+            result = CutScene(
+                grid.scene, pixels=grid.pixels, beyond=grid.beyond
+            )
             writer = _Writer(tree, source, len(classes) > 1, pool)
             try:
                 for _ in _rows_of(source, result, writer, cut.keep_empty):
                     yield None
             except DataError as error:
                 writer.remove()
-                result = CutScene(name, error=str(error))
+                result = CutScene(grid.scene, error=str(error))
             yield result
     write_class_list(tree, classes)
 

@@ -49,10 +49,15 @@ class TileGrid:
         return str(TileName(self.scene, row, column, self.size))
 
     @property
-    def missed(self):
-        """(rows, columns) at the scene's lower and right border on no tile."""
-        ends = self.rows[-1] + self.size, self.columns[-1] + self.size
-        return tuple(n - end for n, end in zip(self.shape, ends, strict=True))
+    def pixels(self):
+        """How many the scene has at that resolution."""
+        return self.shape[0] * self.shape[1]
+
+    @property
+    def beyond(self):
+        """How many at its lower and right border lie on no tile."""
+        bottom, right = self.rows[-1] + self.size, self.columns[-1] + self.size
+        return self.pixels - bottom * right
 
 
 def tile_grid(name, scene, cut):
