@@ -273,9 +273,9 @@ def groups_of(args, samples, names):
         return group_names(names, args.group)
     if others:
         raise DataError(
-            f"{others[0]}: expected tiles, whose names tile.py makes, found "
-            "another folder. Leave --blocks and --margin out, or cut the "
-            "scenes with tile.py."
+            f"{others[0]}: expected tiles of scenes, whose names say their "
+            "place, found another folder. Leave --blocks and --margin out, or "
+            "give tiles alone."
         )
     ground = ground_of(samples)
     side, margin = (
