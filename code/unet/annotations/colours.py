@@ -51,13 +51,20 @@ def read_complete_mask(path, _, rules):
     path = Path(path)
     values, pixel_type = read_values(path, rules.limits.pixels)
     annotation = Annotation(path, size=values.shape)
-    for pixels, label in _classes(values, pixel_type, path, rules):
+    for pixels, label in value_classes(values, pixel_type, path, rules):
         annotation.instances.append(PixelInstance(packed_of(pixels), label))
     return {path.stem: annotation}
 
 
-def _classes(values, pixel_type, path, rules):
-    """Yield (bool array H x W, label) of each class in a mask."""
+def value_classes(values, pixel_type, path, rules):
+    """Yield (bool array H x W, label) of each class in a mask.
+
+    Args:
+        values, pixel_type: of ``unet.imagery.mask_values.read_values``; a mask
+            that is read in parts may give all values that it has at once.
+        path: named in errors.
+        rules: see ``read_complete_mask``.
+    """
     import pandas as pd  # slow to import
 
     values_there = sorted(pd.unique(values.ravel()).tolist())

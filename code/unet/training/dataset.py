@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +16,7 @@ import numpy as np
 
 from unet.files.cache import cache_directory
 from unet.files.cores import usable_cores
-from unet.files.errors import DataError
+from unet.files.errors import DataError, Notice
 from unet.files.locks import held_directory, remove_unless_held
 from unet.geometry.masks import resize_ids
 from unet.imagery.contrast import enhance
@@ -26,6 +27,7 @@ from unet.imagery.resizing import resize_image
 
 # Raise it when the same files give other arrays than before.
 _VERSION = 3
+_MOST_REDUCED = 4  # times; more deserves a word
 _MOST_OBJECTS = 65_534  # in an image: they are numbered in 16 bits
 
 
@@ -140,7 +142,8 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
         objects: read which object each pixel belongs to as well.
 
     Returns:
-        A ``Dataset``.
+        A ``Dataset``. A ``Notice`` tells of images that are much larger than
+        the arrays.
 
     Raises:
         DataError: a file is unreadable, or a mask does not fit its image.
@@ -162,6 +165,15 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
                 dataset = _install(temporary, folder, fits)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    sides = np.array(dataset.shapes)
+    if (sides > _MOST_REDUCED * np.array(size)).any():
+        warnings.warn(
+            f"images of more than {_MOST_REDUCED} times the input's side, "
+            f"{max(size)} pixels, are reduced as a whole, and small objects "
+            "are lost: cut them into tiles with code/util/tile.py",
+            Notice,
+            stacklevel=1,
+        )
     return dataset
 
 
