@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.files.names import check_results
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import UNKNOWN
 from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
 from unet.imagery.png import new_png, write_png

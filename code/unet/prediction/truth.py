@@ -12,8 +12,8 @@ from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.rules import Rules
 from unet.files.errors import DataError
-from unet.files.folders import IMAGE_ENDINGS
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import IGNORE, IMAGE_ENDINGS, UNKNOWN, is_ignored
+from unet.files.folders import UNKNOWN
 from unet.imagery.mask_values import read_values
 from unet.imagery.opening import open_raster, refused_damage
 from unet.imagery.rasters import palette_of
