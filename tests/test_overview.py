@@ -8,8 +8,7 @@ import pytest
 from rasterio.transform import from_origin
 
 from conftest import blobs, contents, strips
-from unet.files.folders import Sample
-from unet.files.folders import UNKNOWN
+from unet.files.folders import UNKNOWN, Sample
 from unet.imagery.georeference import Georeference
 from unet.imagery.reading import read_image
 from unet.pictures import overlay

@@ -138,6 +138,7 @@ def main(args):
             raise DataError(refused[0])
         write_class_list(tree, chosen.classes)
     report(drawn, lost, args.out)
+    report_ignored(drawn, chosen.ignored)
     if unread and unseen:
         print(f"  left out: {unseen} images that no readable file annotates")
     report_classes(chosen, choice.wanted)
@@ -163,6 +164,24 @@ def report(drawn, lost, out):
         print(f"  left out: {problem.sentence}")
     for repair, count in sorted(repairs.items()):
         print(f"  repaired: {repair}: {count}")
+
+
+def report_ignored(drawn, objects):
+    """Print what counts nowhere, if anything does.
+
+    Args:
+        drawn: list of ``DrawnImage``.
+        objects: number of annotated ones among it.
+    """
+    pixels = sum(image.ignored for image in drawn)
+    if not pixels:
+        return
+    share = pixels / sum(image.pixels for image in drawn)
+    images = sum(image.ignored > 0 for image in drawn)
+    print(
+        f"  ignored: {pixels} pixels ({share:.1%}) of {images} images, "
+        f"{objects} objects: they count in no training and in no score"
+    )
 
 
 def report_classes(chosen, wanted):
