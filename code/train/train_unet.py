@@ -122,7 +122,7 @@ for name, share in zip(
 ):
     print(f"   pixels: {share:6.1%} {name}")
 if train.ignored_share():
-    print(f"           {train.ignored_share():6.1%} are ignored besides")
+    print(f"  ignored: {train.ignored_share():6.1%} of all pixels")
 
 # %% [markdown]
 # The article's figure: an image, one of its instance masks, and all of them
