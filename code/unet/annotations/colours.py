@@ -153,7 +153,7 @@ def parse_colours(text):
             columns for the class and its colour (``#3C1098``, ``60 16 152``,
             or columns r, g, b), or CVAT's labelmap.txt. A number up to 255
             alone is a grey level, as in masks of class numbers. A colour
-            without a class is background.
+            without a class is background; the class ``ignore`` is none.
 
     Returns:
         dict from 0xRRGGBB to class, in the order of the text.
