@@ -21,7 +21,7 @@ from unet.files.folders import (
     class_folder,
     is_ignored,
 )
-from unet.geometry.instances import in_whole
+from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import read_georeference, write_georeference
 from unet.imagery.mask_values import write_ignored
@@ -208,7 +208,11 @@ def _draw_folder(tree, classes, rules, components, known):
     instances = annotation.instances
     if components:
         instances = [
-            part for instance in instances for part in instance.parts()
+            part
+            for instance in instances
+            for part in (
+                [instance] if instance.label == IGNORE else instance.parts()
+            )
         ]
     ignored = no_data(known.image, shape)
     if len(classes) > 1 or any(one.label == IGNORE for one in instances):
@@ -218,7 +222,7 @@ def _draw_folder(tree, classes, rules, components, known):
         masks = _draw(instances, shape, repairs)
     for label, window, top, left in masks:
         if label == IGNORE:
-            ignored |= in_whole(window, top, left, shape)
+            add_window(ignored, window, top, left)
             continue
         number += 1
         folder = place / class_folder(label) if len(classes) > 1 else place

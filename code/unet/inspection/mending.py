@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from unet.files.folders import DEFAULT_CLASS, IGNORE, class_folder
-from unet.geometry.instances import in_whole
+from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import (
     read_georeference,
@@ -158,7 +158,7 @@ def _write_masks(exam, masks, place, flat):
     ignored = np.zeros(exam.shape, bool)
     for number, (label, *window) in enumerate(masks, start=1):
         if label == IGNORE:
-            ignored |= in_whole(*window, exam.shape)
+            add_window(ignored, *window)
             continue
         folder = place if flat else place / class_folder(label)
         path = folder / f"{exam.item.name}_mask_{number}.png"
