@@ -187,7 +187,8 @@ class _Values:
         void = VOID if self.coloured else UNKNOWN
         if len(classes) == 1:
             # A mask of 0 and 255 alone shows an object.
-            ignored = objects & {void} if len(objects) == 2 else set()
+            beside = self.coloured or 1 in objects
+            ignored = objects & {void} if beside and objects > {void} else set()
             if len(objects - ignored) > 1:
                 self._refuse(found, classes)
             ids = dict.fromkeys(objects, 1)
