@@ -597,6 +597,15 @@ def test_truth_in_a_mask(tmp_path, scene, name):
     np.testing.assert_array_equal(ids, ids_of(ROOF))
 
 
+def test_of_shades_beside_white_nobody_knows_which_is_unknown(tmp_path, scene):
+    write_png(
+        tmp_path / "truth.png",
+        np.where(ROOF, 200, IGNORED * 255).astype(np.uint8),
+    )
+    with pytest.raises(DataError, match="0 and one other value"):
+        truth_of(tmp_path / "truth.png", scene)
+
+
 # What looks at data
 
 
@@ -640,6 +649,19 @@ def test_resized_folders_keep_it(tmp_path):
     (sample,) = find_samples(tmp_path / "small")
     ids = read_truth(sample, ["building"], (4, 4)).ids
     np.testing.assert_array_equal(ids, resize_ids(ids_of(ROOF), (4, 4)))
+
+
+def test_grabcut_leaves_it_as_it_is_drawn(tmp_path, images):
+    points = ring(4.0, 0.0, 8.0, 6.0)
+    path = tmp_path / "boxes" / "a.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps(labelme(("__ignore__", points))))
+    words = [images, path.parent, "--out", "new"]
+    result = run_script("util/grabcut.py", *words, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    (shape,) = json.loads((tmp_path / "new" / "a.json").read_text())["shapes"]
+    assert shape["label"] == "__ignore__"
+    assert sorted(shape["points"]) == sorted(points)
 
 
 def test_training_refuses_in_one_line_and_the_model_has_no_such_class(tmp_path):
