@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from unet.files.folders import UNKNOWN
 from unet.files.names import check_results
 from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
@@ -333,8 +332,8 @@ class Judgement(Sink):
 
     def add(self, strip):
         truth, instances = self._truth.rows(strip.top, len(strip.ids))
-        truth = np.where(strip.known, truth, np.uint8(UNKNOWN))
-        self._errors.add(strip.image, outcomes(truth, strip.ids))
+        outcome = outcomes(truth, strip.ids) * strip.known
+        self._errors.add(strip.image, outcome)
         self._image.add(
             truth,
             strip.ids,
