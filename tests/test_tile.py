@@ -213,7 +213,37 @@ def test_no_data_is_left_out_and_counted(tmp_path, script, capsys):
     assert set(tiles_in(tmp_path / "t")) == {
         (0, 0), (0, 128), (64, 64), (64, 128)
     }  # fmt: skip
-    assert "2 tiles left out: half or more" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "2 tiles left out: half or more" in printed
+    samples = tiles_in(tmp_path / "t")
+    assert not samples[0, 0].ignored
+    unknown = np.zeros((64, 64), bool)
+    unknown[:, :16] = True
+    (ignored,) = map(read_mask, samples[64, 64].ignored)
+    assert np.array_equal(ignored, unknown)
+    assert "ignored: 1024 pixels (6.2%) of 1 scenes, 0 objects" in printed
+
+
+def test_ignored_polygons_and_ground_beyond_are_ignored(tmp_path, script):
+    write_scene(tmp_path / "a.tif", picture(64, 128))
+    boxes = [(0, 0, 40, 64), (10, 0, 20, 64), (30, 0, 110, 10)]
+    polygons = [shapely.box(*box) for box in boxes]
+    labels = ["Ignore", "roof", "roof"]
+    write_geojson(tmp_path / "a.geojson", polygons, labels, crs=UTM)
+    script("tile", "a.tif", "a.geojson", "--size", 64, "--out", "t")
+    samples = tiles_in(tmp_path / "t")
+    assert set(samples[0, 0].masks) == {"roof"}
+    (ignored,) = map(read_mask, samples[0, 0].ignored)
+    expected = np.zeros((64, 64), bool)
+    expected[:, :40] = True
+    # What is drawn later covers it.
+    expected[:, 10:20] = expected[:10, 30:] = False
+    assert np.array_equal(ignored, expected)
+    first, second = masks_of(samples[0, 0], "roof")
+    assert (first.sum(), second.sum()) == (640, 340)
+    # Somebody has looked at the extent of all polygons alone.
+    (beyond,) = map(read_mask, samples[0, 64].ignored)
+    assert beyond[:, 46:].all() and not beyond[:, :46].any()
 
 
 def test_a_share_of_the_empty_tiles_is_kept(tmp_path, script, capsys):

@@ -80,6 +80,12 @@ def main(args):
             raise DataError(refused[0])
         write_class_list(tree, chosen.classes)
     report(drawn, usable, args.out)
+    class_options.report_ignored(
+        sum(image.ignored for image in drawn),
+        sum(image.pixels for image in drawn),
+        f"{sum(image.ignored > 0 for image in drawn)} images",
+        chosen.ignored,
+    )
     class_options.report(chosen, choice.wanted)
     cli.end_with([*refused, *usable.unread])
 

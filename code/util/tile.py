@@ -137,6 +137,12 @@ def main(args):
                 "which half of a tile has any. Take smaller tiles."
             )
     report(results, usable, args)
+    class_options.report_ignored(
+        sum(scene.ignored for scene in results),
+        sum(scene.judged for scene in results),
+        f"{sum(scene.ignored > 0 for scene in results)} scenes",
+        chosen.ignored,
+    )
     class_options.report(chosen, choice.wanted)
     cli.end_with([*refused, *usable.unread])
 

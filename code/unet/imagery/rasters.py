@@ -188,6 +188,32 @@ def refuse_endless(path, stored):
         )
 
 
+def no_data(path, shape, is_mask=False):
+    """Where a raster has no data: by value, mask or alpha.
+
+    Args:
+        path: the file; None, and files of photos, have data everywhere.
+        shape: (H, W) of the result.
+        is_mask: it shows classes: a value of 0 is their background, whatever
+            the file calls it, and alpha may show an object.
+
+    Returns:
+        bool, H x W.
+    """
+    nowhere = np.zeros(shape, bool)
+    kept = path and stored_as(path)
+    if not kept or kept.is_photo or kept.orientation != 1:
+        return nowhere
+    try:
+        with open_raster(path) as raster, refused_damage(path):
+            if is_mask and not raster.nodata:
+                return nowhere
+            known = raster.dataset_mask() > 0
+    except RasterioIOError:
+        return nowhere  # of a format that GDAL does not know
+    return ~known if known.shape == tuple(shape) else nowhere
+
+
 def palette_of(raster):
     """The colours of an open raster's values.
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 from rasterio.errors import RasterioIOError
 
+from unet.annotations.colours import VOID
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.rules import Rules
 from unet.files.errors import DataError
-from unet.files.folders import IMAGE_ENDINGS
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import IGNORE, IMAGE_ENDINGS, UNKNOWN
 from unet.imagery.mask_rasters import Grid, MaskRaster, refuse_size
 from unet.imagery.mask_values import read_values
 from unet.imagery.opening import open_raster, refused_damage
@@ -33,15 +33,17 @@ def open_truth(path, scene, classes, rules=_RULES):
         classes: foreground class names, in the order of their ids. With one
             class everything that is not background is the object; with
             several a mask holds class ids, or the colours of
-            ``rules.colours``, and polygons are labelled.
+            ``rules.colours``, and polygons are labelled. Nobody knows what is
+            in a polygon or a colour called ``ignore``, in pixels of the id
+            255 beside others, and of the colour that Pascal VOC gives it.
         rules: what the file leaves open.
 
     Returns:
         An object with ``rows(top, height)``: (ids, instances). uint8,
-        height x W, class ids, and ``UNKNOWN`` where the mask says nothing (no
-        data, beyond its border); int32, height x W, the number of the polygon
-        from 1 on, the later one where two overlap, or None for a mask. And
-        with ``close()``.
+        height x W, class ids, and ``UNKNOWN`` where the truth says nothing
+        (ignored, no data, beyond its border); int32, height x W, the number
+        of the polygon from 1 on, the later one where two overlap, or None for
+        a mask. And with ``close()``.
 
     Raises:
         DataError: the truth cannot be read, or does not fit the scene or the
@@ -80,10 +82,12 @@ class _Polygons:
         annotation.check_size(shape)
         self._instances = annotation.instances
         labels = {one.label for one in self._instances}
+        labels.discard(IGNORE)
         numbers = {name: k for k, name in enumerate(classes, start=1)}
         # One class may be called by another name, or not at all.
         if len(classes) == 1 and len(labels) == 1:
             numbers = dict.fromkeys(labels, 1)
+        numbers[IGNORE] = UNKNOWN
         unknown = sorted(str(label) for label in labels - set(numbers))
         if unknown:
             raise DataError(
@@ -161,6 +165,7 @@ class _Values:
     def _meaning(self, found, classes, colours):
         """Dict from a value to its class id."""
         numbers = {name: k for k, name in enumerate(classes, start=1)}
+        numbers[IGNORE] = UNKNOWN
         if colours is not None:
             codes = {v: v * (1 if self.coloured else 0x010101) for v in found}
             names = {v: colours.get(code) for v, code in codes.items()}
@@ -169,10 +174,15 @@ class _Values:
                 self._refuse(found, classes)
             return ids
         objects = found - {0}
+        void = VOID if self.coloured else UNKNOWN
         if len(classes) == 1:
-            if len(objects) > 1:
+            # A mask of 0 and 255 alone shows an object.
+            beside = self.coloured or 1 in objects
+            ignored = objects & {void} if beside and objects > {void} else set()
+            if len(objects - ignored) > 1:
                 self._refuse(found, classes)
-            return dict.fromkeys(objects, 1)
+            ids = dict.fromkeys(objects, 1)
+            return {**ids, **dict.fromkeys(ignored, UNKNOWN)}
         ids = {value: value for value in range(len(classes) + 1)}
         ids[UNKNOWN] = UNKNOWN
         if self.coloured or not found <= set(ids):

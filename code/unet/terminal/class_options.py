@@ -103,6 +103,22 @@ def usable_pairs(pairs, problems):
     return Usable(usable, lost, refused, [p.sentence for p in unread], unseen)
 
 
+def report_ignored(ignored, pixels, images, objects):
+    """Print what counts nowhere, if anything does.
+
+    Args:
+        ignored, pixels: number of ignored ones, and of all.
+        images: on what they are, as "3 images".
+        objects: number of annotated ones among it.
+    """
+    if ignored:
+        print(
+            f"  ignored: {ignored} pixels ({ignored / pixels:.1%}) of "
+            f"{images}, {objects} objects: they count in no training and in "
+            "no score"
+        )
+
+
 def report(chosen, wanted):
     """Print which classes there are, where that is not obvious.
 

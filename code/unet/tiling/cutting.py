@@ -4,15 +4,17 @@ import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unet.annotations.drawing import write_class_list
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
-from unet.files.folders import class_folder
+from unet.files.folders import IGNORE, class_folder
+from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import write_georeference
+from unet.imagery.mask_values import write_ignored
 from unet.imagery.png import write_mask, write_png
 from unet.imagery.rasters import Scene
 from unet.imagery.resampling import Reduced
@@ -54,6 +56,8 @@ class CutScene:
         no_data: tiles left out because half of them or more has no data.
         left_out: empty tiles that were not to be kept.
         masks: files of masks.
+        judged: pixels of the tiles with masks, and of the empty ones.
+        ignored: how many of them nobody has labelled.
         unseen: objects that no tile shows.
         pixels: of the scene, at the resolution of the tiles.
         beyond: how many of them at the borders lie on no tile.
@@ -68,6 +72,8 @@ class CutScene:
     no_data: int = 0
     left_out: int = 0
     masks: int = 0
+    judged: int = 0
+    ignored: int = 0
     unseen: int = 0
     pixels: int = 0
     beyond: int = 0
@@ -131,15 +137,44 @@ def _rows_of(source, result, writer, keep_empty):
                     result.no_data += 1
                     continue
                 tile = labels and labels.tile(left)
+                if tile:
+                    unseen = ~known[:, columns]
+                    tile = _divided(tile, unseen, writer.by_class)
                 if _count(result, tile, keep_empty):
                     writer.write(top, left, images[:, columns], tile)
                     if _is_labelled(tile):
                         seen.update(tile.numbers)
+                        result.judged += tile.ignored.size
+                        result.ignored += int(tile.ignored.sum())
             result.masks += writer.finish()
             yield
     if labels:
         result.unseen = max(0, len(labels.annotation.instances) - len(seen))
         result.repairs = +labels.annotation.repairs
+
+
+def _divided(tile, unseen, by_class):
+    """What is ignored on a tile, apart from its masks.
+
+    Args:
+        tile: ``TileLabels``.
+        unseen: bool, size x size: the scene has no data.
+        by_class: there are several classes, none of whose masks covers
+            another one's.
+
+    Returns:
+        ``TileLabels`` without masks of ``IGNORE``.
+    """
+    masks, ignored = tile.masks, unseen.copy()
+    if tile.ignored is not None:
+        ignored |= tile.ignored
+    if by_class or any(label == IGNORE for label, *_ in masks):
+        masks = list(without_overlap(masks[::-1], unseen.shape))
+    for label, *window in masks:
+        if label == IGNORE:
+            add_window(ignored, *window)
+    masks = [mask for mask in masks if mask[0] != IGNORE]
+    return replace(tile, masks=masks, ignored=ignored)
 
 
 def _count(result, tile, keep_empty):
@@ -169,7 +204,7 @@ class _Writer:
 
     def __init__(self, tree, source, by_class, pool):
         self._tree, self._grid = tree, source.grid
-        self._by_class, self._pool = by_class, pool
+        self.by_class, self._pool = by_class, pool
         self._names, self._jobs = [], []
 
     def write(self, top, left, image, tile):
@@ -177,33 +212,27 @@ class _Writer:
         name = self._grid.name(top, left)
         self._names.append(name)
         place = self._grid.place and self._grid.place.moved(top, left)
-        masks = self._own(tile.masks) if _is_labelled(tile) else None
+        tile = tile if _is_labelled(tile) else None
         self._jobs.append(
-            self._pool.submit(self._write, name, image, place, masks)
+            self._pool.submit(self._write, name, image, place, tile)
         )
 
-    def _own(self, masks):
-        """Masks of which none covers another one's class."""
-        if not self._by_class:
-            return masks
-        shape = self._grid.size, self._grid.size
-        return list(without_overlap(masks[::-1], shape))
-
-    def _write(self, name, image, place, masks):
+    def _write(self, name, image, place, tile):
         folder = self._tree / name
         path = folder / "images" / f"{name}.png"
         write_png(path, image)
         write_georeference(path, place)
-        if masks is None:
+        if tile is None:
             return 0
         (folder / "masks").mkdir()
         shape = image.shape[:2]
-        for number, (label, *window) in enumerate(masks, start=1):
+        for number, (label, *window) in enumerate(tile.masks, start=1):
             target = folder / "masks"
-            if self._by_class:
+            if self.by_class:
                 target /= class_folder(label)
             write_mask(target / f"{name}_mask_{number}.png", *window, shape)
-        return len(masks)
+        write_ignored(folder, tile.ignored)
+        return len(tile.masks)
 
     def finish(self):
         """Wait until all that was begun is written: the number of masks."""
