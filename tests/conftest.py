@@ -1,5 +1,6 @@
 """Data that the tests make themselves, and scripts run as processes."""
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -54,6 +55,24 @@ def run_script(script, *arguments, cwd, env=None, timeout=600):
         timeout=timeout,
         check=False,
     )
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """A function that runs a script of code/util/ in this process."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name, *words):
+        spec = importlib.util.spec_from_file_location(
+            f"{name}_script", CODE / "util" / f"{name}.py"
+        )
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        words = [name, *map(str, words), "--quiet"]
+        monkeypatch.setattr(sys, "argv", words)
+        module.main(module.read_arguments())
+
+    return run
 
 
 def interruptible():

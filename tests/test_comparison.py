@@ -9,12 +9,11 @@ from matplotlib.colors import to_rgb
 
 from conftest import make_tree
 from unet.files.errors import DataError
-from unet.files.folders import find_samples
+from unet.files.folders import digest_of_files, find_samples
 from unet.pictures.figures import save_figure
 from unet.terminal import training_options
 from unet.training import comparison, comparison_plots
 from unet.training.comparison import DEFAULT, Variant
-from unet.training.dataset import digest_of_files
 
 
 def as_dict(varied, grid=False):

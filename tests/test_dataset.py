@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import make_tree
-from unet.files.errors import DataError
+from unet.files.errors import DataError, Notice
 from unet.files.folders import find_samples
 from unet.files.locks import held_directory
 from unet.imagery.png import write_png
@@ -51,6 +51,18 @@ def test_masks_stay_class_ids_at_another_size(tmp_path):
     assert set(np.unique(data.Y)) == {0, 1}
     assert data.shapes == [[50, 50]] * 3
     assert data.scale == pytest.approx(0.8)
+
+
+@pytest.mark.parametrize(("size", "told"), [(129, 1), (128, 0)])
+def test_images_of_more_than_four_times_the_input_are_told_of(
+    tmp_path, recwarn, size, told
+):
+    tree = make_tree(tmp_path / "tree", 2, size=size)
+    load(tree)
+    load(tree)  # from the cache
+    texts = {str(w.message) for w in recwarn if w.category is Notice}
+    assert len(texts) == told
+    assert all("code/util/tile.py" in text for text in texts)
 
 
 def test_classes_have_their_ids_and_shares(tmp_path):

@@ -19,6 +19,7 @@ FLOORS = {
     "inspection": 5,
     "prediction": 5,
     "synthetic": 5,
+    "tiling": 5,
     "terminal": 6,
 }
 MOST_LINES = 400

@@ -242,11 +242,11 @@ def test_coco_polygons_rings_and_boxes(tmp_path):
         {"segmentation": [[1, 1, 2, 2]], "category_id": 9},
     )
     repairs = {
-        "crowd read as one object": 1,
+        "crowd ignored, as nobody counted its objects": 1,
         "box used, there is no polygon": 1,
         "ring of fewer than three points left out": 1,
     }
-    instances = [(16, "roof"), (19, "tree"), (12, "roof")]
+    instances = [(12, "ignore"), (16, "roof"), (19, "tree")]
     assert read(tmp_path, data) == {"b": (instances, repairs), "c": ([], {})}
 
 
@@ -261,8 +261,8 @@ def test_coco_run_lengths_go_down_the_columns(tmp_path, packed):
     one = {"segmentation": {"size": [4, 6], "counts": counts}, "iscrowd": 1}
     found = read_file(write(tmp_path / "a.json", coco(one)))["b"]
     (instance,) = found.instances
-    assert instance.label == "roof"
-    assert found.repairs == {"crowd read as one object": 1}
+    assert instance.label == "ignore"
+    assert found.repairs == {"crowd ignored, as nobody counted its objects": 1}
     np.testing.assert_array_equal(instance.mask((4, 6)), expected)
     with pytest.raises(DataError, match=r"a\.json: .*6 x 4.*4 x 6"):
         found.check_size((6, 4))

@@ -24,7 +24,7 @@ LIBRARY = {
 OPTION = re.compile(r"--[a-z][a-z-]*[a-z](?![a-z_-])")
 WHOLE = "*"
 # What ``Rules.advice`` adds is said by the scripts with options of reading.
-READERS = "polygon_to_mask.py check.py grabcut.py "
+READERS = "polygon_to_mask.py tile.py check.py grabcut.py "
 
 
 @cache

@@ -8,8 +8,7 @@ import pytest
 from rasterio.transform import from_origin
 
 from conftest import blobs, contents, strips
-from unet.files.folders import Sample
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import UNKNOWN, Sample
 from unet.imagery.georeference import Georeference
 from unet.imagery.reading import read_image
 from unet.pictures import overlay
@@ -172,7 +171,12 @@ def test_what_nobody_knows_is_neither_drawn_nor_uncertain(tmp_path):
     errors = read_image(tmp_path / "a_errors.png")
     judged = known & (truth != UNKNOWN)
     assert (errors[judged] == overlay.OUTCOMES[0]).all()
-    assert np.array_equal(errors[~judged], image[~judged] // 3)
+    assert np.array_equal(errors[~known], image[~known] // 3)
+    hatched = errors[known & (truth == UNKNOWN)]
+    stripes = (hatched == overlay.STRIPE).all(axis=1)
+    assert 0.4 < stripes.mean() < 0.6
+    unseen = image[known & (truth == UNKNOWN)] // 3
+    assert np.array_equal(hatched[~stripes], unseen[~stripes])
 
 
 def test_a_sure_scene_has_no_uncertain_place(tmp_path):

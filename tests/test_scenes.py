@@ -7,12 +7,13 @@ import rasterio
 from conftest import small_network
 from unet.files.errors import DataError
 from unet.imagery.rasters import Scene
+from unet.imagery.resampling import resampling
 from unet.imagery.resizing import resize_image
 from unet.network.contract import Contract
 from unet.network.model import any_size
 from unet.prediction import windows
 from unet.prediction.photos import probabilities_of_images as seen_whole
-from unet.prediction.scaling import resampling, scales
+from unet.prediction.scaling import scales
 from unet.prediction.scenes import strips
 from unet.prediction.strip import DEFAULTS, Settings
 from unet.prediction.windows import Tiling

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conftest import blobs, strips
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import UNKNOWN
 from unet.scoring.counts import confusion, cross_entropy, iou
 from unet.scoring.objects import Matches
 from unet.scoring.scores import Scores, table

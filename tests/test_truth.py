@@ -15,7 +15,7 @@ from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.rules import Rules
 from unet.files.errors import DataError
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import UNKNOWN
 from unet.imagery.png import write_png
 from unet.prediction.truth import open_truth
 

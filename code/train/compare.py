@@ -110,7 +110,7 @@ import pandas as pd
 from unet.files import splits
 from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
-from unet.files.folders import find_samples
+from unet.files.folders import digest_of_files, find_samples
 from unet.files.locks import sole_writer
 from unet.network import sizes
 from unet.terminal.interruption import Terminated
@@ -159,7 +159,7 @@ def data_digest(args):
             "to compare on. Divide the folders with code/util/split.py."
         )
     test = dataset.labelled(find_samples(test_root), test_root)
-    return dataset.digest_of_files([train, test])
+    return digest_of_files([train, test])
 
 
 def finish(variant, seed, data, args):

@@ -92,7 +92,7 @@ args = read_arguments()
 
 # %%
 from unet.files import splits
-from unet.files.folders import class_names, find_samples
+from unet.files.folders import check_classes, class_names, find_samples
 from unet.files.splits import group_names
 from unet.network import sizes
 from unet.training import dataset
@@ -107,6 +107,7 @@ test_folders = find_samples(test_root) if test_root else []
 train_samples = dataset.labelled(train_folders, train_root)
 test_samples = [sample for sample in test_folders if sample.masks is not None]
 classes = class_names(train_samples)
+check_classes(test_samples, classes)
 training_options.check_start(args.start_from, classes)
 how = (size, classes, progress, args.contrast, args.objects)
 train = dataset.load(train_samples, *how)
@@ -120,6 +121,8 @@ for name, share in zip(
     ["background", *classes], train.class_shares(), strict=True
 ):
     print(f"   pixels: {share:6.1%} {name}")
+if train.ignored_share():
+    print(f"  ignored: {train.ignored_share():6.1%} of all pixels")
 
 # %% [markdown]
 # The article's figure: an image, one of its instance masks, and all of them
@@ -275,7 +278,13 @@ model.compile(
         args.weight_decay,
         args.mixed_precision,
     ),
-    loss=losses.loss(args.loss, classes, class_weights, args.objects),
+    loss=losses.loss(
+        args.loss,
+        classes,
+        class_weights,
+        args.objects,
+        ignoring=train.ignored_share() > 0,
+    ),
     metrics=fitting.metrics(classes, args.objects),
 )
 

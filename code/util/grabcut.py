@@ -52,7 +52,7 @@ from unet.annotations.writing import AnnotatedImage
 from unet.files.claims import claim
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
-from unet.files.folders import DEFAULT_CLASS, natural
+from unet.files.folders import DEFAULT_CLASS, IGNORE, natural
 from unet.geometry.grabcut import tighten
 from unet.geometry.instances import Instance
 from unet.geometry.polygons import as_polygons
@@ -104,6 +104,13 @@ def read(args, rules, progress):
     return annotated, unlabelled, lost, refused
 
 
+def tighten_object(image, instance):
+    """``tighten``; what is ignored stays as it is drawn."""
+    if instance.label == IGNORE:
+        return None
+    return tighten(image, instance.geometry)
+
+
 def tightened(pairs, rules, writer, overlays, refused):
     """Tighten, and write every image's polygons and overlay.
 
@@ -129,7 +136,7 @@ def tightened(pairs, rules, writer, overlays, refused):
                 for polygon in as_polygons(instance, shape)
             ]
             before = [polygon.geometry for polygon in drawn]
-            after, result = [], pool.map(partial(tighten, image), before)
+            after, result = [], pool.map(partial(tighten_object, image), drawn)
             for polygon, geometry in zip(drawn, result, strict=True):
                 after.append(geometry or polygon.geometry)
                 yield geometry is not None

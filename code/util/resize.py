@@ -64,12 +64,13 @@ from unet.files.errors import DataError
 from unet.files.folders import (
     CLASSES,
     DEFAULT_CLASS,
+    UNKNOWN,
     class_names,
     usable_samples,
 )
 from unet.geometry.masks import resize_ids
 from unet.imagery.georeference import read_georeference, write_georeference
-from unet.imagery.mask_values import read_class_ids
+from unet.imagery.mask_values import read_class_ids, write_ignored
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
@@ -122,6 +123,7 @@ def convert(tree, classes, side, keep_aspect, sample):
             if classes != [DEFAULT_CLASS]:
                 place = place / name
             write_png(place / f"{sample.name}_mask_1.png", mask)
+    write_ignored(folder, ids == UNKNOWN)
 
 
 def convert_or_refuse(tree, classes, side, keep_aspect, sample):

@@ -1,21 +1,37 @@
 """A tree of folders to train/ and test/, with nothing on both sides."""
 
+import argparse
+import re
 from pathlib import Path
 
 from unet.terminal import cli
+
+
+def distance(text):
+    """``300m`` or ``1024px`` as (300.0, "m")."""
+    match = re.fullmatch(r"(\d+(?:\.\d*)?) *(m|px)", text)
+    if not match:
+        raise argparse.ArgumentTypeError(
+            f"expected metres or pixels, such as 300m or 1024px, found {text}"
+        )
+    return float(match[1]), match[2]
 
 
 def read_arguments():
     parser = cli.new_parser(
         "The result is OUT/train and OUT/test with a copy of every folder, "
         "and OUT/split.csv that says what lies where. An image that comes "
-        "again on the other side, the same or nearly so, is refused.",
+        "again on the other side, the same or nearly so, is refused. Tiles "
+        "of tile.py are divided by blocks of ground, which OUT/tiles.png "
+        "shows.",
         [
             "python code/util/split.py",
             "python code/util/split.py data/train --test 0.2 --seed 3 "
             "--out prepared/again",
             "python code/util/split.py prepared/folders "
             "--group '^(.+)_[0-9]+$' --out prepared/areas",
+            "python code/util/split.py prepared/tiles --blocks 256px "
+            "--out prepared/blocks",
         ],
     )
     add = parser.add_argument
@@ -41,11 +57,27 @@ def read_arguments():
         "columns name and group",
     )
     add(
+        "--blocks",
+        type=distance,
+        metavar="METRES|PIXELS",
+        help="of tiles: side of the square blocks of ground that stay on one "
+        "side, such as 300m or 1024px (default: four tiles, or fewer where "
+        "there is little ground)",
+    )
+    add(
+        "--margin",
+        type=distance,
+        metavar="METRES|PIXELS",
+        help="of tiles: those nearer to a test tile are left out, such as "
+        "20m or 64px (those that share ground with one always are)",
+    )
+    add(
         "--from",
         dest="given",
         type=Path,
         metavar="CSV",
-        help="a given split, columns name and split (train or test); "
+        help="a given split, columns name and split (train or test, or "
+        "margin: left out); "
         "--group is then only noted, for choosing validation folders",
     )
     add(
@@ -63,7 +95,10 @@ def read_arguments():
     )
     add("--overwrite", action="store_true", help="replace train/ and test/")
     add("--quiet", action="store_true", help="no progress bar")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if (args.blocks or args.margin) and (args.group or args.given):
+        parser.error("give --blocks and --margin without --group and --from")
+    return args
 
 
 if __name__ == "__main__":
@@ -79,13 +114,21 @@ import numpy as np
 import pandas as pd
 
 from unet.files.atomic import new_entries, write_text
+from unet.files.blocks import Groups, block_names, sharing
 from unet.files.cores import usable_cores
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
 from unet.files.folders import CLASSES, class_order, usable_samples
-from unet.files.splits import group_names, take_groups
+from unet.files.splits import BETWEEN, NEAR, group_names, take_groups
+from unet.files.tile_names import tile_name
 from unet.imagery.copies import fingerprint, near_copies
+from unet.imagery.footprints import ground_of
 from unet.imagery.reading import read_image
+from unet.pictures.tile_map import save_tile_map
+
+# Side of tiles that share ground with the test side, or are too near.
+MARGIN = "margin"
+PICTURE = "tiles.png"
 
 
 def collect(trees):
@@ -110,7 +153,7 @@ def collect(trees):
 
 
 def sides_from(path, names, others):
-    """Read a given split: bool array, one per name, True for test.
+    """Read a given split: array of texts, one per name.
 
     Args:
         path: the table.
@@ -121,13 +164,13 @@ def sides_from(path, names, others):
     sides = dict(zip(table["name"], table["split"], strict=True))
     for name in names:
         side = sides.setdefault(name, others)
-        if side not in ("train", "test"):
+        if side not in ("train", "test", MARGIN):
             raise DataError(
                 f"{path}: expected train or test for {name}, found "
                 f"{'no row' if side is None else repr(side)}. Complete the "
                 "table, or give --others."
             )
-    return np.array([sides[name] == "test" for name in names])
+    return np.array([sides[name] for name in names])
 
 
 def looks_of(samples, progress):
@@ -144,14 +187,20 @@ def looks_of(samples, progress):
         return list(progress(results, len(samples), "Comparing images"))
 
 
-def copies_across(samples, prints, is_test):
-    """Pairs of sample names, one of each side, whose images look the same."""
-    pairs = [(i, j) for i, j in near_copies(prints) if is_test[i] != is_test[j]]
+def copies_across(samples, prints, sides):
+    """Pairs of sample names, one of each side, whose images look the same.
+
+    Tiles of one scene look the same where there is nothing but water or
+    field, and are no copies.
+    """
+    tiles = [tile_name(sample.name) for sample in samples]
+    scenes = [tile.scene if tile else k for k, tile in enumerate(tiles)]
     return [
         (samples[j].name, samples[i].name)
-        if is_test[i]
+        if sides[i] == "test"
         else (samples[i].name, samples[j].name)
-        for i, j in pairs
+        for i, j in near_copies(prints)
+        if {sides[i], sides[j]} == {"train", "test"} and scenes[i] != scenes[j]
     ]
 
 
@@ -175,35 +224,83 @@ def main(args):
             "another --out."
         )
     # First, so that a bad place is refused before the work is done.
-    names = ["train", "test", "split.csv", CLASSES]
+    names = ["train", "test", "split.csv", CLASSES, PICTURE]
     with new_entries(args.out, names, args.trees, args.overwrite) as out:
         table, refused = divide(args, out)
-    is_test = table.split == "test"
+    counts = table.split.value_counts()
     print(
-        f"{(~is_test).sum()} train, {is_test.sum()} test, "
+        f"{counts['train']} train, {counts['test']} test, "
         f"{table.group.nunique()} groups -> {cli.short_path(args.out)}"
     )
-    both = set(table.group[is_test]) & set(table.group[~is_test])
+    if MARGIN in counts:
+        print(
+            f"  {counts[MARGIN]} tiles left out: they share ground with test "
+            "tiles, or are too near"
+        )
+    by_side = [set(table.group[table.split == s]) for s in ("train", "test")]
+    both = set.intersection(*by_side)
     if both:
         print(f"  {len(both)} groups lie on both sides, as {args.given} says")
+    if (args.out / PICTURE).exists():
+        cli.show(args.out / PICTURE)
     cli.end_with(refused)
 
 
 def choose(args, samples):
-    """Names and groups of samples, and which of them are for testing."""
+    """(groups, sides) of samples: ``Groups``, and an array of texts."""
     names = [sample.name for sample in samples]
-    groups = group_names(names, args.group)
     if args.given:
-        is_test = sides_from(args.given, names, args.others)
+        groups = group_names(names, args.group)
+        sides = sides_from(args.given, names, args.others)
     else:
+        groups = groups_of(args, samples, names)
         is_test = take_groups(groups, args.test, args.seed)
-    if is_test.all() or not is_test.any():
+        sides = np.where(is_test, "test", "train").astype(object)
+        sides[groups.beside(is_test)] = MARGIN
+    if not {"train", "test"} <= set(sides):
         raise DataError(
             f"{args.given or f'--test {args.test:g}'}: leaves one side empty "
             f"({len(names)} images, {len(set(groups))} groups). Use finer "
             "groups, more images or another split."
         )
-    return names, groups, is_test
+    return groups, sides
+
+
+def groups_of(args, samples, names):
+    """The ``Groups`` of a new split: of tiles, blocks of ground."""
+    others = [name for name in names if not tile_name(name)]
+    if args.group or (others and not (args.blocks or args.margin)):
+        return group_names(names, args.group)
+    if others:
+        raise DataError(
+            f"{others[0]}: expected tiles of scenes, whose names say their "
+            "place, found another folder. Leave --blocks and --margin out, or "
+            "give tiles alone."
+        )
+    ground = ground_of(samples)
+    side, margin = (
+        length and in_unit(option, length, ground, names)
+        for option, length in (
+            ("--blocks", args.blocks),
+            ("--margin", args.margin),
+        )
+    )
+    blocks = block_names(ground.footprints, side)
+    return Groups(blocks, sharing(ground.footprints, margin or 0.0))
+
+
+def in_unit(option, length, ground, names):
+    """A length in the unit of footprints: metres, or pixels of the scenes."""
+    number, unit = length
+    if ground.pixel is not None:
+        return number if unit == "m" else number * ground.pixel
+    if unit == "m":
+        raise DataError(
+            f"{option} {number:g}m: expected tiles with a place on the "
+            f"ground, found others, such as {names[0]}. Give pixels: "
+            f"{option} 1024px."
+        )
+    return number
 
 
 def divide(args, out):
@@ -214,7 +311,7 @@ def divide(args, out):
     """
     samples, refused = collect(args.trees)
     # Before the images are read, which takes time.
-    names, groups, is_test = choose(args, samples)
+    groups, sides = choose(args, samples)
     progress = cli.progress_bar(args.quiet)
     looks = looks_of(samples, progress)
     errors = [str(look) for look in looks if isinstance(look, DataError)]
@@ -224,16 +321,21 @@ def divide(args, out):
         good = [not isinstance(look, DataError) for look in looks]
         samples, looks = compress(samples, good), compress(looks, good)
         samples, looks = list(samples), list(looks)
-        names, groups, is_test = choose(args, samples)
-    refuse_copies(copies_across(samples, looks, is_test))
-    sides = np.where(is_test, "test", "train")
+        groups, sides = choose(args, samples)
+    refuse_copies(copies_across(samples, looks, sides))
     for side in ("train", "test"):
         (out / side).mkdir()
     pairs = zip(samples, sides, strict=True)
     for sample, side in progress(pairs, len(samples), "Copying"):
-        place(sample, out / side / sample.name, args.link)
-    table = pd.DataFrame({"name": names, "split": sides, "group": groups})
+        if side != MARGIN:
+            place(sample, out / side / sample.name, args.link)
+    names = [sample.name for sample in samples]
+    columns = {"name": names, "split": sides, "group": groups}
+    if any(groups.near):
+        columns[NEAR] = [BETWEEN.join(sorted(near)) for near in groups.near]
+    table = pd.DataFrame(columns)
     table.to_csv(out / "split.csv", index=False)
+    save_tile_map(out / PICTURE, samples, sides, progress)
     order = class_order(args.trees[0])
     if order:
         write_text(out / CLASSES, "\n".join(order) + "\n")

@@ -33,6 +33,9 @@ class Annotation:
         file: its name with the ending; None: not known.
         picture: function that returns the bytes of the image itself, where
             the file holds it; or None.
+        extent: box around all that the file shows, in pixels of the image,
+            if it shows the ground: beyond it nobody has looked. None: the
+            whole image was annotated.
     """
 
     source: Path
@@ -43,6 +46,7 @@ class Annotation:
     size: tuple[int, int] | None = None
     file: str | None = None
     picture: Callable[[], bytes] | None = None
+    extent: shapely.Polygon | None = None
 
     def check_size(self, shape):
         """Raise DataError for an image of another shape (H, W)."""

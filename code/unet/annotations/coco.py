@@ -12,6 +12,7 @@ from unet.annotations.shapes import add, clean, polygon, together
 from unet.annotations.writing import Writer, json_text
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
+from unet.files.folders import IGNORE
 from unet.geometry.instances import PixelInstance
 
 
@@ -29,7 +30,8 @@ def read_coco(data, path, rules):
         size = size_of(image, "height", "width")
         annotations[name] = Annotation(path, size=size)
         images[image["id"]] = (name, image.get("height"), image.get("width"))
-    for one in data.get("annotations", []):
+    # Objects win over the crowds that they stand in.
+    for one in sorted(data.get("annotations", []), key=_is_object):
         if one["image_id"] not in images:
             raise DataError(
                 f"{path}: annotation {one.get('id')} belongs to image "
@@ -39,8 +41,9 @@ def read_coco(data, path, rules):
         name, height, width = images[one["image_id"]]
         annotation = annotations[name]
         label = labels.get(one.get("category_id"))
-        if one.get("iscrowd"):
+        if not _is_object(one):
             annotation.repairs[Repair.CROWD] += 1
+            label = IGNORE
         segmentation = one.get("segmentation")
         if isinstance(segmentation, dict):
             packed = _packed(segmentation, height, width, path, rules.limits)
@@ -55,6 +58,11 @@ def read_coco(data, path, rules):
             annotation.repairs[Repair.ONLY_BOX] += 1
             add(annotation, shapely.box(x, y, x + w, y + h), label)
     return annotations
+
+
+def _is_object(one):
+    """Whether an annotation is one object, and no crowd of uncounted ones."""
+    return not one.get("iscrowd")
 
 
 def _packed(segmentation, height, width, path, limits):
@@ -111,7 +119,8 @@ class CocoWriter(Writer):
 
     def __init__(self, out, classes):
         super().__init__(out, classes)
-        self.ids = {name: k for k, name in enumerate(self.classes, start=1)}
+        named = [name for name in self.classes if name != IGNORE]
+        self.ids = {name: k for k, name in enumerate(named, start=1)}
         self.images, self.annotations = [], []
 
     def files(self, names):
@@ -132,9 +141,10 @@ class CocoWriter(Writer):
             entry = {
                 "id": len(self.annotations) + 1,
                 "image_id": number,
-                "category_id": self.ids[one.label],
+                # A crowd needs some category, whichever it is.
+                "category_id": self.ids.get(one.label, 1),
                 **_segmentation(one, annotated.shape),
-                "iscrowd": 0,
+                "iscrowd": int(one.label == IGNORE),
             }
             if one.score is not None:
                 entry["score"] = round(one.score, 4)

@@ -12,14 +12,15 @@ from unet.annotations.annotation import Annotation
 from unet.annotations.shapes import clean, find_key
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
-from unet.files.folders import BACKGROUND
+from unet.files.folders import BACKGROUND, IGNORE
 from unet.geometry.instances import PixelInstance, packed_of
 from unet.imagery.mask_values import read_values
+from unet.imagery.rasters import no_data
 
 # More are no classes: a photo, or colours that JPEG or resizing mixed.
 _MOST_COLOURS = 64
-# Pascal VOC's border around objects, index 255 of its palette: nobody's.
-_VOID = 0xE0E0C0
+# Pascal VOC's border around objects, index 255 of its palette: nobody knows.
+VOID = 0xE0E0C0
 _NAMES = ("class", "label", "name", "title", "category", "class_name")
 _COLOURS = (
     "colour",
@@ -40,7 +41,8 @@ def read_complete_mask(path, _, rules):
     Grey masks of two values are one class without a name. Colours, of a
     palette or not, are a class each: named by ``rules.colours``, or else by
     themselves (``#3C1098``). A grey mask of several values needs
-    ``rules.threshold`` or ``rules.colours``.
+    ``rules.threshold`` or ``rules.colours``. Of the void of Pascal VOC's
+    palette, and of a raster's no-data, nobody knows the class.
 
     Returns:
         {image name: Annotation} with one ``PixelInstance`` a class.
@@ -51,13 +53,24 @@ def read_complete_mask(path, _, rules):
     path = Path(path)
     values, pixel_type = read_values(path, rules.limits.pixels)
     annotation = Annotation(path, size=values.shape)
-    for pixels, label in _classes(values, pixel_type, path, rules):
+    unknown = no_data(path, values.shape, is_mask=True)
+    values = np.where(unknown, 0, values) if unknown.any() else values
+    for pixels, label in value_classes(values, pixel_type, path, rules):
         annotation.instances.append(PixelInstance(packed_of(pixels), label))
+    if unknown.any():
+        annotation.instances.append(PixelInstance(packed_of(unknown), IGNORE))
     return {path.stem: annotation}
 
 
-def _classes(values, pixel_type, path, rules):
-    """Yield (bool array H x W, label) of each class in a mask."""
+def value_classes(values, pixel_type, path, rules):
+    """Yield (bool array H x W, label) of each class in a mask.
+
+    Args:
+        values, pixel_type: of ``unet.imagery.mask_values.read_values``; a mask
+            that is read in parts may give all values that it has at once.
+        path: named in errors.
+        rules: see ``read_complete_mask``.
+    """
     import pandas as pd  # slow to import
 
     values_there = sorted(pd.unique(values.ravel()).tolist())
@@ -70,8 +83,9 @@ def _classes(values, pixel_type, path, rules):
             yield mask, None
         return
     objects = [value for value in values_there if value]
-    if pixel_type == "palette":
-        objects = [value for value in objects if value != _VOID]
+    if pixel_type == "palette" and VOID in objects:
+        objects.remove(VOID)
+        yield values == VOID, IGNORE
     if len(objects) > (1 if pixel_type == "grey" else _MOST_COLOURS):
         _refuse(objects, pixel_type, path)
     for value in objects:
@@ -105,8 +119,9 @@ def _named(values, pixel_type, values_there, path, colours):
         raise DataError(
             f"{path}: expected the colours that were named, found "
             f"{_listed(unknown, pixel_type)} as well. Add them (without a "
-            "class they are background), or export the mask as PNG if they "
-            "come from JPEG or resizing."
+            "class they are background, with the class ignore they count "
+            "nowhere), or export the mask as PNG if they come from JPEG or "
+            "resizing."
         )
     values_of = {code: value for value, code in codes.items()}
     for code, label in colours.items():
@@ -121,7 +136,7 @@ def _refuse(objects, pixel_type, path):
             f"{path}: expected two values, 0 and 255, found "
             f"{_listed(objects, pixel_type)} beside 0. If they are shades, "
             "from JPEG or resizing, give --threshold 0.5; if they are class "
-            "numbers, name them: --colours 1=road,2=roof (both of "
+            "numbers, name them: --colours 1=road,2=roof,255=ignore (both of "
             "polygon_to_mask.py)."
         )
     raise DataError(
@@ -145,7 +160,7 @@ def parse_colours(text):
             columns for the class and its colour (``#3C1098``, ``60 16 152``,
             or columns r, g, b), or CVAT's labelmap.txt. A number up to 255
             alone is a grey level, as in masks of class numbers. A colour
-            without a class is background.
+            without a class is background; the class ``ignore`` is none.
 
     Returns:
         dict from 0xRRGGBB to class, in the order of the text.

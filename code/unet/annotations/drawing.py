@@ -7,16 +7,26 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
 
+import numpy as np
 import shapely
 
 from unet.annotations.repairs import Repair
 from unet.files.atomic import write_text
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError, printable
-from unet.files.folders import CLASSES, DEFAULT_CLASS, class_folder
+from unet.files.folders import (
+    CLASSES,
+    DEFAULT_CLASS,
+    IGNORE,
+    class_folder,
+    is_ignored,
+)
+from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.mask_values import write_ignored
 from unet.imagery.png import write_mask, write_png
+from unet.imagery.rasters import no_data
 from unet.imagery.reading import image_from, read_bytes
 
 
@@ -40,17 +50,19 @@ class ClassChoice:
 
 @dataclass(frozen=True)
 class ChosenClasses:
-    """The classes that annotations have.
+    """The classes that annotations have; ``IGNORE`` is none.
 
     Attributes:
         classes: names, in their order.
         counts: number of instances by class.
         left_out: the same of classes that were not wanted.
+        ignored: number of instances that count nowhere.
     """
 
     classes: list[str]
     counts: Counter
     left_out: Counter
+    ignored: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,12 +74,16 @@ class DrawnImage:
         count: number of its masks; None without annotation or with an error.
         repairs: what was mended or left out, and how often.
         error: why nothing was written, or None.
+        pixels: of an annotated image.
+        ignored: how many of them count nowhere.
     """
 
     name: str
     count: int | None = None
     repairs: Counter = field(default_factory=Counter)
     error: str | None = None
+    pixels: int = 0
+    ignored: int = 0
 
 
 def choose_classes(annotations, choice):
@@ -85,7 +101,7 @@ def choose_classes(annotations, choice):
             are called alike.
     """
     wanted = choice.wanted
-    counts, left_out = Counter(), Counter()
+    counts, left_out, ignored = Counter(), Counter(), 0
     named = choice.named or any(
         instance.label
         for annotation in annotations
@@ -97,8 +113,12 @@ def choose_classes(annotations, choice):
             label = instance.label or DEFAULT_CLASS
             if named and not instance.label:
                 annotation.repairs[Repair.NAMELESS] += 1
-            instance.label = choice.renamed.get(label, label)
-            if wanted and instance.label not in wanted:
+            label = choice.renamed.get(label, label)
+            instance.label = IGNORE if is_ignored(label) else label
+            if instance.label == IGNORE:
+                chosen.append(instance)
+                ignored += 1
+            elif wanted and instance.label not in wanted:
                 left_out[instance.label] += 1
             else:
                 chosen.append(instance)
@@ -114,7 +134,7 @@ def choose_classes(annotations, choice):
     rank = {name: place for place, name in enumerate(order)}
     classes = sorted(counts, key=lambda name: (rank.get(name, len(rank)), name))
     _refuse_equal_folders(classes)
-    return ChosenClasses(classes, counts, left_out)
+    return ChosenClasses(classes, counts, left_out, ignored)
 
 
 def _refuse_equal_folders(classes):
@@ -188,18 +208,30 @@ def _draw_folder(tree, classes, rules, components, known):
     instances = annotation.instances
     if components:
         instances = [
-            part for instance in instances for part in instance.parts()
+            part
+            for instance in instances
+            for part in (
+                [instance] if instance.label == IGNORE else instance.parts()
+            )
         ]
-    if len(classes) > 1:
+    ignored = no_data(known.image, shape)
+    if len(classes) > 1 or any(one.label == IGNORE for one in instances):
         masks = _draw(instances[::-1], shape, repairs)
         masks = without_overlap(masks, shape)
     else:
         masks = _draw(instances, shape, repairs)
-    for number, (label, *window) in enumerate(masks, start=1):
+    for label, window, top, left in masks:
+        if label == IGNORE:
+            add_window(ignored, window, top, left)
+            continue
+        number += 1
         folder = place / class_folder(label) if len(classes) > 1 else place
-        write_mask(folder / f"{name}_mask_{number}.png", *window, shape)
-    repairs[Repair.VANISHED] += bool(instances) and not number
-    return DrawnImage(name, number, +repairs)
+        path = folder / f"{name}_mask_{number}.png"
+        write_mask(path, window, top, left, shape)
+    write_ignored(tree / name, ignored)
+    pixels = int(np.count_nonzero(ignored))
+    repairs[Repair.VANISHED] += bool(instances) and not number + pixels
+    return DrawnImage(name, number, +repairs, None, ignored.size, pixels)
 
 
 def _read_picture(known, rules):

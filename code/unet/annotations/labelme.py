@@ -20,11 +20,14 @@ from unet.annotations.shapes import (
 )
 from unet.annotations.writing import Writer, json_text, score_text
 from unet.files.errors import DataError
+from unet.files.folders import IGNORE
 from unet.geometry.instances import PixelInstance, packed_of
 from unet.geometry.keyhole import keyhole
 from unet.imagery.mask_values import values_from
 
 _LABELME = "5.5.0"
+# What labelme's own converters call what counts nowhere.
+_IGNORE = "__ignore__"
 
 
 def read_labelme(data, path, rules):
@@ -37,6 +40,8 @@ def read_labelme(data, path, rules):
     )
     groups = {}
     for number, shape in enumerate(data["shapes"]):
+        if shape["label"] == _IGNORE:
+            shape = {**shape, "label": IGNORE}
         shape_type = shape.get("shape_type") or "polygon"
         if shape_type == "mask":
             _add_labelme_mask(annotation, shape, rules.limits)
@@ -109,7 +114,9 @@ class LabelmeWriter(Writer):
             for part in shapely.get_parts(instance.geometry):
                 shapes.append(
                     {
-                        "label": instance.label,
+                        "label": _IGNORE
+                        if instance.label == IGNORE
+                        else instance.label,
                         "points": keyhole(part),
                         "group_id": number,
                         "description": score_text(instance),

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.annotations.annotation import Annotation
+from unet.annotations.extents import both_extents
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.repairs import Repair
@@ -94,8 +95,8 @@ def pair(
     """Read annotations, and pair them with their images by name.
 
     Args:
-        images: a directory of images, or one image. One image and one
-            annotation belong together, whatever their names.
+        images: a directory of images, or one image, or a list of both. One
+            image and one annotation belong together, whatever their names.
         sources: files and directories of annotations.
         format_name, rules: see ``unet.annotations.reading.read_file``.
         progress: function (iterable, total, title) that shows a bar.
@@ -112,6 +113,9 @@ def pair(
         DataError: there is no image, or no annotation file.
     """
     twins = find_images(images)
+    if isinstance(images, list):  # from here on it names the place
+        (images, *more) = images
+        images = Path(images).parent if more else images
     # Annotations may lie beside the images.
     own = {path for paths in twins.values() for path in paths}
     files = [
@@ -293,23 +297,26 @@ def _pair_the_only_ones(images, annotated):
 def find_images(source):
     """Images by name: of a directory, or a single image file.
 
+    Args:
+        source: its path, or a list of paths.
+
     Returns:
         dict from name (file name without ending) to a list of paths, more
-        than one where only their endings differ; empty where a directory
-        holds no image (annotations may bring their images along).
+        than one where only their endings or directories differ; empty where
+        a directory holds no image (annotations may bring their images along).
 
     Raises:
-        DataError: the path leads nowhere.
+        DataError: a path leads nowhere.
     """
-    source = Path(source)
-    if not source.exists():
-        raise DataError(
-            f"{source}: expected a directory of images, found nothing. "
-            "Check the path."
-        )
     images = {}
-    for path in list_images(source) if source.is_dir() else [source]:
-        images.setdefault(same(path.stem), []).append(path)
+    for place in map(Path, source if isinstance(source, list) else [source]):
+        if not place.exists():
+            raise DataError(
+                f"{place}: expected a directory of images, found nothing. "
+                "Check the path."
+            )
+        for path in list_images(place) if place.is_dir() else [place]:
+            images.setdefault(same(path.stem), []).append(path)
     return images
 
 
@@ -372,10 +379,12 @@ def _on_tiles(annotation, images):
             one.repairs += repairs
             here[name], repairs = one, Counter()  # counted once
     if not seen:
+        every = [path for paths in images.values() for path in paths]
         raise DataError(
             f"{annotation.source}: expected the name of an image, or places "
-            "on georeferenced images, found neither. Call it like its image, "
-            "or correct its CRS."
+            "on georeferenced images, found neither: "
+            f"{both_extents(annotation, every)}. Call it like its image, or "
+            "correct its CRS."
         )
     missed = len(annotation.instances) - len(seen)
     if missed:

@@ -11,6 +11,7 @@ from rasterio.warp import transform
 from shapely import affinity
 
 from unet.annotations.annotation import Annotation, check_reach
+from unet.annotations.extents import both_extents, refuse_degrees
 from unet.annotations.parsing import shortened
 from unet.annotations.reading import DAMAGE
 from unet.annotations.repairs import Repair
@@ -45,7 +46,8 @@ def in_pixels(annotation, image, seen=None):
 
     Raises:
         DataError: the CRS is unknown, the image cannot be read, or is the
-            only one and all instances lie far away.
+            only one and all instances lie far away, or on the globe where the
+            image has no place.
     """
     several = seen is not None
     try:
@@ -59,6 +61,7 @@ def in_pixels(annotation, image, seen=None):
     if crs is None:
         if several:
             return None
+        refuse_degrees(annotation, image)
         for one in annotation.instances:
             check_reach(one.geometry, annotation.source)
             placed.instances.append(one)
@@ -78,8 +81,10 @@ def in_pixels(annotation, image, seen=None):
         raise DataError(
             f"{annotation.source}: expected polygons on {image}, found all "
             f"{len(moved)} far from it in {annotation.crs} (what a file is in "
-            "that names no CRS). Correct the CRS, or take the right image."
+            f"that names no CRS): {both_extents(annotation, [image])}. Correct "
+            "the CRS, or take the right image."
         )
+    placed.extent = extent if len(moved) else None
     for number, one in enumerate(annotation.instances):
         geometry = moved[number]
         cut = None

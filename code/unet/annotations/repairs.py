@@ -19,7 +19,7 @@ class Repair(StrEnum):
     NO_AREA = "line or point left out"
     UNKNOWN_SHAPE = "shape of unknown kind left out"
     ONLY_BOX = "box used, there is no polygon"
-    CROWD = "crowd read as one object"
+    CROWD = "crowd ignored, as nobody counted its objects"
     OUTSIDE = "polygon outside its image left out"
     OUTSIDE_ALL = "polygon outside all images left out"
     NO_PIXEL = "polygon that covers no pixel's centre left out"

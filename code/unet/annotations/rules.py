@@ -33,7 +33,7 @@ class Rules:
         polygon_column: column of a table that holds the polygon, or two with
             a comma between them: x and y.
         colours: dict from colour (0xRRGGBB) to class, of complete masks; the
-            class "" is background.
+            class "" is background, ``IGNORE`` is no class.
         threshold: share of the largest grey from which on a grey mask is the
             object.
         bands: of images of several: which are red, green and blue, from 1.

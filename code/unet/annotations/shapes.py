@@ -6,6 +6,7 @@ from shapely import affinity
 
 from unet.annotations.annotation import check_reach
 from unet.annotations.repairs import Repair
+from unet.files.folders import IGNORE, is_ignored
 from unet.geometry.instances import Instance
 
 _LINES = ("line", "linestrip", "points", "point", "polyline")
@@ -84,11 +85,15 @@ def leave_out(annotation, shape_type):
 
 
 def clean(label):
-    """A label without stray whitespace; None if nothing is left."""
+    """A label without stray whitespace; None if nothing is left.
+
+    However it is spelt, that of pixels which nobody labelled is ``IGNORE``.
+    """
     if label is None:
         return None
     text = str(label).encode("utf-8", "replace").decode()
-    return " ".join(text.split()) or None
+    text = " ".join(text.split())
+    return IGNORE if is_ignored(text) else text or None
 
 
 def find_key(keys, wanted):

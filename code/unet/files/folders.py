@@ -2,9 +2,11 @@
 
 A sample is a directory ``NAME`` with ``images/NAME.<ext>`` (one image) and
 ``masks/`` (any number of files, each an instance). No ``masks/`` means
-unlabelled; an empty ``masks/`` means "looked at, nothing there".
+unlabelled; an empty ``masks/`` means "looked at, nothing there". What lies in
+``masks/ignore/`` is no class: nobody has labelled these pixels.
 """
 
+import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,8 @@ IMAGE_ENDINGS = (
 # masks/<class>/ carry their class in the folder's name.
 DEFAULT_CLASS = "building"
 BACKGROUND = "background"
+# No class: pixels that nobody labelled, and their id among class ids.
+IGNORE, UNKNOWN = "ignore", 255
 # Beside the folders, or beside train/ and test/: the classes in their order.
 CLASSES = "classes.txt"
 
@@ -33,11 +37,13 @@ class Sample:
         image: the image file.
         masks: mask files per class, or None when nobody has labelled the
             image. A labelled image without an object has ``{}``.
+        ignored: mask files of pixels that nobody labelled.
     """
 
     name: str
     image: Path
     masks: dict[str, list[Path]] | None
+    ignored: tuple[Path, ...] = ()
 
 
 def natural(text):
@@ -101,31 +107,36 @@ def read_sample(directory):
             f"({' '.join(IMAGE_ENDINGS)}), found {found}. "
             "Keep one image in each folder."
         )
-    return Sample(
-        same(directory.name), images[0], _read_masks(directory / "masks")
-    )
+    masks = _read_masks(directory / "masks")
+    ignored = masks.pop(IGNORE, []) if masks else []
+    return Sample(same(directory.name), images[0], masks, tuple(ignored))
+
+
+def is_ignored(label):
+    """Whether a class's name says that nobody labelled its pixels."""
+    return label is not None and same(label).casefold() == IGNORE
 
 
 def _read_masks(directory):
     if not directory.is_dir():
         return None
     direct = list_images(directory)
-    classes = sorted(
+    folders = sorted(
         path
         for path in directory.iterdir()
         if path.is_dir() and not path.name.startswith(".")
     )
+    classes = [path for path in folders if not is_ignored(path.name)]
     if direct and classes:
         raise DataError(
             f"{directory}: expected masks either directly in it or in one "
             f"folder per class, found both ({direct[0].name} and "
             f"{classes[0].name}/). Move the loose masks into a class folder."
         )
-    if direct:
-        return {DEFAULT_CLASS: direct}
-    masks = {}
-    for path in classes:  # two spellings of one name are one class
-        masks.setdefault(same(path.name), []).extend(list_images(path))
+    masks = {DEFAULT_CLASS: direct} if direct else {}
+    for path in folders:  # two spellings of one name are one class
+        name = IGNORE if is_ignored(path.name) else same(path.name)
+        masks.setdefault(name, []).extend(list_images(path))
     return masks
 
 
@@ -206,6 +217,19 @@ def class_names(samples):
     return known + sorted(names - set(known)) or [DEFAULT_CLASS]
 
 
+def check_classes(samples, classes):
+    """Raise DataError for a mask of a class that is none of these."""
+    for sample in samples:
+        for name, paths in (sample.masks or {}).items():
+            if paths and name not in classes:
+                raise DataError(
+                    f"{paths[0].parent}: expected masks of the classes that "
+                    f"are trained ({', '.join(classes)}), found {name}. Put "
+                    "images of it among the training folders too, or remove "
+                    "these masks."
+                )
+
+
 def class_folder(name):
     """A class's name as a directory's name."""
     return re.sub(r"[^\w .+#-]", "_", name)[:60].strip(". ") or "_"
@@ -231,3 +255,28 @@ def _lines_of(path):
     names = [line.strip() for line in text.splitlines() if line.strip()]
     check_class_names(names, path)
     return names
+
+
+def digest_of_files(sides):
+    """A name for data as they lie on the disk, wherever that is.
+
+    Args:
+        sides: lists of labelled samples, such as training and test.
+
+    Returns:
+        16 hexadecimal digits of the names and sizes of all files.
+    """
+    names = [
+        [
+            (sample.name, name, path.name, path.stat().st_size)
+            for sample in samples
+            for name, paths in [
+                ("", [sample.image]),
+                *sample.masks.items(),
+                (IGNORE, sample.ignored),
+            ]
+            for path in paths
+        ]
+        for samples in sides
+    ]
+    return hashlib.sha256(repr(names).encode()).hexdigest()[:16]

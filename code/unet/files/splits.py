@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from unet.files.blocks import Groups, block_names, named_footprints, sharing
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError
 from unet.files.folders import natural
@@ -31,6 +32,9 @@ def recorded_groups(root):
 
 # How many choices of validation groups are tried.
 _CHOICES = 100
+# Column of split.csv with the other groups whose ground a tile shows as well,
+# and what lies between two: no name of a file has it.
+NEAR, BETWEEN = "near", "/"
 
 
 def group_names(names, rule=None):
@@ -38,49 +42,81 @@ def group_names(names, rule=None):
 
     Args:
         names: sample names.
-        rule: None (every sample is its own group), a CSV file with the
-            columns ``name`` and ``group`` (or ``area``), or a regular
-            expression searched in each name: its first bracket is the group,
-            without brackets the whole match.
+        rule: None (every sample is its own group, and tiles of scenes are in
+            groups by blocks of ground), a CSV file with the columns ``name``
+            and ``group`` (or ``area``), or a regular expression searched in
+            each name: its first bracket is the group, without brackets the
+            whole match.
 
     Returns:
-        One string per name.
+        ``Groups``, one string per name.
 
     Raises:
         DataError: the rule is neither, or gives a name no group.
     """
+    footprints = named_footprints(names)
+    near = {}
     if rule is None:
-        return list(names)
-    if str(rule).lower().endswith(".csv"):
-        table = read_table(rule, ["name"])
-        column = "group" if "group" in table else "area"
-        if column not in table:
-            raise DataError(
-                f"{rule}: expected a column 'group' (or 'area'), found "
-                f"{', '.join(table.columns)}."
-            )
-        groups = dict(zip(table["name"], table[column], strict=True))
-        missing = [name for name in names if name not in groups]
+        groups = _own_or_block(names, footprints)
+    elif str(rule).lower().endswith(".csv"):
+        groups, near = _groups_in_table(rule)
     else:
-        try:
-            pattern = re.compile(rule)
-        except re.error as error:
-            raise DataError(
-                f"{rule!r}: expected a regular expression or a CSV file "
-                f"for the groups: {error}."
-            ) from None
-        matches = {name: pattern.search(name) for name in names}
-        groups = {
-            name: match and match.group(1 if pattern.groups else 0)
-            for name, match in matches.items()
-        }
-        missing = [name for name, group in groups.items() if group is None]
+        groups = _groups_in_names(names, rule)
+    missing = [name for name in names if groups.get(name) is None]
     if missing:
         raise DataError(
             f"{rule}: gives no group to {len(missing)} of {len(names)} "
             f"samples, the first is {missing[0]}."
         )
-    return [groups[name] for name in names]
+    result = Groups([groups[name] for name in names], sharing(footprints))
+    for name, others in zip(names, result.near, strict=True):
+        others |= near.get(name, set())
+    return result
+
+
+def _own_or_block(names, footprints):
+    """Dict from a name to itself, or to the block of ground of a tile."""
+    tiles = [f for f in footprints if f is not None]
+    blocks = iter(block_names(tiles) if tiles else ())
+    return {
+        name: name if footprint is None else next(blocks)
+        for name, footprint in zip(names, footprints, strict=True)
+    }
+
+
+def _groups_in_table(path):
+    """(dict from a name to its group, the same to other groups' names)."""
+    table = read_table(path, ["name"])
+    column = "group" if "group" in table else "area"
+    if column not in table:
+        raise DataError(
+            f"{path}: expected a column 'group' (or 'area'), found "
+            f"{', '.join(table.columns)}."
+        )
+    near = table[NEAR] if NEAR in table else [""] * len(table)
+    return (
+        dict(zip(table["name"], table[column], strict=True)),
+        {
+            name: {group for group in text.split(BETWEEN) if group}
+            for name, text in zip(table["name"], near, strict=True)
+        },
+    )
+
+
+def _groups_in_names(names, rule):
+    """Dict from a name to what a regular expression takes from it."""
+    try:
+        pattern = re.compile(rule)
+    except re.error as error:
+        raise DataError(
+            f"{rule!r}: expected a regular expression or a CSV file "
+            f"for the groups: {error}."
+        ) from None
+    matches = {name: pattern.search(name) for name in names}
+    return {
+        name: match and match.group(1 if pattern.groups else 0)
+        for name, match in matches.items()
+    }
 
 
 def shuffled_groups(groups, seed):
@@ -135,22 +171,26 @@ def split_validation(groups, share, has_object, traits):
     validation could not improve.
 
     Args:
-        groups: one group per row.
+        groups: one group per row, perhaps as ``Groups``.
         share: of the rows.
         has_object: bool array, one per row.
         traits: float array, rows x traits, of ``Dataset.traits``.
 
     Returns:
-        (training rows, validation rows): int arrays.
+        (training rows, validation rows): int arrays. Tiles that share ground
+        with those that validate are in neither.
 
     Raises:
         DataError: one side would be left with nothing, or nothing to find.
     """
+    if not isinstance(groups, Groups):
+        groups = Groups(groups)
     drawn = [take_groups(groups, share, seed) for seed in range(_CHOICES)]
     choices = [
         rows
         for rows in drawn
-        if has_object[rows].any() and has_object[~rows].any()
+        if has_object[rows].any()
+        and has_object[~rows & ~groups.beside(rows)].any()
     ]
     if not choices:
         count, sides = int(has_object.sum()), len(set(groups))
@@ -167,7 +207,8 @@ def split_validation(groups, share, has_object, traits):
     away = [(traits[rows].mean(axis=0) - traits.mean(axis=0)) / spread
             for rows in choices]  # fmt: skip
     validates = choices[np.square(away).sum(axis=1).argmin()]
-    return np.flatnonzero(~validates), np.flatnonzero(validates)
+    trains = ~validates & ~groups.beside(validates)
+    return np.flatnonzero(trains), np.flatnonzero(validates)
 
 
 def some_of(rows, count, seed):

@@ -4,8 +4,6 @@ import numpy as np
 
 from unet.geometry.masks import instances
 
-UNKNOWN = 255  # of a scene's true class ids: nobody says what is there
-
 
 class RowBlocks:
     """Cuts what comes in strips of any heights into blocks of one height.

@@ -146,5 +146,11 @@ def packed_of(pixels):
 def in_whole(window, top, left, shape):
     """A window as a mask of the whole image, bool H x W."""
     mask = np.zeros(shape, bool)
-    mask[top : top + window.shape[0], left : left + window.shape[1]] = window
+    add_window(mask, window, top, left)
     return mask
+
+
+def add_window(mask, window, top, left):
+    """Set the pixels of a window in a mask, bool H x W, in place."""
+    height, width = window.shape
+    mask[top : top + height, left : left + width] |= window

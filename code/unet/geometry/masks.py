@@ -105,7 +105,7 @@ def resize_ids(ids, size):
     Shrinking measures the area that each class covers of every new pixel; the
     class with the largest share wins, and of two equal ones the later class.
     With one class that is: covered by half or more. Enlarging takes the
-    nearest pixel.
+    nearest pixel. Pixels that nobody labelled are treated as a last class.
 
     Args:
         ids: uint8, H x W.
@@ -127,7 +127,7 @@ def resize_ids(ids, size):
         )
     best = np.zeros((height, width), np.float32)
     result = np.zeros((height, width), np.uint8)
-    for number in range(int(ids.max()) + 1):
+    for number in np.flatnonzero(np.bincount(ids.ravel())):
         share = resize_image((ids == number).astype(np.float32), size)
         # A tolerance, because the shares of a pixel are rounded sums.
         wins = share > best - 1e-6
@@ -151,7 +151,7 @@ def instances(mask):
     return labels, count - 1
 
 
-def boundary(mask, distance):
+def boundary(mask, distance, unknown=None):
     """The part of a mask within a distance of its own contour.
 
     Boundary IoU, Cheng et al. 2021 (arXiv:2103.16562): the mask less its
@@ -160,12 +160,15 @@ def boundary(mask, distance):
     Args:
         mask: bool, H x W.
         distance: pixels.
+        unknown: bool, H x W: pixels of which nobody knows whether the mask
+            covers them; none is in ``mask``, and a mask that ends there has
+            no contour there. None: all are known.
 
     Returns:
         bool, H x W.
     """
     inner = cv2.erode(
-        mask.astype(np.uint8),
+        (mask if unknown is None else mask | unknown).astype(np.uint8),
         np.ones((3, 3), np.uint8),
         iterations=distance,
         borderType=cv2.BORDER_CONSTANT,

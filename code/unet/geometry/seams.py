@@ -7,21 +7,24 @@ the network draw a seam between objects that touch, besides the mask.
 import cv2
 import numpy as np
 
+from unet.files.folders import UNKNOWN
+
 _REACH = 2  # pixels: objects this close to a pixel meet there
 _NOBODY = np.iinfo(np.uint16).max
 
 
-def seams(instances):
+def seams(instances, ignored=None):
     """Seams and borders of objects.
 
     Args:
         instances: uint16, H x W: which object each pixel belongs to, below
             65,535; 0 is background.
+        ignored: bool, H x W: pixels that nobody labelled; None: none.
 
     Returns:
         uint8, H x W x 2, of 0 and 1: pixels with two objects within 2 pixels
         (gaps that narrow included), and pixels of objects with something
-        else within 1 pixel.
+        else within 1 pixel; ``UNKNOWN`` within 2 pixels of ``ignored``.
 
     >>> row = np.array([[0, 1, 1, 1, 1, 2, 2, 2, 2]], np.uint16)
     >>> seam, border = np.moveaxis(seams(row), 2, 0)
@@ -38,4 +41,7 @@ def seams(instances):
     beside = np.ones((3, 3), np.uint8)
     uniform = cv2.dilate(instances, beside) == cv2.erode(instances, beside)
     border = (instances > 0) & ~uniform
-    return np.stack([seam, border], axis=-1).astype(np.uint8)
+    drawn = np.stack([seam, border], axis=-1).astype(np.uint8)
+    if ignored is not None:
+        drawn[cv2.dilate(ignored.astype(np.uint8), near) > 0] = UNKNOWN
+    return drawn

@@ -1,6 +1,8 @@
 """Masks on disk: reading them, and what their values mean.
 
-Masks in memory are bool H x W, or uint8 class ids."""
+Masks in memory are bool H x W, or uint8 class ids, where ``UNKNOWN`` (255)
+stands for pixels that nobody labelled. They count in no loss and no score.
+"""
 
 import io
 from dataclasses import dataclass
@@ -10,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from unet.files.errors import DataError
+from unet.files.folders import IGNORE, UNKNOWN
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.opening import PILLOW_ERRORS
+from unet.imagery.png import write_mask
 from unet.imagery.reading import (
     RASTER_STARTS,
     decode,
@@ -26,9 +30,9 @@ class Truth:
     """What somebody says is in an image.
 
     Attributes:
-        ids: uint8, H x W, class ids.
+        ids: uint8, H x W, class ids; ``UNKNOWN``: nobody labelled it.
         instances: int32, H x W: which object each pixel belongs to, from 1
-            on; where two overlap the later one. 0 is background.
+            on; where two overlap the later one. 0 is background or unknown.
     """
 
     ids: np.ndarray
@@ -161,7 +165,8 @@ def read_class_ids(sample, classes, shape):
         shape: (H, W) of the sample's image.
 
     Returns:
-        uint8 array, H x W: 0 is background.
+        uint8 array, H x W: 0 is background, ``UNKNOWN`` what is ignored,
+        whatever else lies there.
 
     Raises:
         DataError: a mask is unreadable, grey or of another size.
@@ -195,4 +200,19 @@ def read_truth(sample, classes, shape):
             else:
                 instances[mask] = count + 1
             count += pieces - 1
+    for path in sample.ignored:
+        ids[read_mask(path, shape)] = UNKNOWN
+    instances[ids == UNKNOWN] = 0
     return Truth(ids, instances)
+
+
+def write_ignored(folder, ignored):
+    """Write which pixels of a sample nobody labelled, in ``masks/ignore/``.
+
+    Args:
+        folder: the sample's. Where no pixel is ignored no file is written.
+        ignored: bool, H x W.
+    """
+    if ignored.any():
+        path = folder / "masks" / IGNORE / f"{folder.name}_ignore.png"
+        write_mask(path, ignored, 0, 0, ignored.shape)

@@ -16,7 +16,9 @@ from rasterio.errors import NodataShadowWarning, RasterioIOError
 from rasterio.windows import Window
 
 from unet.files.atomic import replacing
+from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
+from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import place_of
 from unet.imagery.opening import open_raster, refused_damage
 from unet.imagery.reading import (
@@ -29,6 +31,8 @@ from unet.imagery.stored import stored_as
 
 # Rows that are read, predicted and written in one go: of a tile of a GeoTIFF.
 ROWS = 256
+# Hardly any picture is packed tighter.
+_MOST_PIXELS_A_BYTE = 100
 warnings.simplefilter("ignore", NodataShadowWarning)
 
 
@@ -163,6 +167,51 @@ class Scene:
         if low >= 0 and high <= 1 and values.dtype.kind == "f":
             return 0.0, 1.0
         return low, high
+
+
+def refuse_endless(path, stored):
+    """Raise DataError for more pixels than there can be in a file.
+
+    A file of a few bytes can claim any size, and a scene of any size is
+    read. Photos have the bound that they have everywhere; a raster may
+    be larger, if it is no void.
+    """
+    most, size = MOST_PIXELS, Path(path).stat().st_size
+    if not stored.is_photo:
+        most = max(most, _MOST_PIXELS_A_BYTE * size)
+    height, width = stored.shape
+    if height * width > most and stored.format != "VRT":
+        raise DataError(
+            f"{path}: expected at most {most} pixels, found {width} x {height} "
+            f"(width x height) in {size} bytes. Cut it into tiles, or export "
+            "it as a compressed GeoTIFF."
+        )
+
+
+def no_data(path, shape, is_mask=False):
+    """Where a raster has no data: by value, mask or alpha.
+
+    Args:
+        path: the file; None, and files of photos, have data everywhere.
+        shape: (H, W) of the result.
+        is_mask: it shows classes: a value of 0 is their background, whatever
+            the file calls it, and alpha may show an object.
+
+    Returns:
+        bool, H x W.
+    """
+    nowhere = np.zeros(shape, bool)
+    kept = path and stored_as(path)
+    if not kept or kept.is_photo or kept.orientation != 1:
+        return nowhere
+    try:
+        with open_raster(path) as raster, refused_damage(path):
+            if is_mask and not raster.nodata:
+                return nowhere
+            known = raster.dataset_mask() > 0
+    except RasterioIOError:
+        return nowhere  # of a format that GDAL does not know
+    return ~known if known.shape == tuple(shape) else nowhere
 
 
 def palette_of(raster):

@@ -11,7 +11,7 @@ import numpy as np
 from unet.annotations.annotation import Annotation
 from unet.annotations.rules import NO_RULES, Rules
 from unet.files.errors import DataError
-from unet.files.folders import natural
+from unet.files.folders import IGNORE, natural
 from unet.imagery.reading import image_from, read_bytes
 from unet.imagery.stored import stored_as
 from unet.inspection.kinds import KINDS
@@ -27,7 +27,8 @@ class Item:
         name: of the sample.
         side: "train", "test" or "" where there are no sides.
         image: the image file, or the annotation file that holds it.
-        masks: (file, class) of its mask files; None: not labelled.
+        masks: (file, class) of its mask files, or ``IGNORE`` for the class;
+            None: not labelled.
         annotation: polygons and such, of raw data.
         has_complete_mask: its mask is raw and the whole annotation: black
             says that nothing is there, and colours are classes.
@@ -48,6 +49,19 @@ class Item:
     @property
     def labelled(self):
         return self.masks is not None or self.annotation is not None
+
+    @property
+    def is_raw(self):
+        """Whether it is an image with an annotation, and no folder."""
+        return self.annotation is not None or self.has_complete_mask
+
+    @property
+    def classes(self):
+        """The class of each mask file or object; None where it has no name."""
+        instances = self.annotation.instances if self.annotation else []
+        labels = [label for _, label in self.masks or []]
+        labels += [instance.label for instance in instances]
+        return [label for label in labels if label != IGNORE]
 
     def read(self):
         """The image, uint8 H x W x 3; see ``unet.imagery.reading``."""
@@ -106,7 +120,8 @@ class Examination:
         fingerprint: for ``near_copies``; None for an image of a single colour.
         traits: kinds that count only where the rest of the set lacks them.
         areas: (class, pixels) of every object.
-        covers: pixels by class.
+        covers: pixels by class, where they are not ignored.
+        ignored: pixels that count nowhere.
         colours: pixels by colour, of masks of several colours.
         masks: (file, class, share, share of the image's border) of masks.
         ids: values of masks that hold class ids, by file.
@@ -129,6 +144,7 @@ class Examination:
     traits: dict[str, str] = field(default_factory=dict)
     areas: list[tuple[str, int]] = field(default_factory=list)
     covers: Counter = field(default_factory=Counter)
+    ignored: int = 0
     colours: Counter = field(default_factory=Counter)
     masks: list[tuple[Path, str, float, float]] = field(default_factory=list)
     ids: dict[Path, list[int]] = field(default_factory=dict)

@@ -54,6 +54,12 @@ _KINDS = (
         "Annotate some images, or check the path of the annotations.",
     ),
     Kind(
+        "ignored",
+        "images of which every pixel is ignored",
+        "there is nothing to learn from them, and nothing to score",
+        "Label a part of the image, or remove it.",
+    ),
+    Kind(
         "mixed-masks",
         "masks both loose and in class folders",
         "the class of the loose ones is unknown, so the scripts refuse the "

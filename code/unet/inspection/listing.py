@@ -9,7 +9,13 @@ from unet.annotations.pairing import ProblemKind, listed_names, pair
 from unet.annotations.reading import annotation_files
 from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
-from unet.files.folders import DEFAULT_CLASS, list_images, natural
+from unet.files.folders import (
+    DEFAULT_CLASS,
+    IGNORE,
+    is_ignored,
+    list_images,
+    natural,
+)
 from unet.inspection.items import Finding, Item, listed, reason_of
 
 _LITTER = ("thumbs.db", "desktop.ini")
@@ -129,9 +135,11 @@ def _mask_files(directory, findings):
     folders = sorted(
         p for p in directory.iterdir() if p.is_dir() and p.name[0] != "."
     )
-    for folder in folders:
-        masks += [(path, folder.name) for path in _readable(folder, findings)]
-    return masks, loose[0].name if loose and folders else None
+    classes = [IGNORE if is_ignored(p.name) else p.name for p in folders]
+    for folder, label in zip(folders, classes, strict=True):
+        masks += [(path, label) for path in _readable(folder, findings)]
+    mixed = loose and set(classes) - {IGNORE}
+    return masks, loose[0].name if mixed else None
 
 
 def raw_items(images, annotations, format_name=None, rules=NO_RULES):

@@ -7,8 +7,9 @@ import numpy as np
 from unet.annotations.colours import above
 from unet.annotations.formats import FORMATS
 from unet.files.errors import DataError
-from unet.files.folders import DEFAULT_CLASS
+from unet.files.folders import DEFAULT_CLASS, IGNORE
 from unet.imagery.mask_values import read_values
+from unet.imagery.rasters import no_data
 from unet.imagery.stored import stored_as
 from unet.imagery.turns import upright
 from unet.inspection.items import listed, reason_of
@@ -48,7 +49,11 @@ def from_file(exam, path, label):
         return []
     values, kind = seen
     item = exam.item
-    if item.has_complete_mask and (kind != "grey" or rules.colours):
+    if item.has_complete_mask and (
+        kind != "grey"
+        or rules.colours
+        or no_data(path, values.shape, is_mask=True).any()
+    ):
         return _from_colours(exam, path)
     if item.has_complete_mask and rules.threshold is not None:
         mask = above(values, rules.threshold)
@@ -60,6 +65,8 @@ def from_file(exam, path, label):
     if mask is None:
         return []
     piece = cut_out(path, label, path.name, mask)
+    if label == IGNORE:
+        return [piece] if piece else []
     if piece is None:
         if not item.has_complete_mask:
             exam.add("empty-mask", path, "all black")

@@ -4,13 +4,17 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, field
 
-from unet.files.folders import DEFAULT_CLASS, class_folder
+import numpy as np
+
+from unet.files.folders import DEFAULT_CLASS, IGNORE, class_folder
+from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
 from unet.imagery.georeference import (
     read_georeference,
     sidecar,
     write_georeference,
 )
+from unet.imagery.mask_values import write_ignored
 from unet.imagery.png import write_mask, write_png
 from unet.inspection.items import Finding
 from unet.inspection.kinds import KINDS
@@ -138,6 +142,8 @@ def _mended_masks(exam, united, specks):
     }
     pieces = [piece for k, piece in enumerate(pieces) if k not in twice]
     for piece in pieces:
+        if piece.label == IGNORE:
+            continue
         whole = piece.area
         for area, _, part in small_parts(piece, specks, exam.shape):
             if not piece.is_polygon or area == whole:
@@ -149,7 +155,12 @@ def _mended_masks(exam, united, specks):
 
 
 def _write_masks(exam, masks, place, flat):
+    ignored = np.zeros(exam.shape, bool)
     for number, (label, *window) in enumerate(masks, start=1):
+        if label == IGNORE:
+            add_window(ignored, *window)
+            continue
         folder = place if flat else place / class_folder(label)
         path = folder / f"{exam.item.name}_mask_{number}.png"
         write_mask(path, *window, exam.shape)
+    write_ignored(place.parent, ignored)

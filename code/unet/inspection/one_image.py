@@ -3,7 +3,9 @@
 import cv2
 import numpy as np
 
+from unet.files.folders import IGNORE
 from unet.imagery.copies import fingerprint
+from unet.imagery.rasters import no_data
 from unet.inspection.edges import SWAPPED, edge_map, near
 from unet.inspection.items import Examination
 from unet.inspection.mask_files import from_file, read_or_note
@@ -12,7 +14,12 @@ from unet.inspection.outlines import (
     look_at_frame,
     look_at_repairs,
 )
-from unet.inspection.pieces import merge, overlapping, small_parts
+from unet.inspection.pieces import (
+    cut_out,
+    merge,
+    overlapping,
+    small_parts,
+)
 
 _FLAT = 1.0  # grey levels of standard deviation
 
@@ -34,13 +41,15 @@ def look_at(item, specks):
         return exam
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     pieces = _compare_orientations(exam, grey, pieces)
+    ignored = _look_at_ignored(exam, pieces)
+    pieces = _objects(pieces)
     for piece in pieces:
         exam.areas.append((piece.label, piece.area))
     _look_for_overlap(exam, pieces)
     _look_for_specks(exam, pieces, specks)
     merged = merge(pieces, exam.shape)
     for label, mask in merged.items():
-        exam.covers[label] = int(np.count_nonzero(mask))
+        exam.covers[label] = int(np.count_nonzero(mask & ~ignored))
     masks = list(merged.values())
     exam.edges = edge_map(grey, masks)
     if item.annotation and exam.shape[0] == exam.shape[1]:
@@ -61,8 +70,8 @@ def _compare_orientations(exam, grey, pieces):
         return pieces
     turned = pieces_of(item, exam.shape, turned=True)
     as_is, better = (
-        edge_map(grey, list(merge(objects, exam.shape).values()))
-        for objects in (pieces, turned)
+        edge_map(grey, list(merge(_objects(shown), exam.shape).values()))
+        for shown in (pieces, turned)
     )
     if as_is is None or better is None or near(better) < SWAPPED * near(as_is):
         return pieces
@@ -76,6 +85,23 @@ def _compare_orientations(exam, grey, pieces):
     for path in dict.fromkeys(piece.source for piece in pieces):
         exam.add("exif-mask", path, detail)
     return turned
+
+
+def _objects(pieces):
+    """The pieces that are of a class."""
+    return [piece for piece in pieces if piece.label != IGNORE]
+
+
+def _look_at_ignored(exam, pieces):
+    """Note what is ignored; returns it: bool H x W."""
+    ignored = merge(pieces, exam.shape).get(IGNORE)
+    if ignored is None:
+        return np.zeros(exam.shape, bool)
+    exam.ignored = int(np.count_nonzero(ignored))
+    if ignored.all():
+        detail = f"all {ignored.size} pixels"
+        exam.add("ignored", exam.item.image, detail)
+    return ignored
 
 
 def _look_at_image(exam):
@@ -113,15 +139,20 @@ def _look_at_masks(exam):
     pieces = []
     for path, label in item.masks or []:
         pieces += from_file(exam, path, label)
-    if item.annotation is None:
-        return pieces
-    look_at_repairs(exam)
+    if item.annotation:
+        look_at_repairs(exam)
     if exam.shape is None:
         return pieces
-    instances = item.annotation.instances
-    exam.turned = exam.turned or look_at_frame(exam, instances)
-    for number, instance in enumerate(instances, start=1):
-        pieces += from_instance(exam, instance, f"object {number}")
+    if item.annotation:
+        instances = item.annotation.instances
+        exam.turned = exam.turned or look_at_frame(exam, instances)
+        for number, instance in enumerate(instances, start=1):
+            pieces += from_instance(exam, instance, f"object {number}")
+    if item.labelled and item.is_raw and not item.picture:
+        # Of folders the converter has written it into masks/ignore/.
+        nothing = no_data(item.image, exam.shape)
+        piece = cut_out(item.image, IGNORE, "no data", nothing)
+        pieces += [piece] if piece else []
     return pieces
 
 

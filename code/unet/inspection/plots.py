@@ -63,7 +63,8 @@ def state_of(exam):
     if not exam.item.labelled:
         return "not annotated"
     item = exam.item
-    files = item.masks and not (item.has_complete_mask and exam.shape)
+    files = item.masks and item.classes
+    files = files and not (item.has_complete_mask and exam.shape)
     return "with objects" if exam.areas or files else "nothing there"
 
 
@@ -84,10 +85,10 @@ def _plot_sizes(axis, exams):
 def _plot_shares(axis, exams):
     """Classes by their share of the pixels of annotated images."""
     labelled = [exam for exam in exams if exam.item.labelled]
-    total = sum(int(np.prod(exam.shape)) for exam in labelled)
+    total = sum(int(np.prod(exam.shape)) - exam.ignored for exam in labelled)
     covers = sum(class_pixels(labelled), Counter())
     top = covers.most_common(10)[::-1]
-    values = [count / total for _, count in top]
+    values = [count / max(total, 1) for _, count in top]
     bars = axis.barh([name for name, _ in top], values, 0.6, color=INK[0])
     axis.bar_label(bars, [f"{value:.1%}" for value in values], padding=3)
     axis.set_xlim(0, max(values, default=1) * 1.25)

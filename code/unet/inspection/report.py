@@ -16,12 +16,14 @@ from PIL import Image, ImageDraw
 from unet.files.atomic import replacing, write_text
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
+from unet.files.folders import IGNORE
 from unet.geometry.masks import boundary
 from unet.imagery.resizing import resize_image
 from unet.inspection.kinds import KINDS
 from unet.inspection.one_image import pieces_of
 from unet.inspection.pieces import merge
 from unet.inspection.plots import plot, state_of
+from unet.pictures.overlay import hatched
 
 _PICTURES = 12  # of a kind
 _SIDE = 220  # pixels of a picture, at most
@@ -174,9 +176,14 @@ def _numbers(exams):
     labelled = [exam for exam in exams if exam.item.labelled]
     objects = sum(len(exam.areas) for exam in exams)
     empty = sum(state_of(exam) == "nothing there" for exam in labelled)
+    ignored = sum(exam.ignored for exam in labelled)
+    share = ""
+    if ignored:
+        pixels = sum(int(np.prod(exam.shape or 0)) for exam in labelled)
+        share = f" Ignored: {ignored / pixels:.1%} of the pixels."
     return (
         f"<p>{len(exams)} images, {len(labelled)} of them annotated, {empty} "
-        f"with nothing on them; {objects} objects.</p>"
+        f"with nothing on them; {objects} objects.{share}</p>"
     )
 
 
@@ -264,6 +271,10 @@ def _thumbnail(image, merged, shape, box):
         max(1, round(side * scale)) for side in (bottom - top, right - left)
     ]
     picture = resize_image(image[top:bottom, left:right], size).copy()
+    merged = dict(merged)
+    ignored = merged.pop(IGNORE, np.zeros(shape, bool))[top:bottom, left:right]
+    ignored = resize_image(ignored.astype(np.float32), size) > 0.5
+    picture = hatched(picture, ignored)
     for number, (_, mask) in enumerate(sorted(merged.items())):
         part = mask[top:bottom, left:right].astype(np.float32)
         covered = resize_image(part, size) > 0.3

@@ -11,8 +11,8 @@ from functools import partial
 import cv2
 import numpy as np
 
-from unet.annotations.annotation import Annotation
 from unet.files.cores import usable_cores
+from unet.files.folders import IGNORE
 from unet.imagery.copies import near_copies
 from unet.imagery.resizing import resize_image
 from unet.inspection.items import (
@@ -76,11 +76,7 @@ def _compare_labelling(root, exams):
     """Images that nobody has annotated, where others are."""
     for side, members in by_side(exams).items():
         labelled = [exam for exam in members if exam.item.labelled]
-        objects = any(
-            exam.item.masks
-            or (exam.item.annotation or Annotation(root)).instances
-            for exam in labelled
-        )
+        objects = any(exam.item.classes for exam in labelled)
         # Test images without truth are there to be predicted.
         if not objects and side != "test":
             detail = f"{len(members)} images, {len(labelled)} of them labelled"
@@ -181,7 +177,7 @@ def _labels(item):
             for instance in item.annotation.instances
             if instance.label
         }
-    return sorted(pairs)
+    return sorted(pair for pair in pairs if pair[1] != IGNORE)
 
 
 def spellings(exams):

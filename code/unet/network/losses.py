@@ -1,6 +1,7 @@
 """What the network is asked to make small."""
 
 from unet.files.errors import DataError
+from unet.files.folders import UNKNOWN
 from unet.network.backend import keras
 from unet.network.model import MASK, SEAMS
 
@@ -33,8 +34,10 @@ def balanced(class_weights, shares):
     return [float(1 / (present * s)) if s > 0 else 0.0 for s in shares]
 
 
-def loss(name, classes, class_weights=None, objects=False):
+def loss(name, classes, class_weights=None, objects=False, ignoring=False):
     """A loss for ``compile``; truth is N x H x W x 1, class ids.
+
+    With ``ignoring`` means are taken over the labelled pixels of a batch.
 
     Args:
         name: one of ``LOSSES``. ``bce`` is the binary cross-entropy, or the
@@ -44,6 +47,7 @@ def loss(name, classes, class_weights=None, objects=False):
         class_weights: what a pixel of each class counts in the cross-entropy
             or the focal loss, the background first; None: all the same.
         objects: for a network with two outputs: a dict, by their names.
+        ignoring: whether truth may be ``UNKNOWN``, which then counts nowhere.
 
     Raises:
         DataError: there is not one weight for each class, or the loss counts
@@ -51,23 +55,59 @@ def loss(name, classes, class_weights=None, objects=False):
     """
     if class_weights is not None:
         _check_class_weights(name, classes, class_weights)
-    of_mask = _of_mask(name, len(classes) + 1, class_weights)
-    return {MASK: of_mask, SEAMS: seam_loss} if objects else of_mask
+    of_mask = _of_mask(name, len(classes) + 1, class_weights, ignoring)
+    of_seams = _of_labelled(seam_loss, ignoring)
+    return {MASK: of_mask, SEAMS: of_seams} if objects else of_mask
 
 
-def seam_loss(truth, probability):
+def seam_loss(truth, probability, labelled=None):
     """Of seams and borders: cross-entropy, and overlap in the batch.
 
     Seams are few pixels. With the cross-entropy alone there would be none.
+
+    Args:
+        truth, probability: N x H x W x 2.
+        labelled: N x H x W x 1, 1 where truth counts, else 0; None: it does.
     """
     truth = ops.cast(truth, probability.dtype)
     entropy = keras.losses.binary_crossentropy(truth, probability)
-    overlap = keras.losses.dice(truth, probability, axis=_BATCH)
-    return _SEAM_WEIGHT * (ops.mean(entropy) + ops.mean(overlap))
+    overlap = _dice(truth, probability, labelled)
+    return _SEAM_WEIGHT * (_mean(entropy, labelled) + ops.mean(overlap))
 
 
-def _of_mask(name, total, class_weights):
-    if name == "bce" and class_weights is None:
+def _of_labelled(function, ignoring):
+    """A loss of truth and probability, of one that is told what counts."""
+    if not ignoring:
+        return function
+
+    def of_labelled(truth, probability):
+        labelled = truth != UNKNOWN
+        truth = ops.where(labelled, truth, ops.zeros_like(truth))
+        # Seams and borders are known in the same pixels.
+        labelled = ops.cast(labelled[..., :1], probability.dtype)
+        return function(truth, probability, labelled)
+
+    return of_labelled
+
+
+def _mean(values, labelled):
+    """Mean of values, N x H x W, where they count."""
+    if labelled is None:
+        return ops.mean(values)
+    labelled = ops.squeeze(labelled, -1)
+    return ops.sum(values * labelled) / ops.maximum(ops.sum(labelled), 1)
+
+
+def _dice(truth, probability, labelled):
+    """Dice loss over a batch by class, N x H x W x classes."""
+    if labelled is not None:
+        truth = ops.cast(truth, probability.dtype) * labelled
+        probability = probability * labelled
+    return keras.losses.dice(truth, probability, axis=_BATCH)
+
+
+def _of_mask(name, total, class_weights, ignoring):
+    if name == "bce" and class_weights is None and not ignoring:
         # Categorical cross-entropy on class ids instead of one-hot labels.
         sparse = "sparse_categorical_crossentropy"
         return "binary_crossentropy" if total == 2 else sparse
@@ -75,39 +115,41 @@ def _of_mask(name, total, class_weights):
     def one_hot(truth):
         return truth if total == 2 else ops.one_hot(_ids(truth), total)
 
-    def of_pixels(function, truth, probability, **options):
+    def of_pixels(function, truth, probability, labelled, **options):
         values = function(one_hot(truth), probability, **options)
-        if class_weights is None:
-            return ops.mean(values)
-        table = ops.convert_to_tensor(class_weights, values.dtype)
-        return ops.mean(values * ops.take(table, _ids(truth), axis=0))
+        if class_weights is not None:
+            table = ops.convert_to_tensor(class_weights, values.dtype)
+            values = values * ops.take(table, _ids(truth), axis=0)
+        return _mean(values, labelled)
 
-    def entropy(truth, probability):
+    def entropy(truth, probability, labelled=None):
         function = keras.losses.binary_crossentropy
         if total > 2:
             function = keras.losses.categorical_crossentropy
-        return of_pixels(function, truth, probability)
+        return of_pixels(function, truth, probability, labelled)
 
-    def entropy_and_dice(truth, probability):
-        overlap = keras.losses.dice(one_hot(truth), probability, axis=_BATCH)
-        return entropy(truth, probability) + ops.mean(overlap)
+    def entropy_and_dice(truth, probability, labelled=None):
+        overlap = _dice(one_hot(truth), probability, labelled)
+        return entropy(truth, probability, labelled) + ops.mean(overlap)
 
-    def focal(truth, probability):
+    def focal(truth, probability, labelled=None):
         if total == 2:
             function, options = keras.losses.binary_focal_crossentropy, {}
         else:
             function = keras.losses.categorical_focal_crossentropy
             options = {"alpha": 1.0}
-        return of_pixels(function, truth, probability, gamma=_GAMMA, **options)
+        options["gamma"] = _GAMMA
+        return of_pixels(function, truth, probability, labelled, **options)
 
-    def tversky(truth, probability):
-        return _tversky(truth, probability, total)
+    def tversky(truth, probability, labelled=None):
+        return _tversky(truth, probability, total, labelled)
 
     functions = (entropy, entropy_and_dice, focal, tversky)
-    return dict(zip(LOSSES, functions, strict=True))[name]
+    chosen = dict(zip(LOSSES, functions, strict=True))[name]
+    return _of_labelled(chosen, ignoring)
 
 
-def _tversky(truth, probability, total):
+def _tversky(truth, probability, total, labelled):
     """Tversky loss, the mean over all classes with the background.
 
     Keras 3.15 has one, in which the two costs are swapped. With the class
@@ -117,6 +159,9 @@ def _tversky(truth, probability, total):
     truth = ops.one_hot(_ids(truth), total, dtype=probability.dtype)
     if total == 2:
         probability = ops.concatenate([1 - probability, probability], -1)
+    if labelled is not None:
+        # Of a pixel without truth and probability no sum changes.
+        truth, probability = truth * labelled, probability * labelled
     shared = ops.sum(truth * probability, _BATCH)
     invented = ops.sum((1 - truth) * probability, _BATCH)
     missed = ops.sum(truth * (1 - probability), _BATCH)

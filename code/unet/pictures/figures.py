@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from unet.files.atomic import replacing
+from unet.files.folders import UNKNOWN
 from unet.files.splits import spread
 from unet.imagery.mask_values import read_class_ids, read_mask
 from unet.imagery.reading import read_image
 from unet.pictures.overlay import (
     OUTCOMES,
+    STRIPE,
     colour_of,
     errors,
     in_colour,
@@ -164,10 +166,14 @@ def contact_sheet(examples, total):
         Patch(facecolor=np.array(colour) / 255, edgecolor="grey", label=label)
         for label, colour in meanings.items()
     ]
+    truths = [example.truth for example in examples if known]
+    if any(np.any(truth == UNKNOWN) for truth in truths):
+        ignored = {"facecolor": "black", "edgecolor": np.array(STRIPE) / 255}
+        handles.append(Patch(hatch="////", label="not labelled", **ignored))
     figure.legend(
         handles=handles if known else [],
         loc="outside lower center",
-        ncols=3,
+        ncols=len(handles),
         fontsize=8,
         title=f"{len(examples)} of {total} images",
         title_fontsize=8,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from unet.files.folders import UNKNOWN
 from unet.geometry.masks import boundary
 
 # Okabe and Ito's colours, told apart by colour-blind eyes as well; the first
@@ -19,6 +20,9 @@ COLOURS = np.array(
 )
 # Of what a prediction found, invented and missed, see ``outcomes``.
 OUTCOMES = (255, 255, 255), (255, 140, 0), (0, 140, 255)
+# Of the stripes over what nobody labelled, and how many cross a picture.
+STRIPE = (150, 150, 150)
+_STRIPES = 40
 
 
 def colour_of(number):
@@ -31,14 +35,36 @@ def overlay(image, ids, strength=0.35):
 
     Args:
         image: uint8, H x W x 3.
-        ids: uint8, H x W, class ids.
+        ids: uint8, H x W, class ids; ``UNKNOWN`` is hatched.
         strength: of the tint, from 0 to 1; 0 draws outlines alone.
 
     Returns:
         uint8, H x W x 3.
     """
-    shares = [ids == number for number in range(1, int(ids.max()) + 1)]
-    return overlay_shares(image, np.float32(shares), strength)
+    most = int(np.where(ids == UNKNOWN, 0, ids).max())
+    shares = [ids == number for number in range(1, most + 1)]
+    result = overlay_shares(image, np.float32(shares), strength)
+    return hatched(result, ids == UNKNOWN)
+
+
+def hatched(picture, ignored):
+    """A picture with stripes over the pixels that nobody labelled.
+
+    Args:
+        picture: uint8, H x W x 3.
+        ignored: bool, H x W.
+
+    Returns:
+        uint8, H x W x 3: the picture itself where nothing is ignored.
+    """
+    if not ignored.any():
+        return picture
+    height, width = ignored.shape
+    period = max(4, max(height, width) // _STRIPES)
+    diagonal = np.add.outer(np.arange(height), np.arange(width)) % period
+    result = picture.copy()
+    result[ignored & (diagonal < period // 2)] = STRIPE
+    return result
 
 
 def overlay_shares(image, shares, strength=0.35, edges=None):
@@ -87,11 +113,16 @@ def mixed(image, weights, colours):
 
 
 def in_colour(ids):
-    """Class ids as a picture: black background, one class is white."""
+    """Class ids as a picture: black background, one class is white.
+
+    ``UNKNOWN`` is hatched.
+    """
     palette = np.vstack([np.zeros((1, 3), np.uint8), COLOURS])
+    ignored = ids == UNKNOWN
+    ids = np.where(ignored, 0, ids)
     if ids.max() <= 1:
         palette[1] = 255
-    return palette[ids % len(palette)]
+    return hatched(palette[ids % len(palette)], ignored)
 
 
 def outcomes(truth, predicted):
@@ -104,22 +135,24 @@ def outcomes(truth, predicted):
 
     Returns:
         uint8, H x W: 0 right about the background, 1 found, 2 invented,
-        3 missed.
+        3 missed, 4 where nobody labelled.
     """
     result = np.zeros(truth.shape, np.uint8)
     result[(truth > 0) & (predicted == truth)] = 1
     result[(truth == 0) & (predicted > 0)] = 2
     result[(truth > 0) & (predicted != truth)] = 3
+    result[truth == UNKNOWN] = 4
     return result
 
 
 def errors(image, truth, predicted):
     """Where a prediction is right and wrong, over the darkened image.
 
-    Found pixels are white, invented ones orange and missed ones blue.
+    Found pixels are white, invented ones orange and missed ones blue; what
+    nobody labelled is hatched.
     """
     result = image // 3
     outcome = outcomes(truth, predicted)
     for number, colour in enumerate(OUTCOMES, start=1):
         result[outcome == number] = colour
-    return result
+    return hatched(result, outcome == 4)

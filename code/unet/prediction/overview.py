@@ -9,7 +9,7 @@ from unet.geometry.components import RowBlocks
 from unet.geometry.masks import boundary
 from unet.imagery.georeference import Ground
 from unet.imagery.resizing import resize_image
-from unet.pictures.overlay import OUTCOMES, mixed, overlay_shares
+from unet.pictures.overlay import OUTCOMES, hatched, mixed, overlay_shares
 
 _LARGEST = 2000  # pixels of a side of a picture
 _PLACES = 12
@@ -107,9 +107,9 @@ class Picture:
         return overlay_shares(image, shares, edges=edges)
 
     def errors(self):
-        """As ``unet.pictures.overlay.errors``, of the outcomes 1, 2 and 3."""
-        image, shares = self._reduced()
-        return mixed(image // 3, shares, OUTCOMES)
+        """As ``unet.pictures.overlay.errors``, of the outcomes 1 to 4."""
+        image, (*shares, unknown) = self._reduced()
+        return hatched(mixed(image // 3, shares, OUTCOMES), unknown >= 0.5)
 
 
 class UncertainPlaces:

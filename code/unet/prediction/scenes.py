@@ -17,8 +17,8 @@ import numpy as np
 from unet.files.cores import usable_cores
 from unet.imagery.contrast import enhance
 from unet.imagery.rasters import ROWS
+from unet.imagery.resampling import Reduced, Rows, wider
 from unet.prediction.photos import probabilities_of, probabilities_of_images
-from unet.prediction.scaling import Reduced, Rows, wider
 from unet.prediction.strip import new_strip
 
 # Pixels that the network sees at once: they keep it busy, and change no result.

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from unet.files.names import check_results
-from unet.geometry.components import UNKNOWN
 from unet.geometry.scene_objects import SceneObjects
 from unet.imagery.mask_values import read_truth
 from unet.imagery.png import new_png, write_png
@@ -326,15 +325,15 @@ class Judgement(Sink):
 
     def open(self, source, directory):
         self._path = directory / self._name
-        self._errors = Picture(source.shape, 3)
+        self._errors = Picture(source.shape, 4)
         self._image = self._scores.begin(
             source.name, source.shape, self._heights
         )
 
     def add(self, strip):
         truth, instances = self._truth.rows(strip.top, len(strip.ids))
-        judged = strip.known & (truth != UNKNOWN)
-        self._errors.add(strip.image, outcomes(truth, strip.ids) * judged)
+        outcome = outcomes(truth, strip.ids) * strip.known
+        self._errors.add(strip.image, outcome)
         self._image.add(
             truth,
             strip.ids,

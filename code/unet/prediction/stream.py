@@ -14,7 +14,7 @@ from unet.files.folders import Sample
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import Georeference, read_georeference
 from unet.imagery.mask_values import read_truth
-from unet.imagery.rasters import Scene
+from unet.imagery.rasters import Scene, refuse_endless
 from unet.imagery.reading import read_image
 from unet.imagery.stored import stored_as
 from unet.prediction.photos import photo_strips
@@ -27,8 +27,6 @@ from unet.prediction.windows import Tiling
 _MOST_WHOLE = 2**25
 # Longest side in pixels of an image that shows all its places at a glance.
 _AT_A_GLANCE = 2000
-# Hardly any picture is packed tighter.
-_MOST_PIXELS_A_BYTE = 100
 # More than a model of drone images makes of a satellite's.
 _MOST_ENLARGED = 8
 
@@ -130,7 +128,7 @@ def _source(sample, contract, settings):
     stored = stored_as(sample.image)
     if stored is None:
         return Source(sample)  # reading it as a photo says what is wrong
-    _refuse_endless(sample.image, stored)
+    refuse_endless(sample.image, stored)
     turned = stored.orientation >= 5
     shape = stored.shape[::-1] if turned else stored.shape
     place = read_georeference(sample.image)
@@ -145,25 +143,6 @@ def _source(sample, contract, settings):
         return Source(sample)
     source = Source(sample, tiling, tuple(shape), is_raster)
     return replace(source, place=place) if source.streams else source
-
-
-def _refuse_endless(path, stored):
-    """Raise DataError for more pixels than there can be in a file.
-
-    A file of a few bytes can claim any size, and a scene of any size is
-    predicted. Photos have the bound that they have everywhere; a raster may
-    be larger, if it is no void.
-    """
-    most, size = MOST_PIXELS, Path(path).stat().st_size
-    if not stored.is_photo:
-        most = max(most, _MOST_PIXELS_A_BYTE * size)
-    height, width = stored.shape
-    if height * width > most and stored.format != "VRT":
-        raise DataError(
-            f"{path}: expected at most {most} pixels, found {width} x {height} "
-            f"(width x height) in {size} bytes. Cut it into tiles, or export "
-            "it as a compressed GeoTIFF."
-        )
 
 
 def _refuse_enlarged(path, shape, factors):

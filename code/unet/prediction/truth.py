@@ -3,20 +3,17 @@
 from pathlib import Path
 
 import numpy as np
-from rasterio.enums import ColorInterp, Resampling
 from rasterio.errors import RasterioIOError
-from rasterio.vrt import WarpedVRT
-from rasterio.windows import Window
 
+from unet.annotations.colours import VOID
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.rules import Rules
 from unet.files.errors import DataError
-from unet.files.folders import IMAGE_ENDINGS
-from unet.geometry.components import UNKNOWN
+from unet.files.folders import IGNORE, IMAGE_ENDINGS, UNKNOWN
+from unet.imagery.mask_rasters import Grid, MaskRaster, refuse_size
 from unet.imagery.mask_values import read_values
 from unet.imagery.opening import open_raster, refused_damage
-from unet.imagery.rasters import palette_of
 
 # test.py has no options for what the truth leaves open.
 _RULES = Rules(by_options=False)
@@ -36,15 +33,17 @@ def open_truth(path, scene, classes, rules=_RULES):
         classes: foreground class names, in the order of their ids. With one
             class everything that is not background is the object; with
             several a mask holds class ids, or the colours of
-            ``rules.colours``, and polygons are labelled.
+            ``rules.colours``, and polygons are labelled. Nobody knows what is
+            in a polygon or a colour called ``ignore``, in pixels of the id
+            255 beside others, and of the colour that Pascal VOC gives it.
         rules: what the file leaves open.
 
     Returns:
         An object with ``rows(top, height)``: (ids, instances). uint8,
-        height x W, class ids, and ``UNKNOWN`` where the mask says nothing (no
-        data, beyond its border); int32, height x W, the number of the polygon
-        from 1 on, the later one where two overlap, or None for a mask. And
-        with ``close()``.
+        height x W, class ids, and ``UNKNOWN`` where the truth says nothing
+        (ignored, no data, beyond its border); int32, height x W, the number
+        of the polygon from 1 on, the later one where two overlap, or None for
+        a mask. And with ``close()``.
 
     Raises:
         DataError: the truth cannot be read, or does not fit the scene or the
@@ -57,7 +56,7 @@ def open_truth(path, scene, classes, rules=_RULES):
             "path."
         )
     with open_raster(scene) as raster:
-        grid = _Grid(raster.shape, raster.crs, raster.transform)
+        grid = Grid.of(raster)
     if path.suffix.lower() not in (*IMAGE_ENDINGS, ".vrt"):
         return _Polygons(path, scene, grid.shape, classes, rules)
     try:
@@ -72,13 +71,6 @@ def open_truth(path, scene, classes, rules=_RULES):
     return _Mask(path, grid.shape, classes, rules)
 
 
-class _Grid:
-    """Where the pixels of a raster lie."""
-
-    def __init__(self, shape, crs, transform):
-        self.shape, self.crs, self.transform = shape, crs, transform
-
-
 class _Polygons:
     """Truth that is drawn, rows by rows, where pixels have their centres."""
 
@@ -90,10 +82,12 @@ class _Polygons:
         annotation.check_size(shape)
         self._instances = annotation.instances
         labels = {one.label for one in self._instances}
+        labels.discard(IGNORE)
         numbers = {name: k for k, name in enumerate(classes, start=1)}
         # One class may be called by another name, or not at all.
         if len(classes) == 1 and len(labels) == 1:
             numbers = dict.fromkeys(labels, 1)
+        numbers[IGNORE] = UNKNOWN
         unknown = sorted(str(label) for label in labels - set(numbers))
         if unknown:
             raise DataError(
@@ -171,6 +165,7 @@ class _Values:
     def _meaning(self, found, classes, colours):
         """Dict from a value to its class id."""
         numbers = {name: k for k, name in enumerate(classes, start=1)}
+        numbers[IGNORE] = UNKNOWN
         if colours is not None:
             codes = {v: v * (1 if self.coloured else 0x010101) for v in found}
             names = {v: colours.get(code) for v, code in codes.items()}
@@ -179,10 +174,15 @@ class _Values:
                 self._refuse(found, classes)
             return ids
         objects = found - {0}
+        void = VOID if self.coloured else UNKNOWN
         if len(classes) == 1:
-            if len(objects) > 1:
+            # A mask of 0 and 255 alone shows an object.
+            beside = self.coloured or 1 in objects
+            ignored = objects & {void} if beside and objects > {void} else set()
+            if len(objects - ignored) > 1:
                 self._refuse(found, classes)
-            return dict.fromkeys(objects, 1)
+            ids = dict.fromkeys(objects, 1)
+            return {**ids, **dict.fromkeys(ignored, UNKNOWN)}
         ids = {value: value for value in range(len(classes) + 1)}
         ids[UNKNOWN] = UNKNOWN
         if self.coloured or not found <= set(ids):
@@ -215,61 +215,15 @@ class _Raster(_Values):
     """A mask of any size, read by windows."""
 
     def __init__(self, raster, path, grid, classes, rules):
-        self._path = path
-        self._file = self._raster = raster
-        own = _Grid(raster.shape, raster.crs, raster.transform)
-        if vars(own) != vars(grid):
-            self._raster = self._aligned(raster, path, grid)
-        count = raster.count - (ColorInterp.alpha in raster.colorinterp)
-        self._palette = palette_of(raster)
-        if count not in (1, 3) or (count == 3 and raster.dtypes[0] != "uint8"):
-            raise DataError(
-                f"{path}: expected a mask of one band, or of three of 8 bits, "
-                f"found {count} of {raster.dtypes[0]}. Export one band."
-            )
-        self._bands = list(range(1, count + 1))
-        self.coloured = count == 3 or self._palette is not None
-        # Many masks call their background "no data".
-        self._masked = raster.nodata != 0 or self._raster is not raster
+        self._mask = MaskRaster(raster, path, grid)
+        self.coloured = self._mask.coloured
         super().__init__(path, grid.shape, classes, rules)
 
-    def _aligned(self, raster, path, grid):
-        """The mask on the grid of the scene."""
-        if raster.crs and grid.crs:
-            nodata = raster.nodata or None
-            has_alpha = ColorInterp.alpha in raster.colorinterp
-            return WarpedVRT(
-                raster,
-                crs=grid.crs,
-                transform=grid.transform,
-                height=grid.shape[0],
-                width=grid.shape[1],
-                resampling=Resampling.nearest,
-                src_nodata=nodata,
-                nodata=nodata,
-                add_alpha=nodata is None and not has_alpha,
-            )
-        if raster.shape == grid.shape:
-            return raster
-        _refuse_size(path, raster.shape, grid.shape)
-
     def _read(self, top, height):
-        """(values, whether they are known) of some rows, height x W."""
-        window = Window(0, top, self._raster.width, height)
-        with refused_damage(self._path):
-            bands = self._raster.read(self._bands, window=window)
-            known = np.ones(bands.shape[1:], bool)
-            if self._masked:
-                known = self._raster.dataset_mask(window=window) > 0
-        if self._palette is not None:
-            bands = np.moveaxis(self._palette[bands[0]], 2, 0)
-        if len(bands) == 3:
-            red, green, blue = bands.astype(np.int64)
-            return red << 16 | green << 8 | blue, known
-        return bands[0], known
+        return self._mask.read(top, height)
 
     def close(self):
-        self._file.close()
+        self._mask.close()
 
 
 class _Mask(_Values):
@@ -279,7 +233,7 @@ class _Mask(_Values):
         self._pixels, kind = read_values(path, rules.limits.pixels)
         self.coloured = kind != "grey"
         if self._pixels.shape != tuple(shape):
-            _refuse_size(path, self._pixels.shape, shape)
+            refuse_size(path, self._pixels.shape, shape)
         super().__init__(path, shape, classes, rules)
 
     def _read(self, top, height):
@@ -288,11 +242,3 @@ class _Mask(_Values):
 
     def close(self):
         """Nothing is open."""
-
-
-def _refuse_size(path, found, shape):
-    raise DataError(
-        f"{path}: expected the size of its scene, {shape[1]} x {shape[0]} "
-        f"(width x height), found {found[1]} x {found[0]}. Export the mask at "
-        "the scene's own size, or georeferenced."
-    )

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from unet.files.folders import UNKNOWN
+
 # Probabilities are counted in hundredths, as float32, which is what they are.
 _LEVELS = (np.arange(101) / 100).astype(np.float32)
 _BINS = 20
@@ -26,9 +28,12 @@ class Reliability:
         """Add one image.
 
         Args:
-            truth: uint8, H x W, class ids.
+            truth: uint8, H x W, class ids; ``UNKNOWN`` is left out.
             probability: float32, H x W x 1 (of class 1) or x classes.
         """
+        judged = truth != UNKNOWN
+        if not judged.all():
+            truth, probability = truth[judged], probability[judged]
         first = 0 if probability.shape[-1] == 1 else 1
         for k in range(len(self.classes)):
             level = np.searchsorted(

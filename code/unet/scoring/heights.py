@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from unet.files.folders import UNKNOWN
 from unet.scoring.objects import Matches, Objects
 
 # Pixels of the network's input; 0 stands for no separation.
@@ -56,12 +57,13 @@ class HeightChoice:
         """
         several = strip.probability.shape[-1] > 1
         known = Objects(true=truth.instances, edge=strip.edge)
+        judged = truth.ids != UNKNOWN
         for name, number in self._numbers.items():
             own = strip.probability[..., number if several else 0]
             masks = truth.ids == number, strip.ids == number
             for counts, height in zip(self.counts[name], GRID, strict=True):
                 matches = Matches(strip.ids.shape, height / scale or None)
-                matches.add(*masks, own, 0, known)
+                matches.add(*masks, own, 0, known, judged)
                 matches.close()
                 counts += matches.counts()
 

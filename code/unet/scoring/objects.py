@@ -9,6 +9,7 @@ from unet.geometry.components import Components
 from unet.geometry.scene_objects import SceneObjects
 
 MATCH = 0.5  # IoU from which on two objects match
+_NOT_JUDGED = -1  # among the numbers of true objects
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,10 @@ class Matches:
     when their IoU is 0.5 or more; pairs are made from the best one down, and
     nothing is in two of them.
 
+    Of pixels that are not judged nobody knows what is there: they count in no
+    IoU, and a predicted object without a match of which half or more lies
+    there is not counted (a crowd of COCO).
+
     Args:
         shape: (H, W) of the image.
         height: how predicted objects that touch come apart, see
@@ -55,9 +60,18 @@ class Matches:
         self._same = {}  # of true components: what they turned out to be
         self._sizes = Counter()  # pixels by true object
         self._met = []  # (true object, predicted one, shared pixels)
-        self._areas = []  # pixels of each predicted object
+        self._areas = []  # judged pixels of each predicted object
+        self._beyond = set()  # predicted objects that mostly are not judged
 
-    def add(self, truth, predicted, probability, top, objects=NOT_KNOWN):
+    def add(
+        self,
+        truth,
+        predicted,
+        probability,
+        top,
+        objects=NOT_KNOWN,
+        judged=None,
+    ):
         """Add a block of rows.
 
         Args:
@@ -65,7 +79,10 @@ class Matches:
             probability: float, h x W.
             top: the block's first row.
             objects: ``Objects`` of these rows, of the same kind in each block.
+            judged: bool, h x W; None: all pixels are.
         """
+        if judged is not None:
+            truth = truth & judged
         instances = objects.true
         if instances is None:
             labels, numbers, renamed, _ = self._components.add(truth)
@@ -73,6 +90,8 @@ class Matches:
             instances = numbers[labels]
         true = np.where(truth, instances, 0)
         self._sizes.update(_counted(true))
+        if judged is not None:
+            true[~judged] = _NOT_JUDGED
         parts = self._objects.add(
             predicted, probability, top, true, objects.edge
         )
@@ -86,8 +105,10 @@ class Matches:
             sizes[self._final(number)] += pixels
         for true, predicted, pixels in self._met:
             shared[self._final(true), predicted] += pixels
-        self.true, self.predicted = len(sizes), len(self._areas)
-        self.matched = _pairs(shared, sizes, self._areas)
+        matched = _matched(shared, sizes, self._areas)
+        left_out = self._beyond - matched
+        self.true, self.matched = len(sizes), len(matched)
+        self.predicted = len(self._areas) - len(left_out)
 
     def counts(self):
         """After ``close``: matches, predicted objects, true objects."""
@@ -101,7 +122,10 @@ class Matches:
     def _take(self, parts):
         for part in parts:
             number = len(self._areas)
-            self._areas.append(part.pixels)
+            beyond = np.count_nonzero(part.values == _NOT_JUDGED)
+            self._areas.append(part.pixels - beyond)
+            if beyond >= MATCH * part.pixels:
+                self._beyond.add(number)
             self._met += [
                 (true, number, pixels)
                 for true, pixels in _counted(part.values).items()
@@ -124,11 +148,11 @@ def match(true, predicted):
     both = np.stack([true, predicted])[:, (true > 0) & (predicted > 0)]
     met, pixels = np.unique(both, axis=1, return_counts=True)
     shared = dict(zip(map(tuple, met.T.tolist()), pixels.tolist(), strict=True))
-    return _pairs(shared, sizes, areas), len(areas), len(sizes)
+    return len(_matched(shared, sizes, areas)), len(areas), len(sizes)
 
 
-def _pairs(shared, sizes, areas):
-    """How many pairs are made, from the best one down.
+def _matched(shared, sizes, areas):
+    """The predicted objects of the pairs, made from the best one down: a set.
 
     Args:
         shared: dict from (true object, predicted one) to pixels.
@@ -144,7 +168,7 @@ def _pairs(shared, sizes, areas):
         if true not in taken[0] and predicted not in taken[1]:
             taken[0].add(true)
             taken[1].add(predicted)
-    return len(taken[0])
+    return taken[1]
 
 
 def _counted(numbers):

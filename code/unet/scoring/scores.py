@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from unet.geometry.components import UNKNOWN, RowBlocks
+from unet.files.folders import UNKNOWN
+from unet.geometry.components import RowBlocks
 from unet.geometry.masks import boundary
 from unet.scoring.counts import confusion, cross_entropy, iou
 from unet.scoring.objects import NOT_KNOWN, Matches, Objects
@@ -185,8 +186,9 @@ class ImageCounts:
         """Add the next rows, or all at once.
 
         Args:
-            truth: uint8, h x W, class ids; ``UNKNOWN`` is not judged. An
-                object that reaches there is cut off.
+            truth: uint8, h x W, class ids; ``UNKNOWN`` is not judged. A
+                predicted object that lies mostly there is neither right nor
+                wrong, see ``unet.scoring.objects.Matches``.
             predicted: uint8, h x W, class ids.
             probability: float, h x W x 1 or x classes.
             known: bool, h x W, False is not judged; None: all is.
@@ -198,8 +200,9 @@ class ImageCounts:
         if len(truth) == self._shape[0]:
             self._blocks = None
             self._count(0, *rows)
-            self.edges = self._boundaries(truth, predicted)
-            self.components = self._of_components(truth, predicted, known)
+            judged = known & (truth != UNKNOWN)
+            self.edges = self._boundaries(truth, predicted, judged)
+            self.components = self._of_components(truth, predicted, judged)
             return
         for top, block in self._blocks.add(*rows):
             self._count(top, *block)
@@ -212,31 +215,33 @@ class ImageCounts:
         for number, matches in enumerate(self._matches, start=1):
             several = probability.shape[-1] > 1
             matches.add(
-                (truth == number) & judged,
-                (predicted == number) & judged,
+                truth == number,
+                predicted == number,
                 probability[..., number if several else 0],
                 top,
                 Objects(true=true, edge=edge),
+                judged,
             )
 
-    def _of_components(self, truth, predicted, known):
+    def _of_components(self, truth, predicted, judged):
         counts = []
-        judged = known & (truth != UNKNOWN)
         for number in range(1, self._total):
             matches = Matches(self._shape)
-            own = (predicted == number) & judged
-            matches.add((truth == number) & judged, own, own, 0)
+            own = predicted == number
+            matches.add(truth == number, own, own, 0, judged=judged)
             matches.close()
             counts.append(matches.counts())
         return np.array(counts)
 
-    def _boundaries(self, truth, predicted):
+    def _boundaries(self, truth, predicted, judged):
         """Boundary IoU, Cheng et al. 2021: a band of 2 % of the diagonal."""
         band = max(1, round(0.02 * float(np.hypot(*truth.shape))))
         edges = []
         for number in range(1, self._total):
-            a = boundary(truth == number, band)
-            b = boundary(predicted == number, band)
+            a, b = (
+                boundary((ids == number) & judged, band, ~judged)
+                for ids in (truth, predicted)
+            )
             edges.append([np.sum(a & b), np.sum(a | b)])
         return np.array(edges, np.int64)
 

@@ -70,7 +70,8 @@ def add_rules(parser):
         "--colours",
         metavar="TABLE",
         help="classes of complete masks: 3C1098=building,6EC1E4=road, or a "
-        "table with the columns class and colour, or CVAT's labelmap.txt",
+        "table with the columns class and colour, or CVAT's labelmap.txt; the "
+        "class ignore is none: its pixels count nowhere",
     )
     add(
         "--threshold",

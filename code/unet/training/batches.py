@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from unet.files.folders import UNKNOWN
 from unet.geometry.seams import seams
 from unet.network.backend import keras
 
@@ -79,8 +80,10 @@ class Batches(keras.utils.PyDataset):
             x, y = self.augment(x, y, rng)
         if self.instances is None:
             return x, y[..., None]
-        drawn = np.stack([seams(own) for own in y[..., 1]])
-        return x, (y[..., :1].astype(np.uint8), drawn)
+        ids = y[..., 0]
+        pairs = zip(y[..., 1], ids == UNKNOWN, strict=True)
+        drawn = np.stack([seams(own, ignored) for own, ignored in pairs])
+        return x, (ids[..., None].astype(np.uint8), drawn)
 
     def on_epoch_end(self):
         self.start_at(self.epoch + 1)

@@ -5,9 +5,10 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,8 @@ import numpy as np
 
 from unet.files.cache import cache_directory
 from unet.files.cores import usable_cores
-from unet.files.errors import DataError
+from unet.files.errors import DataError, Notice
+from unet.files.folders import UNKNOWN
 from unet.files.locks import held_directory, remove_unless_held
 from unet.geometry.masks import resize_ids
 from unet.imagery.contrast import enhance
@@ -25,7 +27,8 @@ from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 
 # Raise it when the same files give other arrays than before.
-_VERSION = 3
+_VERSION = 4
+_MOST_REDUCED = 4  # times; more deserves a word
 _MOST_OBJECTS = 65_534  # in an image: they are numbered in 16 bits
 
 
@@ -35,7 +38,8 @@ class Dataset:
 
     Attributes:
         X: uint8, N x H x W x 3, RGB; memory-mapped, read only.
-        Y: uint8, N x H x W, class ids with 0 as background; likewise.
+        Y: uint8, N x H x W, class ids with 0 as background, ``UNKNOWN`` where
+            nobody has labelled; likewise.
         instances: uint16, N x H x W, which object each pixel belongs to, 0 is
             background; likewise. None if nobody asked for it.
         names: N sample names.
@@ -87,37 +91,46 @@ class Dataset:
             return None
         return np.median(known, axis=0).tolist()
 
+    @cached_property
+    def pixels(self):
+        """Pixels of each image by class id: int64, N x 256."""
+        rows = [np.bincount(ids.ravel(), minlength=256) for ids in self.Y]
+        return np.array(rows)
+
     def has_object(self):
-        """Which rows show more than background: bool array."""
-        return np.array([bool(y.any()) for y in self.Y])
+        """Which rows show an object: bool array."""
+        return self.pixels[:, 1:UNKNOWN].any(axis=1)
+
+    def ignored_share(self):
+        """Share of all pixels that nobody labelled."""
+        return float(self.pixels[:, UNKNOWN].sum() / self.pixels.sum())
 
     def traits(self):
         """What each image is like: share of each class, and mean colour.
 
         Returns:
-            float array, N x (classes + 3); shares and colours from 0 to 1.
+            float array, N x (classes + 3); shares, of the labelled pixels,
+            and colours from 0 to 1.
         """
-        ids = range(1, len(self.classes) + 1)
-        shares = [[np.mean(y == number) for number in ids] for y in self.Y]
+        labelled = self.pixels[:, :UNKNOWN].sum(axis=1, keepdims=True)
+        counts = self.pixels[:, 1 : len(self.classes) + 1]
         colours = [np.divide(cv2.mean(x)[:3], 255) for x in self.X]
-        return np.hstack([shares, colours])
+        return np.hstack([counts / np.maximum(labelled, 1), colours])
 
     def class_shares(self):
-        """Share of all pixels per class id, float array that sums to 1.
+        """Share of the labelled pixels per class id, array that sums to 1.
 
         Raises:
-            DataError: no image has an object.
+            DataError: no image has an object, or nobody labelled a pixel.
         """
-        counts = sum(
-            np.bincount(y.ravel(), minlength=len(self.classes) + 1)
-            for y in self.Y
-        )
+        counts = self.pixels.sum(axis=0)[: len(self.classes) + 1]
         if counts[0] == counts.sum():
+            seen = "are black or absent" if counts[0] else "ignore every pixel"
             raise DataError(
                 f"{self.names[0]}: the masks of all {len(self.names)} images "
-                f"are black or absent, from {self.names[0]} to "
-                f"{self.names[-1]}: there is nothing to learn. Look at a mask, "
-                "and convert the annotations again."
+                f"{seen}, from {self.names[0]} to {self.names[-1]}: there is "
+                "nothing to learn. Look at a mask, and convert the annotations "
+                "again."
             )
         return counts / counts.sum()
 
@@ -140,7 +153,8 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
         objects: read which object each pixel belongs to as well.
 
     Returns:
-        A ``Dataset``.
+        A ``Dataset``. A ``Notice`` tells of images that are much larger than
+        the arrays.
 
     Raises:
         DataError: a file is unreadable, or a mask does not fit its image.
@@ -162,6 +176,15 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
                 dataset = _install(temporary, folder, fits)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+    sides = np.array(dataset.shapes)
+    if (sides > _MOST_REDUCED * np.array(size)).any():
+        warnings.warn(
+            f"images of more than {_MOST_REDUCED} times the input's side, "
+            f"{max(size)} pixels, are reduced as a whole, and small objects "
+            "are lost: cut them into tiles with code/util/tile.py",
+            Notice,
+            stacklevel=1,
+        )
     return dataset
 
 
@@ -172,33 +195,14 @@ def _key(samples, how):
     for sample in samples:
         digest.update(str(sample.image.absolute()).encode())
         masks = [path for name in classes for path in _masks(sample, name)]
-        for path in [sample.image, *masks]:
-            state = path.stat()
-            digest.update(
-                repr((path.name, state.st_size, state.st_mtime_ns)).encode()
-            )
+        for paths in ([sample.image, *masks], sample.ignored):
+            states = [path.stat() for path in paths]
+            facts = [
+                (path.name, state.st_size, state.st_mtime_ns)
+                for path, state in zip(paths, states, strict=True)
+            ]
+            digest.update(repr(facts).encode())
     return digest.hexdigest()[:32]
-
-
-def digest_of_files(sides):
-    """A name for data as they lie on the disk, wherever that is.
-
-    Args:
-        sides: lists of labelled samples, such as training and test.
-
-    Returns:
-        16 hexadecimal digits of the names and sizes of all files.
-    """
-    names = [
-        [
-            (sample.name, name, path.name, path.stat().st_size)
-            for sample in samples
-            for name, paths in [("", [sample.image]), *sample.masks.items()]
-            for path in paths
-        ]
-        for samples in sides
-    ]
-    return hashlib.sha256(repr(names).encode()).hexdigest()[:16]
 
 
 def _masks(sample, name):

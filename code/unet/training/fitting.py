@@ -6,6 +6,7 @@ from importlib import import_module
 
 import numpy as np
 
+from unet.files.folders import UNKNOWN
 from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, Preprocessing, read_contract
 from unet.network.model import MASK, SEAMS
@@ -44,8 +45,12 @@ def metrics(classes, objects=False):
     Args:
         classes: foreground class names.
         objects: for a network with two outputs: a dict, by their names.
+
+    Pixels that nobody labelled do not count.
     """
     of_mask = _of_mask(classes)
+    for metric in of_mask:
+        metric.ignore_class = UNKNOWN  # BinaryIoU takes it in no other way
     return {MASK: of_mask, SEAMS: []} if objects else of_mask
 
 
