@@ -79,6 +79,7 @@ def commands(place):
         "polygon_to_mask": Command(
             "util/polygon_to_mask.py", (*raw, *out), whole="out"
         ),
+        "tile": Command("util/tile.py", (*raw, "--size", 32, *out), "out"),
         "split": Command("util/split.py", (folders, *out), whole="out/train"),
         "resize": Command(
             "util/resize.py", (folders, "--size", 64, *out), whole="out"
