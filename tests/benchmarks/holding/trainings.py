@@ -14,7 +14,14 @@ import numpy as np
 import pandas as pd
 
 from conftest import CODE, contents, make_tree
-from holding.processes import LOOK, MOST_MISSES, Trial, disturb, model
+from holding.processes import (
+    EARLIER,
+    LOOK,
+    MOST_MISSES,
+    Trial,
+    disturb,
+    model,
+)
 
 SMALL = ("--size", 32, "--filters", 2, "--batch-size", 4, "--quiet")
 EPOCHS, IMAGES = 6, 24
@@ -98,8 +105,8 @@ def trials(count, seed, place):
                 lambda cwd=cwd: begin(training(data), cwd, cache),
                 lambda cwd=cwd: (cwd / RUN / "settings.json").exists(),
                 signal.SIGKILL,
-                seconds,
-                first,
+                seconds * EARLIER**attempt,
+                first * EARLIER**attempt,
                 rng,
             )
             if moment is not None:
