@@ -11,6 +11,7 @@ from unet.files.names import check_results
 from unet.files.splits import spread
 from unet.geometry.outlining import DEFAULTS, Outlining
 from unet.geometry.polygons import class_outlines
+from unet.prediction.palette import PaletteMask, palette_of
 from unet.prediction.separation import NO_SEPARATION, Separation
 from unet.prediction.sinks import (
     Judgement,
@@ -40,6 +41,8 @@ class Wanted:
         outlining: how outlines are drawn.
         truth: file that says what is in the only scene.
         separation: how objects that touch come apart.
+        palette: one mask of all classes as well.
+        colours: of the classes there, see ``palette_of``; None: as overlays.
     """
 
     probability: str | None = None
@@ -48,6 +51,8 @@ class Wanted:
     outlining: Outlining = DEFAULTS
     truth: Path | None = None
     separation: Separation = NO_SEPARATION
+    palette: bool = False
+    colours: dict[int, str] | None = None
 
 
 class Outputs:
@@ -63,6 +68,8 @@ class Outputs:
     Attributes:
         scores: ``Scores`` of the images whose truth is known.
         notes: lines about the files, for the user.
+        palette: uint8, (classes + 1) x 3, the colours of the masks of all
+            classes; None: there are none.
 
     Raises:
         DataError: something is wanted that these images have no place for.
@@ -72,6 +79,9 @@ class Outputs:
         self.out, self.classes = Path(out), classes
         self.wanted, self.writer = wanted, writer
         self.scores, self.notes = Scores(classes), []
+        self.palette = None
+        if wanted.palette:
+            self.palette = palette_of(classes, wanted.colours)
         self._sources = sources
         self._refuse_photos()
         self._truth = self._open_truth()
@@ -110,6 +120,8 @@ class Outputs:
         wanted, classes = self.wanted, self.classes
         heights = self._heights_in(source)
         sinks = [Masks(source, classes), Overlay(source, classes, heights)]
+        if self.palette is not None:
+            sinks.append(PaletteMask(source, self.palette))
         if wanted.probability:
             sinks.append(Probabilities(source, classes, wanted.probability))
         if source.has_places or self._truth:
