@@ -212,7 +212,12 @@ from unet.files.names import same
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
-from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
+from unet.prediction.outputs import (
+    CONFUSION,
+    CONTACT_SHEET,
+    Outputs,
+    Wanted,
+)
 from unet.prediction.palette import FOLDER as PALETTES
 from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation
@@ -430,8 +435,9 @@ def report(outputs, summary, speed, count):
         print(f"    to read them again: --colours '{table_text}'")
     if summary:
         print("\n".join(table(summary)))
-    if (outputs.out / CONTACT_SHEET).exists():
-        cli.show(outputs.out / CONTACT_SHEET)
+    for picture in (CONFUSION, CONTACT_SHEET):
+        if (outputs.out / picture).exists():
+            cli.show(outputs.out / picture)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from unet.scoring.objects import Objects
 from unet.scoring.scores import Scores
 
 SCORES, CONTACT_SHEET = "scores.json", "contact_sheet.png"
+CONFUSION = "confusion.png"
 _EXAMPLES = 16  # images on a contact sheet
 
 
@@ -161,6 +162,8 @@ class Outputs:
         samples = [source.sample for source in self._sources]
         if self._truth or any(s.masks is not None for s in samples):
             files.append(self.out / SCORES)
+            if len(self.classes) > 1:
+                files.append(self.out / CONFUSION)
         if self._shown:
             files.append(self.out / CONTACT_SHEET)
         check_results(self.out, files)
@@ -228,6 +231,9 @@ class Outputs:
         if not self.scores.names:
             return None
         summary = self.scores.summary()
+        if "confusion" in summary:
+            figure = figures.confusion_matrix(summary["confusion"])
+            figures.save_figure(figure, self.out / CONFUSION)
         result = {
             **facts,
             **summary,
