@@ -144,10 +144,10 @@ def add_results(group):
     add(
         "--colours",
         metavar="TABLE",
-        help="colours of --palette, in the form that polygon_to_mask.py "
-        "takes: 3C1098=building,6EC1E4=road, or a table with the columns "
-        "class and colour, or CVAT's labelmap.txt (default: those of the "
-        "overlays)",
+        help="colours of the masks of all classes, in the form that "
+        "polygon_to_mask.py takes: 3C1098=building,6EC1E4=road, or a table "
+        "with the columns class and colour, or CVAT's labelmap.txt (default: "
+        "those of the overlays)",
     )
     add(
         "--truth",
