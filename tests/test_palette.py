@@ -13,9 +13,10 @@ from unet.files.errors import DataError
 from unet.files.folders import IGNORE, find_samples
 from unet.imagery.mask_values import read_class_ids, read_mask
 from unet.imagery.png import write_png
+from unet.imagery.reading import read_image
 from unet.network.contract import Contract
 from unet.network.model import save
-from unet.pictures.overlay import COLOURS
+from unet.pictures.overlay import COLOURS, OUTCOMES
 from unet.prediction.palette import palette_of
 
 TABLE = "6EC1E4=road,3C1098=roof"
@@ -110,6 +111,13 @@ def test_a_scene_keeps_its_place_and_what_has_no_data(place, tmp_path):  # noqa:
     assert np.array_equal(labels["road"], ids == 1)
     assert np.array_equal(labels["roof"], ids == 2)
     assert np.array_equal(labels[IGNORE], ~known)
+    # As the truth of the same scene it says that all of it is right.
+    judged = tmp_path / "judged"
+    how = {"colours": colours, "truth": out / "palette" / "a.tif"}
+    predict(place, path, judged, "two", **how)
+    errors = read_image(judged / "a_errors.png")[known].reshape(-1, 3)
+    for colour in OUTCOMES[1:]:
+        assert not (errors == colour).all(axis=-1).any()
     assert {p.name for p in out.iterdir()} == {
         "a_road.tif", "a_roof.tif", "a_overlay.png", "a_uncertain.png",
         "palette",

@@ -47,10 +47,10 @@ def read_arguments():
     add_outlines(parser.add_argument_group("polygons"))
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args()
-    if args.colours and not args.palette:
+    if args.colours and not (args.palette or args.truth):
         parser.error(
-            "argument --colours: expected --palette beside it, whose colours "
-            "they are"
+            "argument --colours: expected --palette or --truth beside it, "
+            "whose colours they are"
         )
     args.model = args.model or cli.default_model()
     return args
@@ -144,10 +144,10 @@ def add_results(group):
     add(
         "--colours",
         metavar="TABLE",
-        help="colours of the masks of all classes, in the form that "
-        "polygon_to_mask.py takes: 3C1098=building,6EC1E4=road, or a table "
-        "with the columns class and colour, or CVAT's labelmap.txt (default: "
-        "those of the overlays)",
+        help="colours of the masks of all classes, and of a truth that has "
+        "colours, in the form that polygon_to_mask.py takes: "
+        "3C1098=building,6EC1E4=road, or a table with the columns class and "
+        "colour, or CVAT's labelmap.txt (default: those of the overlays)",
     )
     add(
         "--truth",

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from unet.annotations.rules import Rules
 from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
@@ -43,7 +44,8 @@ class Wanted:
         truth: file that says what is in the only scene.
         separation: how objects that touch come apart.
         palette: one mask of all classes as well.
-        colours: of the classes there, see ``palette_of``; None: as overlays.
+        colours: of the classes there, see ``palette_of``, and in a truth that
+            is a mask of colours; None: as overlays, and there are none.
     """
 
     probability: str | None = None
@@ -110,7 +112,8 @@ class Outputs:
                 f"--truth, found {len(sources)} image(s). Predict one at a "
                 "time."
             )
-        return open_truth(path, sources[0].sample.image, self.classes)
+        rules = Rules(by_options=False, colours=self.wanted.colours)
+        return open_truth(path, sources[0].sample.image, self.classes, rules)
 
     def _is_held_whole(self, source):
         wanted = source.sample.masks is not None or self.writer is not None
