@@ -136,7 +136,8 @@ def main():
                out / name, *more, *options)  # fmt: skip
     test, lines = out / "whole" / "data" / "test", []
     for name in ("whole", "tiles"):
-        for run in sorted((out / name / "runs").iterdir()):
+        finished = (out / name / "runs").glob("*/summary.json")
+        for run in sorted(summary.parent for summary in finished):
             variant, seed = RUN.fullmatch(run.name).groups()
             scores = scores_of(run, test, out / "scored" / name / run.name)
             if (name, variant) == ("tiles", "default"):
