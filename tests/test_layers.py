@@ -136,7 +136,8 @@ def test_noise_gives_valid_polygons(tmp_path, share, square):
     assert len(table) == len(outlines(ids == 1, tolerance=0))
 
 
-def test_classes_small_objects_and_no_data(tmp_path):
+@pytest.mark.parametrize("name", ["a.geojson", "a.gpkg"])
+def test_classes_small_objects_and_no_data(tmp_path, name):
     ids = np.zeros((100, 40), np.uint8)
     ids[60:70, 5:15] = 1
     ids[60:70, 15:20] = 2
@@ -147,7 +148,7 @@ def test_classes_small_objects_and_no_data(tmp_path):
     probability = np.full((*ids.shape, 3), 0.1)
     probability[..., 1], probability[..., 2] = 0.7, 0.2
     layer = write(
-        tmp_path / "a.gpkg",
+        tmp_path / name,
         8,
         ids,
         ("roof", "road"),
@@ -155,8 +156,10 @@ def test_classes_small_objects_and_no_data(tmp_path):
         probability=probability,
         outlining=Outlining(smallest=2),
     )
-    table = geopandas.read_file(tmp_path / "a.gpkg")
-    assert layer.count == 2 and table.crs is None
+    table = geopandas.read_file(tmp_path / name)
+    assert layer.count == 2
+    # Programs take a GeoJSON without a system for degrees.
+    assert (table.crs is None) == name.endswith(".gpkg")
     assert table["class"].tolist() == ["roof", "road"]
     assert table["probability"].tolist() == [0.7, 0.2]
     assert table["area_px"].tolist() == pytest.approx([100, 50], abs=0.6)

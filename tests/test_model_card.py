@@ -46,12 +46,28 @@ MORE = replace(
 )
 
 
+# No pixel of it is background.
+COVER = {
+    **summary(0.625),
+    "mean_iou_classes": 0.4375,
+    "mean_iou_classes_interval": [0.25, 0.5],
+    "confusion": {
+        "labels": ["background", "roof", "road"],
+        "counts": [[0, 0, 0], [1, 5, 0], [0, 2, 9]],
+    },
+}
+COVER["classes"]["road"] = {**COVER["classes"]["roof"], "iou": 0.3125}
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     root = tmp_path_factory.mktemp("cards")
     model = build_unet((32, 64), filters=2, depth=2)
     save(model, root / "plain.keras", CONTRACT)
     save(model, root / "more.keras", MORE)
+    cover = replace(CONTRACT, classes=["roof", "road"], scores=COVER)
+    model = build_unet((32, 64), cover.classes, filters=2, depth=2)
+    save(model, root / "cover.keras", cover)
     return root
 
 
@@ -131,3 +147,19 @@ def test_the_shipped_model_finds_roofs_at_first_call(tmp_path):
     assert result.returncode == 0, result.stderr
     scores = json.loads((tmp_path / "found" / "scores.json").read_text())
     assert scores["classes"]["building"]["iou"] > 0.5
+
+
+def test_a_card_of_several_classes_begins_with_their_mean(place):
+    run_script(
+        CARD, "--model", "cover.keras", "--out", "cover.md", cwd=place
+    ).check_returncode()
+    rows = [
+        [cell.strip() for cell in line.split("|")[4:-1]]
+        for line in (place / "cover.md").read_text().splitlines()
+        if line.startswith("| test folders")
+    ]
+    assert rows == [
+        ["mean of the classes", "0.438", "0.250 to 0.500", "", "", ""],
+        ["roof", "0.625", "0.500 to 0.750", "0.875", "", ""],
+        ["road", "0.312", "0.500 to 0.750", "0.875", "", ""],
+    ]

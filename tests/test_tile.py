@@ -12,7 +12,7 @@ from rasterio.warp import transform as project
 
 from conftest import assert_refused, run_script
 from unet.files.errors import DataError
-from unet.files.folders import find_samples
+from unet.files.folders import Sample, find_samples
 from unet.geometry.instances import Instance
 from unet.imagery.georeference import read_georeference
 from unet.imagery.mask_values import read_mask
@@ -20,6 +20,10 @@ from unet.imagery.png import write_png
 from unet.imagery.rasters import Scene
 from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
+from unet.network.contract import Contract
+from unet.prediction.stream import find_sources
+from unet.prediction.strip import Settings
+from unet.training import dataset
 
 UTM = "EPSG:32645"
 CORNER, METRES = (400_000.0, 3_000_000.0), 0.5
@@ -496,3 +500,25 @@ def test_nothing_stays_of_a_damaged_scene(tmp_path, script, capsys):
     names = {sample.name[:4] for sample in find_samples(tmp_path / "t")}
     assert names == {"good"}
     assert "bad.tif: the file is truncated" in capsys.readouterr().err
+
+
+def test_a_model_of_tiles_sees_larger_images_at_the_tiles_scale(
+    tmp_path, script
+):
+    # As of land cover: nobody knows where the image lies.
+    path = tmp_path / "a.png"
+    write_png(path, picture(200, 150))
+    square = [[10, 10], [60, 10], [60, 60], [10, 60], [10, 10]]
+    (tmp_path / "a.txt").write_text(json.dumps(square))
+    script("tile", path, tmp_path / "a.txt", "--size", 64, "--out", "tiles")
+    samples = find_samples(tmp_path / "tiles")
+    for size, shape in ((64, (200, 150)), (32, (100, 75))):
+        data = dataset.load(
+            samples, (size, size), ["building"], lambda items, *_: items
+        )
+        assert data.resolution is None
+        contract = Contract(["building"], [size, size], scales=data.scales)
+        whole = [Sample("a", path, None)]
+        (source,) = find_sources(whole, contract, Settings())
+        assert source.tiling.shape == shape
+        assert not source.is_photo

@@ -169,11 +169,16 @@ def test_gradients_are_clipped_as_asked(data, tmp_path):
 def test_several_classes_train_a_softmax(tmp_path):
     make_tree(tmp_path / "train", 6, classes=["road", "roof"])
     make_tree(tmp_path / "test", 2, seed=2, classes=["road", "roof"])
-    result = train(tmp_path, tmp_path, "--epochs", 1)
+    result = train(tmp_path, tmp_path, "--epochs", 1, "--out", "run")
     assert result.returncode == 0, result.stderr
     assert "road IoU" in result.stdout
     contract = read_contract(tmp_path / "my.keras")
     assert contract.classes == ["road", "roof"]
+    assert contract.scores["confusion"]["labels"] == [
+        "background", "road", "roof",
+    ]  # fmt: skip
+    assert (tmp_path / "run" / "confusion.png").exists()
+    assert "mean IoU over classes" in result.stdout
     model = keras.models.load_model(tmp_path / "my.keras")
     assert model.output_shape[-1] == 3
 

@@ -125,6 +125,12 @@ def test_class_ids_and_colours(tmp_path, scene):
         raster.colorinterp = [ColorInterp.palette]
         raster.write_colormap(1, dict(enumerate(map(tuple, palette.tolist()))))
     assert np.array_equal(read(path, scene, classes, rules=rules), ids)
+    path = write_raster(tmp_path / "grey.tif", ids)
+    assert np.array_equal(read(path, scene, classes, rules=rules), ids)
+    rules = Rules(colours={0x6EC1E4: "road"})
+    path = write_raster(tmp_path / "colours.tif", palette[ids])
+    with pytest.raises(DataError, match="found #3C1098 as well"):
+        open_truth(path, scene, classes, rules)
 
 
 @pytest.mark.parametrize(

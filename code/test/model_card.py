@@ -35,6 +35,7 @@ from dataclasses import asdict
 
 from unet.files.atomic import refuse_existing, write_text
 from unet.network.contract import TrainingSettings, read_contract
+from unet.scoring.scores import has_background
 
 # Of the options of a training, those that name no choice.
 _SILENT = ("seed", "images", "freeze", "recipe", "size")
@@ -164,8 +165,12 @@ def table(rows):
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for where, scale, summary in rows:
-        for name, score in summary["classes"].items():
-            low, high = score["iou_interval"]
+        mean = summary["mean_iou"] if has_background(summary) else None
+        classes = summary["classes"]
+        if "mean_iou_classes" in summary:
+            classes = {"mean of the classes": mean_score(summary), **classes}
+        for name, score in classes.items():
+            low, high = score.get("iou_interval") or (None, None)
             interval = "" if low is None else f"{low:.3f} to {high:.3f}"
             cells = [
                 where,
@@ -174,12 +179,20 @@ def table(rows):
                 name,
                 _score(score["iou"]),
                 interval,
-                _score(score["precision"]),
-                _score(score["recall"]),
-                _score(summary["mean_iou"]),
+                _score(score.get("precision")),
+                _score(score.get("recall")),
+                _score(mean),
             ]
             lines.append(f"| {' | '.join(map(str, cells))} |")
     return lines
+
+
+def mean_score(summary):
+    """The mean over several classes, like the score of one of them."""
+    return {
+        "iou": summary["mean_iou_classes"],
+        "iou_interval": summary.get("mean_iou_classes_interval"),
+    }
 
 
 def _score(value):

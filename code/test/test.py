@@ -47,6 +47,11 @@ def read_arguments():
     add_outlines(parser.add_argument_group("polygons"))
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args()
+    if args.colours and not (args.palette or args.truth):
+        parser.error(
+            "argument --colours: expected --palette or --truth beside it, "
+            "whose colours they are"
+        )
     args.model = args.model or cli.default_model()
     return args
 
@@ -131,6 +136,20 @@ def add_results(group):
         "TIFF of 0 to 1",
     )
     add(
+        "--palette",
+        action="store_true",
+        help="write one mask of all classes too, OUT/palette/NAME: the "
+        "classes are 1, 2, ..., the background is 0, each with its colour",
+    )
+    add(
+        "--colours",
+        metavar="TABLE",
+        help="colours of the masks of all classes, and of a truth that has "
+        "colours, in the form that polygon_to_mask.py takes: "
+        "3C1098=building,6EC1E4=road, or a table with the columns class and "
+        "colour, or CVAT's labelmap.txt (default: those of the overlays)",
+    )
+    add(
         "--truth",
         type=Path,
         metavar="FILE",
@@ -185,6 +204,7 @@ if __name__ == "__main__":
     cli.one_line_errors()
     args = read_arguments()
 
+from unet.annotations.colours import parse_colours
 from unet.files.claims import claim
 from unet.files.errors import DataError, printable
 from unet.files.folders import Sample, class_names, list_images, usable_samples
@@ -192,7 +212,13 @@ from unet.files.names import same
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
-from unet.prediction.outputs import CONTACT_SHEET, Outputs, Wanted
+from unet.prediction.outputs import (
+    CONFUSION,
+    CONTACT_SHEET,
+    Outputs,
+    Wanted,
+)
+from unet.prediction.palette import FOLDER as PALETTES
 from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation
 from unet.prediction.stream import find_sources
@@ -309,6 +335,8 @@ def outputs_of(args, sources, contract):
         outlining=Outlining(args.tolerance, args.smallest, args.square),
         truth=args.truth,
         separation=separation_of(args, contract),
+        palette=args.palette,
+        colours=parse_colours(args.colours) if args.colours else None,
     )
     writer = None
     if args.annotations:
@@ -399,10 +427,17 @@ def report(outputs, summary, speed, count):
         print(f"  {printable(line)}")
     if outputs.writer:
         print(f"  polygons: {cli.short_path(outputs.writer.out)}")
+    if outputs.palette is not None:
+        print(f"  palettes: {cli.short_path(outputs.out / PALETTES)}")
+        colours = ["{:02X}{:02X}{:02X}".format(*c) for c in outputs.palette]
+        named = zip(colours, ["", *outputs.classes], strict=True)
+        table_text = ",".join(f"{colour}={name}" for colour, name in named)
+        print(f"    to read them again: --colours '{table_text}'")
     if summary:
         print("\n".join(table(summary)))
-    if (outputs.out / CONTACT_SHEET).exists():
-        cli.show(outputs.out / CONTACT_SHEET)
+    for picture in (CONFUSION, CONTACT_SHEET):
+        if (outputs.out / picture).exists():
+            cli.show(outputs.out / picture)
 
 
 if __name__ == "__main__":

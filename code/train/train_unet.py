@@ -402,7 +402,8 @@ print(f"objects come apart at: {separation.heights or 'no height'}")
 # The scores that count come from the test folders, which had no say in
 # anything so far. The interval says how much the IoU would move with other test
 # images of the same kind: it draws the images again and again, with
-# replacement.
+# replacement. With several classes the mean over them is the score to look at,
+# and `confusion.png` shows which class was taken for which.
 
 # %%
 from unet.files.splits import spread
@@ -429,6 +430,10 @@ if test_samples:
     figures.save_figure(sheet, run / "predictions.png")
     print("\n".join(table(scores, best, best_scores)))
     cli.show(run / "predictions.png")
+    if len(classes) > 1:
+        matrix = figures.confusion_matrix(scores["confusion"])
+        figures.save_figure(matrix, run / "confusion.png")
+        cli.show(run / "confusion.png")
 
 # %% [markdown]
 # Do the probabilities mean what they say? Of the pixels that the network gives

@@ -78,9 +78,13 @@ def write_mask(path, pixels, top, left, shape):
         )
 
 
-def png_head(shape, bits=8):
-    """The first chunk of a grey PNG of so many bits and (H, W)."""
-    head = struct.pack(">IIBBBBB", shape[1], shape[0], bits, 0, 0, 0, 0)
+def png_head(shape, bits=8, colour_type=0):
+    """The first chunk of a PNG of so many bits and (H, W).
+
+    Its colour type is 0 for grey, 3 for a palette.
+    """
+    height, width = shape
+    head = struct.pack(">IIBBBBB", width, height, bits, colour_type, 0, 0, 0)
     return png_chunk(b"IHDR", head)
 
 
@@ -121,19 +125,26 @@ def _adler_of_zeros(check, count):
 
 
 @contextmanager
-def new_png(path, shape):
-    """Write a grey PNG from the top to the bottom: all of it, or nothing.
+def new_png(path, shape, palette=None):
+    """Write a PNG of one channel from the top to the bottom, or nothing.
 
     Args:
         path: the file.
         shape: (H, W).
+        palette: uint8, up to 256 x 3, the RGB colours of the values; None:
+            the values are grey.
 
     Yields:
         A function that takes the next rows: uint8, h x W.
     """
     packer = zlib.compressobj(3)
     with replacing(path) as temporary, temporary.open("wb") as file:
-        file.write(PNG_START + png_head(shape))
+        file.write(PNG_START)
+        if palette is None:
+            file.write(png_head(shape))
+        else:
+            file.write(png_head(shape, colour_type=3))
+            file.write(png_chunk(b"PLTE", palette.tobytes()))
 
         def add(rows):
             # A byte before each row: it is not filtered.

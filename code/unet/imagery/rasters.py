@@ -231,7 +231,9 @@ def palette_of(raster):
 
 
 @contextmanager
-def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
+def new_geotiff(
+    path, scene, dtype, nodata, average=False, scale=1.0, palette=None
+):
     """Write a GeoTIFF of one band from the top to the bottom, or nothing.
 
     Tiled, compressed, with overviews; at the place of the scene. GDAL may
@@ -245,6 +247,8 @@ def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
         nodata: the value of pixels without data.
         average: make overviews by averaging; else by choosing pixels.
         scale: what a value is to be multiplied by, for programs that ask.
+        palette: uint8, up to 256 x 3, the RGB colours of the values; None:
+            they are no classes.
 
     Yields:
         A function that takes the next rows: array of h x W, where ``ROWS``
@@ -277,6 +281,9 @@ def new_geotiff(path, scene, dtype, nodata, average=False, scale=1.0):
         try:
             raster = rasterio.open(temporary, "w", **profile)
             raster.scales = (scale,)
+            if palette is not None:
+                colours = {k: tuple(c) for k, c in enumerate(palette.tolist())}
+                raster.write_colormap(1, colours)
 
             def add(rows):
                 top = sum(count for count, _ in checks)

@@ -119,13 +119,30 @@ _CLASSES = Rule(
     f"1 to {_MOST_CLASSES} different names of {CLASS_NAME}",
     lambda value: _NAMES.holds(value) and _are_classes(value),
 )
+_INTERVAL = _list(_or_none(_NUMBER), 2, 2)
 _SCORE = _object(
     {name: _or_none(_SHARE) for name in ("iou", "precision", "recall")},
-    {"iou_interval": _list(_or_none(_NUMBER), 2, 2)},
+    {"iou_interval": _INTERVAL},
+)
+_CONFUSION = _object(
+    {
+        "labels": _list(_WORD, 1, _MOST_CLASSES + 1),
+        "counts": _list(
+            _list(_count(0, 10**15), 1, _MOST_CLASSES + 1),
+            1,
+            _MOST_CLASSES + 1,
+        ),
+    },
+    {},
 )
 _SUMMARY = _object(
     {"classes": _by_name(_SCORE), "mean_iou": _or_none(_SHARE)},
-    {"images": _count(0, 10**12)},
+    {
+        "images": _count(0, 10**12),
+        "mean_iou_classes": _or_none(_SHARE),
+        "mean_iou_classes_interval": _INTERVAL,
+        "confusion": _CONFUSION,
+    },
 )
 _EVALUATION = _object(
     {"where": _TEXT, "scale": _number(0, 1e6), "scores": _SUMMARY}, {}

@@ -27,6 +27,8 @@ from unet.pictures.overlay import (
 _PANEL, _ENLARGED = 1.7, 2.7  # inches
 # Panels a line of a contact sheet, and the letters that fit above one.
 _COLUMNS, _NAME = 8, 28
+# Share of a confusion from which on its cell is too dark for black letters.
+_DARK = 0.6
 
 
 def save_figure(figure, path):
@@ -226,6 +228,45 @@ def place_grid(places, titles):
         beside = f"probability\nuncertainty {place.uncertainty:.2f}"
         for axis, text in zip(pair, (title, beside), strict=True):
             axis.set_title(text, fontsize=6, loc="left")
+    return figure
+
+
+def confusion_matrix(confusion):
+    """Which class the pixels of each class were taken for.
+
+    Rows are the truth, columns the prediction; each row shows shares of its
+    pixels, and counts. The background has a row where a judged pixel is
+    background, and a column where one is or is predicted to be.
+
+    Args:
+        confusion: ``labels``, the background first, and ``counts`` of
+            ``unet.scoring.scores.Scores.summary``.
+
+    Returns:
+        A ``Figure``.
+    """
+    labels, counts = confusion["labels"], np.array(confusion["counts"])
+    true, predicted = counts.sum(axis=1), counts.sum(axis=0)
+    first_row = 0 if true[0] else 1
+    first = 0 if true[0] or predicted[0] else 1
+    shares = counts / np.maximum(true, 1)[:, None]
+    shares, counts = (x[first_row:, first:] for x in (shares, counts))
+    height, width = shares.shape
+    size = 1.1 * width + 1.6, 0.75 * height + 1.4
+    figure = Figure(size, layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for (row, column), share in np.ndenumerate(shares):
+        text = f"{share:.1%}\n{counts[row, column]:,}"
+        colour = "white" if share > _DARK else "black"
+        where = {"ha": "center", "va": "center"}
+        axis.text(column, row, text, color=colour, fontsize=8, **where)
+    names = [_short(label) for label in labels]
+    axis.set_xticks(range(width), names[first:], rotation=30, ha="right")
+    axis.set_yticks(range(height), names[first_row:])
+    axis.set_xlabel("prediction")
+    axis.set_ylabel("truth")
+    axis.set_title("share of the truth's pixels, and pixels", fontsize=9)
     return figure
 
 

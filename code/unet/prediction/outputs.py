@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from unet.annotations.rules import Rules
 from unet.annotations.writing import AnnotatedImage
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
@@ -11,6 +12,7 @@ from unet.files.names import check_results
 from unet.files.splits import spread
 from unet.geometry.outlining import DEFAULTS, Outlining
 from unet.geometry.polygons import class_outlines
+from unet.prediction.palette import PaletteMask, palette_of
 from unet.prediction.separation import NO_SEPARATION, Separation
 from unet.prediction.sinks import (
     Judgement,
@@ -26,6 +28,7 @@ from unet.scoring.objects import Objects
 from unet.scoring.scores import Scores
 
 SCORES, CONTACT_SHEET = "scores.json", "contact_sheet.png"
+CONFUSION = "confusion.png"
 _EXAMPLES = 16  # images on a contact sheet
 
 
@@ -40,6 +43,9 @@ class Wanted:
         outlining: how outlines are drawn.
         truth: file that says what is in the only scene.
         separation: how objects that touch come apart.
+        palette: one mask of all classes as well.
+        colours: of the classes there, see ``palette_of``, and in a truth that
+            is a mask of colours; None: as overlays, and there are none.
     """
 
     probability: str | None = None
@@ -48,6 +54,8 @@ class Wanted:
     outlining: Outlining = DEFAULTS
     truth: Path | None = None
     separation: Separation = NO_SEPARATION
+    palette: bool = False
+    colours: dict[int, str] | None = None
 
 
 class Outputs:
@@ -63,6 +71,8 @@ class Outputs:
     Attributes:
         scores: ``Scores`` of the images whose truth is known.
         notes: lines about the files, for the user.
+        palette: uint8, (classes + 1) x 3, the colours of the masks of all
+            classes; None: there are none.
 
     Raises:
         DataError: something is wanted that these images have no place for.
@@ -72,6 +82,9 @@ class Outputs:
         self.out, self.classes = Path(out), classes
         self.wanted, self.writer = wanted, writer
         self.scores, self.notes = Scores(classes), []
+        self.palette = None
+        if wanted.palette:
+            self.palette = palette_of(classes, wanted.colours)
         self._sources = sources
         self._refuse_photos()
         self._truth = self._open_truth()
@@ -99,7 +112,8 @@ class Outputs:
                 f"--truth, found {len(sources)} image(s). Predict one at a "
                 "time."
             )
-        return open_truth(path, sources[0].sample.image, self.classes)
+        rules = Rules(by_options=False, colours=self.wanted.colours)
+        return open_truth(path, sources[0].sample.image, self.classes, rules)
 
     def _is_held_whole(self, source):
         wanted = source.sample.masks is not None or self.writer is not None
@@ -110,6 +124,8 @@ class Outputs:
         wanted, classes = self.wanted, self.classes
         heights = self._heights_in(source)
         sinks = [Masks(source, classes), Overlay(source, classes, heights)]
+        if self.palette is not None:
+            sinks.append(PaletteMask(source, self.palette))
         if wanted.probability:
             sinks.append(Probabilities(source, classes, wanted.probability))
         if source.has_places or self._truth:
@@ -149,6 +165,8 @@ class Outputs:
         samples = [source.sample for source in self._sources]
         if self._truth or any(s.masks is not None for s in samples):
             files.append(self.out / SCORES)
+            if len(self.classes) > 1:
+                files.append(self.out / CONFUSION)
         if self._shown:
             files.append(self.out / CONTACT_SHEET)
         check_results(self.out, files)
@@ -216,6 +234,9 @@ class Outputs:
         if not self.scores.names:
             return None
         summary = self.scores.summary()
+        if "confusion" in summary:
+            figure = figures.confusion_matrix(summary["confusion"])
+            figures.save_figure(figure, self.out / CONFUSION)
         result = {
             **facts,
             **summary,

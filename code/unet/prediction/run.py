@@ -59,11 +59,12 @@ class Workplace:
             if not source.streams:
                 continue
             directory = self.directory(source)
-            for path in sorted(directory.iterdir()):
+            for path in sorted(directory.rglob("[!.]*")):
                 # Killed here, it goes on: the probabilities stay to the last.
-                results = path.name != "probabilities"
-                if results and not path.name.startswith("."):
-                    path.replace(self._out / path.name)
+                if path.is_file() and path.name != "probabilities":
+                    target = self._out / path.relative_to(directory)
+                    target.parent.mkdir(exist_ok=True)
+                    path.replace(target)
             # Of other settings too.
             pattern = f".{glob.escape(source.name)}.{'[0-9a-f]' * 12}"
             for left in self._out.glob(pattern):

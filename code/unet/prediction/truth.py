@@ -15,7 +15,7 @@ from unet.imagery.mask_rasters import Grid, MaskRaster, refuse_size
 from unet.imagery.mask_values import read_values
 from unet.imagery.opening import open_raster, refused_damage
 
-# test.py has no options for what the truth leaves open.
+# Nothing is said of what the truth leaves open.
 _RULES = Rules(by_options=False)
 _ROWS = 256  # that are read at once to see which values a mask has
 _MOST_VALUES = 64  # more are no classes
@@ -166,12 +166,16 @@ class _Values:
         """Dict from a value to its class id."""
         numbers = {name: k for k, name in enumerate(classes, start=1)}
         numbers[IGNORE] = UNKNOWN
-        if colours is not None:
-            codes = {v: v * (1 if self.coloured else 0x010101) for v in found}
+        codes = {v: v * (1 if self.coloured else 0x010101) for v in found}
+        # A table of colours alone says nothing of a mask of class ids.
+        if colours is not None and (
+            self.coloured or set(codes.values()) & set(colours) - {0}
+        ):
             names = {v: colours.get(code) for v, code in codes.items()}
             ids = {v: numbers.get(name, 0) for v, name in names.items()}
-            if any(name is None and v for v, name in names.items()):
-                self._refuse(found, classes)
+            absent = {v for v, name in names.items() if name is None and v}
+            if absent:
+                self._refuse_colours(absent)
             return ids
         objects = found - {0}
         void = VOID if self.coloured else UNKNOWN
@@ -189,18 +193,28 @@ class _Values:
             self._refuse(found, classes)
         return ids
 
+    def _refuse_colours(self, absent):
+        """Raise DataError for colours that are not in the table."""
+        raise DataError(
+            f"{self.path}: expected the colours of the table, found "
+            f"{self._listed(absent)} as well. Add them to it: without a class "
+            "they are background, with the class ignore they count nowhere."
+        )
+
+    def _listed(self, values):
+        form = "#{:06X}" if self.coloured else "{:g}"
+        names = ", ".join(form.format(value) for value in sorted(values)[:6])
+        return names + ", ..." * (len(values) > 6)
+
     def _refuse(self, found, classes):
         """Raise DataError for values that nobody can know."""
-        form = "#{:06X}" if self.coloured else "{:g}"
-        names = ", ".join(form.format(value) for value in sorted(found)[:6])
-        more = ", ..." if len(found) > 6 else ""
         expected = "0 and one other value"
         if len(classes) > 1:
             expected = f"class ids from 0 to {len(classes)}"
         raise DataError(
-            f"{self.path}: expected {expected} as the truth, found {names}"
-            f"{more}. Write the mask with these values, 0 for the "
-            "background; pixels that nobody knows are its no-data value."
+            f"{self.path}: expected {expected} as the truth, found "
+            f"{self._listed(found)}. Write the mask with these values, 0 for "
+            "the background; pixels that nobody knows are its no-data value."
         )
 
     def rows(self, top, height):

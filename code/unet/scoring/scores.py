@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from unet.files.folders import UNKNOWN
+from unet.files.folders import BACKGROUND, UNKNOWN
 from unet.geometry.components import RowBlocks
 from unet.geometry.masks import boundary
 from unet.scoring.counts import confusion, cross_entropy, iou
@@ -63,31 +63,44 @@ class Scores:
 
         Returns:
             dict that JSON can hold: ``images``, ``mean_iou`` (over all
-            classes with the background), ``cross_entropy`` (mean over
+            classes with the background; of several classes without it where
+            no judged pixel is background), ``cross_entropy`` (mean over
             pixels, in nats), and for every foreground class a dict with
             ``iou``, ``iou_interval`` (95 %, bootstrap over images),
             ``precision``, ``recall``, ``f1``, ``boundary_iou``,
+            ``boundary_iou_interval`` (like that of the IoU),
             ``object_f1`` (at IoU 0.5, see ``unet.scoring.objects``),
-            ``object_f1_interval`` (like that of the IoU),
+            ``object_f1_interval``,
             ``object_f1_components`` (of connected components on both
             sides, which it was before), ``pixels`` (int counts ``tp``,
             ``fp``, ``fn``, ``tn``). A score without a single pixel or
             object to judge is None. Where an image came in pieces there is
             neither an interval nor ``boundary_iou`` nor
-            ``object_f1_components``.
+            ``object_f1_components``. Of several classes there are besides
+            ``mean_iou_classes`` (without the background),
+            ``mean_iou_classes_interval``, and ``confusion``: ``labels``, and
+            ``counts`` of pixels, whose rows are the truth.
         """
         counts = self._counts()
         pooled = counts.sum(axis=0)
         judged = int(pooled.sum())
         entropy = float(np.sum([image.entropy for image in self._images]))
-        mean = np.nanmean(iou(pooled)) if judged else np.nan
+        several = len(self.classes) > 1
+        # Of land cover no pixel is background: its IoU would be 0.
+        first = 1 if several and not pooled[0].any() else 0
         result = {
             "images": len(self.names),
-            "mean_iou": _number(mean),
+            "mean_iou": _number(_mean(iou(pooled)[first:])),
             "cross_entropy": _ratio(entropy, judged),
             "classes": {},
         }
-        of_whole_images = self._of_whole_images(counts, seed)
+        whole = all(image.edges is not None for image in self._images)
+        weights = self._resamples(seed) if whole else None
+        if several:
+            result |= self._of_all_classes(counts, weights)
+        of_whole_images = [{} for _ in self.classes]
+        if whole:
+            of_whole_images = self._of_whole_images(counts, weights)
         objects = sum(image.objects() for image in self._images)
         for k, name in enumerate(self.classes, start=1):
             result["classes"][name] = {
@@ -97,29 +110,47 @@ class Scores:
             }
         return result
 
-    def _of_whole_images(self, counts, seed):
-        """Scores by class that need images as a whole; none of a scene."""
-        if any(image.edges is None for image in self._images):
-            return [{} for _ in self.classes]
-        edges = sum(image.edges for image in self._images)
-        weights = self._resamples(seed)
+    def _of_all_classes(self, counts, weights):
+        """Scores of several classes together; see ``summary``."""
+        pooled = counts.sum(axis=0)
+        result = {"mean_iou_classes": _number(_mean(iou(pooled)[1:]))}
+        if weights is not None:
+            resampled = iou(np.tensordot(weights, counts, axes=1))
+            means = np.array([[_mean(scores[1:])] for scores in resampled])
+            (result["mean_iou_classes_interval"],) = _interval(means)
+        labels = [BACKGROUND, *self.classes]
+        result["confusion"] = {"labels": labels, "counts": pooled.tolist()}
+        return result
+
+    def _of_whole_images(self, counts, weights):
+        """Scores by class that need images as a whole."""
         intervals = _interval(iou(np.tensordot(weights, counts, axes=1)))
+        edges = np.array([image.edges for image in self._images])
+        shared, either = np.moveaxis(np.tensordot(weights, edges, axes=1), 2, 0)
         objects = np.array([image.objects() for image in self._images])
         matched, predicted, true = np.moveaxis(
             np.tensordot(weights, objects, axes=1), 2, 0
         )
-        with np.errstate(invalid="ignore"):  # resamples without an object
+        # Resamples without an object, or without an edge.
+        with np.errstate(invalid="ignore"):
             of_objects = _interval(2 * matched / (predicted + true))
+            of_edges = _interval(shared / either)
         components = sum(image.components for image in self._images)
         return [
             {
                 "iou_interval": interval,
                 "boundary_iou": _ratio(*both.tolist()),
+                "boundary_iou_interval": of_edge,
                 "object_f1_interval": of_object,
                 "object_f1_components": _f1(*three.tolist()),
             }
-            for interval, both, of_object, three in zip(
-                intervals[1:], edges, of_objects, components, strict=True
+            for interval, both, of_edge, of_object, three in zip(
+                intervals[1:],
+                edges.sum(axis=0),
+                of_edges,
+                of_objects,
+                components,
+                strict=True,
             )
         ]
 
@@ -302,8 +333,20 @@ def _ratio(part, whole):
     return part / whole if whole else None
 
 
+def _mean(scores):
+    """Mean of what is not NaN, or NaN."""
+    defined = scores[~np.isnan(scores)]
+    return defined.mean() if defined.size else np.nan
+
+
 def _number(value):
     return None if np.isnan(value) else float(value)
+
+
+def has_background(summary):
+    """Whether the background counts in the ``mean_iou`` of a summary."""
+    counts = summary.get("confusion", {}).get("counts", [[1]])
+    return any(counts[0])
 
 
 def table(summary, threshold=None, other=None):
@@ -314,6 +357,10 @@ def table(summary, threshold=None, other=None):
         threshold, other: another threshold and the summary there, or None.
     """
     lines = []
+    if "confusion" in summary:
+        interval = _interval_text(summary.get("mean_iou_classes_interval"))
+        mean = _text(summary["mean_iou_classes"])
+        lines.append(f"mean IoU over classes  {mean}{interval}")
     for name, s in summary["classes"].items():
         interval = _interval_text(s.get("iou_interval"))
         lines.append(f"{name} IoU       {_text(s['iou'])}{interval}")
@@ -323,15 +370,16 @@ def table(summary, threshold=None, other=None):
                 ("F1", "f1", ""),
                 ("precision", "precision", ""),
                 ("recall", "recall", ""),
-                ("boundary IoU", "boundary_iou", ""),
+                ("boundary IoU", "boundary_iou", "boundary_iou_interval"),
                 ("object F1", "object_f1", "object_f1_interval"),
             )
             if key in s
         ]
-    lines.append(
-        f"mean IoU with background  {_text(summary['mean_iou'])}   "
-        f"cross-entropy  {_text(summary['cross_entropy'])}"
-    )
+    entropy = f"cross-entropy  {_text(summary['cross_entropy'])}"
+    if has_background(summary):
+        mean = _text(summary["mean_iou"])
+        entropy = f"mean IoU with background  {mean}   {entropy}"
+    lines.append(entropy)
     for name, s in other["classes"].items() if other else ():
         lines.append(f"{name} IoU       {_text(s['iou'])}  at {threshold:g}")
     return lines

@@ -11,6 +11,8 @@ import pandas as pd
 from unet.files.errors import DataError
 
 DEFAULT = "default"
+# What a table has of each of several classes.
+_OF_CLASSES = {"iou": "IoU", "boundary_iou": "boundary IoU"}
 _SWITCHES = {"on": "--{}", "off": "--no-{}"}
 
 
@@ -93,7 +95,8 @@ def row_of(summary, log, level):
 
     Returns:
         dict of a line of runs.csv. IoU, interval and boundary IoU are means
-        over the foreground classes; what no image could tell is NaN.
+        over the foreground classes; what no image could tell is NaN. Of
+        several classes each has columns of its own, ``CLASS: iou``.
         ``seconds_an_epoch`` is the median, because the first epoch is longer.
     """
     scores, best = summary["scores"], summary["scores_at_best_threshold"]
@@ -119,7 +122,21 @@ def row_of(summary, log, level):
         "weights": summary["weights"],
         "images": summary["images"]["training"],
         "curve": curve,
+        **_by_class(scores["classes"]),
     }
+
+
+def _by_class(classes):
+    """Scores of each of several classes, as columns."""
+    if len(classes) == 1:
+        return {}
+    columns = {}
+    for name, score in classes.items():
+        alone = {"classes": {name: score}}
+        for key in _OF_CLASSES:
+            own = {key: score[key], **_interval(alone, key)}
+            columns |= {f"{name}: {part}": v for part, v in own.items()}
+    return columns
 
 
 def _interval(scores, key):
@@ -218,12 +235,25 @@ def table(runs):
                 "object F1": _spread(group["object_f1"]),
                 "object F1, 95 %": _ends(group, "object_f1"),
                 "validation IoU": _spread(group["validation_iou"]),
+                **_of_classes(group),
                 f"epochs to {level:g}": _reached(group["epochs_to_level"]),
                 "seconds an epoch": f"{group['seconds_an_epoch'].mean():.1f}",
                 "weights": f"{group['weights'].iloc[0]:,}",
             }
         )
     return pd.DataFrame(lines)
+
+
+def _of_classes(group):
+    """The columns of several classes."""
+    columns = {}
+    for column in group:
+        name, _, key = column.rpartition(": ")
+        if name and key in _OF_CLASSES:
+            title = f"{_OF_CLASSES[key]} of {name}"
+            columns[title] = _spread(group[column])
+            columns[f"{title}, 95 %"] = _ends(group, column)
+    return columns
 
 
 def _spread(values):

@@ -54,6 +54,24 @@ def metrics(classes, objects=False):
     return {MASK: of_mask, SEAMS: []} if objects else of_mask
 
 
+class MeanIoU(keras.metrics.MeanIoU):
+    """Mean IoU that leaves out a background which no true pixel has."""
+
+    def result(self):
+        """The mean over the classes that are there."""
+        counts = keras.ops.cast(self.total_cm, "float32")
+        both = keras.ops.diagonal(counts)
+        true = keras.ops.sum(counts, axis=1)
+        union = true + keras.ops.sum(counts, axis=0) - both
+        there = keras.ops.cast(union > 0, "float32")
+        background = keras.ops.cast(true[:1] > 0, "float32")
+        there *= keras.ops.concatenate([background, there[1:]])
+        scores = keras.ops.divide_no_nan(both, union) * there
+        return keras.ops.divide_no_nan(
+            keras.ops.sum(scores), keras.ops.sum(there)
+        )
+
+
 def _of_mask(classes):
     name = metric_name(classes)
     if len(classes) == 1:
@@ -65,7 +83,7 @@ def _of_mask(classes):
     total = len(classes) + 1
     foreground = list(range(1, total))
     return [
-        keras.metrics.MeanIoU(total, sparse_y_pred=False, name="mean_iou"),
+        MeanIoU(total, sparse_y_pred=False, name="mean_iou"),
         keras.metrics.IoU(total, foreground, sparse_y_pred=False, name=name),
     ]
 
