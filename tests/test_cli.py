@@ -64,6 +64,7 @@ def test_help_loads_nothing_that_takes_time(script, tmp_path):
         ("util/check.py", ["tree"]),
         ("util/resize.py", ["tree"]),
         ("util/split.py", ["tree"]),
+        ("util/tile.py", ["images", "annotations"]),
         ("test/test.py", ["photo.png"]),
         ("train/train_unet.py", ["data"]),
         ("train/compare.py", ["data"]),

@@ -124,7 +124,6 @@ from unet.files.tile_names import tile_name
 from unet.imagery.copies import fingerprint, near_copies
 from unet.imagery.footprints import ground_of
 from unet.imagery.reading import read_image
-from unet.pictures.tile_map import save_tile_map
 
 # Side of tiles that share ground with the test side, or are too near.
 MARGIN = "margin"
@@ -335,6 +334,8 @@ def divide(args, out):
         columns[NEAR] = [BETWEEN.join(sorted(near)) for near in groups.near]
     table = pd.DataFrame(columns)
     table.to_csv(out / "split.csv", index=False)
+    from unet.pictures.tile_map import save_tile_map  # slow to import
+
     save_tile_map(out / PICTURE, samples, sides, progress)
     order = class_order(args.trees[0])
     if order:
