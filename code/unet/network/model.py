@@ -5,7 +5,6 @@ Ronneberger et al. 2015 (arXiv:1505.04597) in the size of the article
 Keras" (2019): 23 convolutional layers, 1,941,105 weights at 128 x 128 x 3.
 """
 
-import json
 from dataclasses import dataclass
 
 from unet.files.atomic import replacing
@@ -235,7 +234,7 @@ def for_training(model, fading=False, mixed_precision=False):
     config = own_layers.description(model, fading, fused=True)
     if mixed_precision:
         _set_types(config, model, f"mixed_{half_precision()}")
-    if config == json.loads(model.to_json()):
+    if config == own_layers.description(model):
         return model
     return own_layers.made(config, model)
 

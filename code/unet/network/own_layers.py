@@ -106,6 +106,7 @@ def description(model, fading=False, fused=False):
         What ``keras.Model.to_json`` says: a dict, for ``made``.
     """
     config = json.loads(model.to_json())
+    config.pop("compile_config", None)  # its loss may be a function of ours
     for layer in config["config"]["layers"]:
         name = _PLAIN.get(layer["class_name"], layer["class_name"])
         # With a shape for its noise it drops whole blocks of an encoder.
