@@ -3,7 +3,7 @@
 Without options: time and memory of tile.py and split.py on a real scene with
 1,466 polygons. With --side: on mosaics of its mirror images, polygons and all.
 With --train: trainings on the prepared banepa tiles and on the tiles of
-tile.py, which show no ground of the 38 test tiles; each is scored on these.
+tile.py, without the 38 test tiles; each is scored on these.
 Other options are those of compare.py.
 
     python tests/benchmarks/tiling.py ../shared/data
@@ -23,7 +23,7 @@ import pandas as pd
 from scenes import mosaic
 
 from unet.annotations.pairing import pair
-from unet.files.blocks import block_names, named_footprints, sharing
+from unet.files.blocks import block_names, named_footprints
 from unet.files.folders import find_samples
 from unet.files.tile_names import TileName
 from unet.imagery.georeference import read_georeference
@@ -119,7 +119,7 @@ def table_of_blocks(out, names):
     return path
 
 
-def cut(source, out, overlap):
+def cut(source, out):
     """Tiles of tile.py: those without ground of a test tile train."""
     index = pd.read_csv(source / "buildings" / "index.csv", dtype=str)
     rows = index[(index["area"] == "banepa") & (index["split"] == "test")]
@@ -127,16 +127,11 @@ def cut(source, out, overlap):
     tests = [str(TileName("banepa", row * TILE, column * TILE, TILE))
              for row, column in places]  # fmt: skip
     scene = source / "scene" / "banepa.tif"
-    script("util/tile.py", scene, scene.with_suffix(".geojson"), "--overlap",
-           overlap, "--out", out / "folders")  # fmt: skip
+    polygons = scene.with_suffix(".geojson")
+    script("util/tile.py", scene, polygons, "--out", out / "folders")
     names = [sample.name for sample in find_samples(out / "folders")]
     footprints = named_footprints(names)
-    at = {name: k for k, name in enumerate(names)}
-    numbers = {at[name] for name in tests}
-    sides = [
-        "test" if k in numbers else "margin" if others & numbers else "train"
-        for k, others in enumerate(sharing(footprints))
-    ]
+    sides = ["test" if name in tests else "train" for name in names]
     table = pd.DataFrame({"name": names, "split": sides})
     table["group"] = block_names(footprints, 4 * TILE)
     table.to_csv(out / "sides.csv", index=False)
@@ -164,11 +159,10 @@ def agreement(first, second):
 
 def train(source, out, options):
     """Train on each set of tiles, and print the scores."""
-    sets = {"prepared": prepared, "tiles": cut, "overlapping": cut}
+    sets = {"prepared": prepared, "tiles": cut}
     for name, prepare in sets.items():
         if not (out / name / "data").exists():
-            more = {"tiles": [0], "overlapping": [0.5]}.get(name, [])
-            prepare(source, out / name, *more)
+            prepare(source, out / name)
     count, same = agreement(out / "prepared", out / "tiles")
     print(f"{count} test tiles, whose two truths have an IoU of {same:.4f}")
     for name in sets:
