@@ -14,6 +14,7 @@ from unet.pictures.overlay import OUTCOMES, hatched, mixed, overlay_shares
 _LARGEST = 2000  # pixels of a side of a picture
 _PLACES = 12
 _ROWS = 256  # that are reduced at once, or as many as one row of a picture
+_AT_ONCE = 64  # rows whose uncertainty is computed at once
 
 
 @dataclass
@@ -155,12 +156,15 @@ class UncertainPlaces:
 
     def _values(self, probability, known):
         """The uncertainty of each window in a row of them."""
-        if probability.shape[-1] == 1:
-            p = probability[..., 0]
-            unsure = 2 * p * (1 - p)
-        else:
-            unsure = 1 - (probability**2).sum(axis=-1)
-        columns = (unsure * known).sum(axis=0, dtype=float)
+        columns = np.zeros(known.shape[1])
+        for top in range(0, len(known), _AT_ONCE):
+            rows = slice(top, top + _AT_ONCE)
+            p = probability[rows]
+            if p.shape[-1] == 1:
+                unsure = 2 * p[..., 0] * (1 - p[..., 0])
+            else:
+                unsure = 1 - (p**2).sum(axis=-1)
+            columns += (unsure * known[rows]).sum(axis=0, dtype=float)
         starts = np.arange(0, len(columns), self._window)
         # What is beyond the border counts as certain.
         return np.add.reduceat(columns, starts) / self._window**2
