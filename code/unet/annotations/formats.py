@@ -61,6 +61,11 @@ FORMATS = {
         _lazily("geojson", "is_collection"),
         _lazily("geojson", "read_geojson"),
     ),
+    "label-studio": Format(
+        JSON_ENDINGS,
+        _lazily("label_studio", "is_label_studio"),
+        _lazily("label_studio", "read_label_studio"),
+    ),
     "via": Format(
         JSON_ENDINGS,
         _lazily("via", "is_via"),
@@ -70,6 +75,11 @@ FORMATS = {
         (".xml",),
         lambda root: root.tag == "annotations",
         _lazily("cvat", "read_cvat"),
+    ),
+    "voc": Format(
+        (".xml",),
+        lambda root: root.tag == "annotation",
+        _lazily("voc", "read_voc"),
     ),
     "article": Format(
         (*TEXT_ENDINGS, ".json"),
@@ -93,4 +103,6 @@ WRITERS = {
     "coco": _lazily("coco", "CocoWriter"),
     "geojson": _lazily("geojson", "GeojsonWriter"),
     "via": _lazily("via", "ViaWriter"),
+    "cvat": _lazily("cvat", "CvatWriter"),
+    "label-studio": _lazily("label_studio", "LabelStudioWriter"),
 }

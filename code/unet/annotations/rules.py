@@ -29,6 +29,8 @@ class Rules:
 
     Attributes:
         attribute: attribute, property or column that holds the class.
+        annotator: number or e-mail address of the person whose annotations
+            are read, where several annotated an image.
         image_column: column of a table that names the image.
         polygon_column: column of a table that holds the polygon, or two with
             a comma between them: x and y.
@@ -45,6 +47,7 @@ class Rules:
     """
 
     attribute: str | None = None
+    annotator: str | None = None
     image_column: str | None = None
     polygon_column: str | None = None
     colours: dict[int, str] | None = None

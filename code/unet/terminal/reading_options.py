@@ -24,8 +24,8 @@ def add_sources(parser):
         default=[DATA / "raw" / "annotations"],
         help="files, or directories of files: the article's text (NAME.txt "
         "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
-        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
-        "complete masks called like their images",
+        "labelme, COCO, VIA, Label Studio, CVAT, Pascal VOC and GeoJSON files, "
+        "tables of polygons, or complete masks called like their images",
     )
     add_rules(parser)
 
@@ -59,6 +59,12 @@ def add_rules(parser):
         "--attribute",
         metavar="NAME",
         help="attribute, property or column that holds the class",
+    )
+    add(
+        "--annotator",
+        metavar="WHO",
+        help="number or e-mail address in Label Studio, where several people "
+        "annotated an image (default: what was saved last)",
     )
     add("--image-column", metavar="NAME", help="of a table: names the image")
     add(
@@ -132,6 +138,7 @@ def rules_of(args, places=()):
 
     return Rules(
         attribute=args.attribute,
+        annotator=args.annotator,
         image_column=args.image_column,
         polygon_column=args.polygon_column,
         colours=parse_colours(args.colours) if args.colours else None,
