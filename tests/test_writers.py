@@ -29,6 +29,8 @@ ENDINGS = {
     "coco": "annotations.json",
     "geojson": "a.geojson",
     "via": "via_project.json",
+    "cvat": "annotations.xml",
+    "label-studio": "tasks.json",
 }
 
 
