@@ -12,7 +12,14 @@ from unet.annotations.annotation import Annotation, image_name, size_of
 from unet.annotations.brush import decode_brush
 from unet.annotations.parsing import shortened
 from unet.annotations.repairs import Repair
-from unet.annotations.shapes import add, clean, ellipse, leave_out, polygon
+from unet.annotations.shapes import (
+    add,
+    box,
+    clean,
+    ellipse,
+    leave_out,
+    polygon,
+)
 from unet.annotations.writing import Writer, json_text
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
@@ -286,8 +293,7 @@ def _rectangle(value, size):
     x, w = _pixels([value["x"], value["width"]], width)
     y, h = _pixels([value["y"], value["height"]], height)
     degrees = float(value.get("rotation") or 0)
-    box = shapely.box(x, y, x + w, y + h)
-    return affinity.rotate(box, degrees, origin=(x, y)) if degrees else box
+    return affinity.rotate(box(x, y, x + w, y + h), degrees, origin=(x, y))
 
 
 def _ellipse(value, size):

@@ -29,6 +29,17 @@ def polygon(points):
         return shapely.Polygon(points)
 
 
+def box(left, top, right, bottom):
+    """A rectangle; unlike ``shapely.box`` it keeps NaN, for ``add`` to refuse.
+
+    >>> box(1, 2, 4, 3).area
+    3.0
+    """
+    return shapely.Polygon(
+        [(left, top), (right, top), (right, bottom), (left, bottom)]
+    )
+
+
 def ellipse(x, y, rx, ry, degrees=0.0):
     """An ellipse with 128 corners, turned clockwise as one sees it.
 

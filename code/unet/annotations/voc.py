@@ -1,10 +1,8 @@
 """Pascal VOC's XML: boxes."""
 
-import shapely
-
 from unet.annotations.annotation import Annotation, image_name, size_of
 from unet.annotations.repairs import Repair
-from unet.annotations.shapes import add
+from unet.annotations.shapes import add, box
 from unet.files.errors import DataError
 
 
@@ -24,19 +22,20 @@ def read_voc(root, path, rules):
         file=file.replace("\\", "/").rpartition("/")[2],
     )
     for number, item in enumerate(root.findall("object"), start=1):
-        box = item.find("bndbox")
-        if box is None:
+        sides = item.find("bndbox")
+        if sides is None:
             raise DataError(
                 f"{path}: expected a box (bndbox) in every object, found "
                 f"object {number} without. Export the file as Pascal VOC."
             )
         annotation.repairs[Repair.ONLY_BOX] += 1
         label = item.findtext(rules.attribute or "name")
-        add(annotation, _geometry(box), label)
+        add(annotation, _geometry(sides), label)
     return {image_name(file, path, rules.directories): annotation}
 
 
-def _geometry(box):
-    left, right = sorted(float(box.findtext(key)) for key in ("xmin", "xmax"))
-    top, bottom = sorted(float(box.findtext(key)) for key in ("ymin", "ymax"))
-    return shapely.box(max(left - 1, 0), max(top - 1, 0), right, bottom)
+def _geometry(sides):
+    x = sorted(float(sides.findtext(key)) for key in ("xmin", "xmax"))
+    y = sorted(float(sides.findtext(key)) for key in ("ymin", "ymax"))
+    (left, right), (top, bottom) = x, y
+    return box(max(left - 1, 0), max(top - 1, 0), right, bottom)

@@ -28,6 +28,7 @@ from test_formats import (
     SQUARE,
     TABLE,
     TRIANGLE,
+    VOC,
     closed,
     collection,
     feature,
@@ -280,6 +281,7 @@ def documents(place):
     whole = DOCUMENTS["coco"]["annotations"][:-1]  # its last one is damaged
     made["coco.json"] = json.dumps({**DOCUMENTS["coco"], "annotations": whole})
     made["cvat.xml"] = CVAT
+    made["voc.xml"] = VOC
     made["article.txt"] = f"a.png\t{closed(SQUARE)}\nb.png\t[]\n"
     found = {name: text.encode() for name, text in made.items()}
     found |= written_by_us(place / "written", place / "tile.tif")
