@@ -66,7 +66,7 @@ def test_the_file_is_called_like_its_image_where_it_does_not_say(tmp_path):
     [
         ("<object><name>x</name></object>", "b.png", r"object 1 without"),
         (box("x", 1, 2, 3), "b.png", "voc annotations"),
-        (box("nan", 1, 2, 3), "b.png", "finite"),
+        (box("nan", 1, 2, 3), "b.png", "voc annotations"),
         (box(1e9, 1, 2, 3), "b.png", "finite"),
         ("", "../../b.png", "leads out"),
     ],

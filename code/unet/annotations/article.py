@@ -303,8 +303,8 @@ class ArticleWriter(Writer):
         if len(self.classes) > 1:
             raise DataError(
                 "the article's text has room for one class, found "
-                f"{', '.join(self.classes)}. Choose labelme, coco, geojson or "
-                "via."
+                f"{', '.join(self.classes)}. Choose another format, such as "
+                "labelme."
             )
 
     def _text(self, annotated):

@@ -30,7 +30,7 @@ def polygon(points):
 
 
 def box(left, top, right, bottom):
-    """A rectangle; unlike ``shapely.box`` it keeps NaN, for ``add`` to refuse.
+    """A rectangle; of NaN ``shapely.box`` would make an empty one.
 
     >>> box(1, 2, 4, 3).area
     3.0
