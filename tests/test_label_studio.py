@@ -347,7 +347,16 @@ def bad_tasks():
         (change(shaped(), "image_rotation", 90), "turned by 90 degrees"),
         (
             task(annotation(result("polygon", SQUARE), other)),
-            "images of 20 x 10 and 21 x 10 pixels",
+            "image of 20 x 10 pixels and image of 21 x 10 pixels",
+        ),
+        (
+            task(
+                annotation(
+                    result("polygon", SQUARE, to_name="left"),
+                    result("rectangle", BOX, to_name="right"),
+                )
+            ),
+            "left of 20 x 10 pixels and right of 20 x 10 pixels",
         ),
         (shaped("brush", {"rle": rle[:20]}), "20 x 10 pixels, found a code"),
         (shaped("brush", {"rle": code_of(disc((9, 20)))}), "of 720 values"),

@@ -6,28 +6,17 @@ from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 import numpy as np
 import shapely
-from shapely import affinity
 
-from unet.annotations.annotation import Annotation, image_name, size_of
-from unet.annotations.brush import decode_brush
+from unet.annotations.annotation import Annotation, image_name
 from unet.annotations.parsing import shortened
+from unet.annotations.regions import add_regions
 from unet.annotations.repairs import Repair
-from unet.annotations.shapes import (
-    add,
-    box,
-    clean,
-    ellipse,
-    leave_out,
-    polygon,
-)
 from unet.annotations.writing import Writer, json_text
 from unet.files.atomic import write_text
 from unet.files.errors import DataError
 from unet.files.folders import IMAGE_ENDINGS
-from unet.geometry.instances import PixelInstance, packed_of
 from unet.geometry.keyhole import keyhole
 
-_DECIMALS = 6  # of a pixel: what percents of float64 hold
 # What a task's annotations were called in turn.
 _ANNOTATIONS = ("annotations", "completions")
 _LOCAL = "/data/local-files/?d="
@@ -84,7 +73,7 @@ def read_label_studio(data, path, rules):
         if len(kept) > 1:
             annotation.repairs[Repair.EARLIER] += len(kept) - 1
         try:
-            _add_results(annotation, results, place, rules)
+            add_regions(annotation, results, place, rules)
         except DataError as error:
             annotation.error = str(error)
     return annotations
@@ -188,147 +177,6 @@ def _path_of(url):
     return (local[0] if local else unquote(parts.path)).replace("\\", "/")
 
 
-# Its shapes ----------------------------------------------------------------
-
-
-def _add_results(annotation, results, place, rules):
-    """Add the shapes of an annotation's results.
-
-    Raises:
-        DataError: nobody knows where they lie in the image.
-    """
-    regions = {}  # what was said of a shape has the shape's id
-    for number, result in enumerate(results):
-        regions.setdefault(result.get("id", number), []).append(result)
-    for region in regions.values():
-        value = {k: v for one in region[::-1] for k, v in one["value"].items()}
-        shape = _shape_of(value)
-        if shape is None:  # a note on the image as a whole
-            continue
-        size = _size_of(region, place)
-        if annotation.size not in (None, size):
-            raise DataError(
-                f"{place}: expected one image, found shapes on images of "
-                f"{_as_sides(annotation.size)} and {_as_sides(size)} pixels. "
-                "Export tasks of single images."
-            )
-        annotation.size = size
-        label = _label(region, rules.attribute)
-        if shape == "brush":
-            _add_brush(annotation, value, label, place, rules.limits)
-        elif shape in _GEOMETRIES:
-            add(annotation, _GEOMETRIES[shape](value, size), label)
-        else:
-            leave_out(annotation, shape)
-
-
-def _shape_of(value):
-    """The kind of shape that a value describes; None: it describes none."""
-    keys = set(value)
-    if "rle" in keys:
-        return "brush"
-    if "points" in keys:
-        return "polygon"
-    if {"x", "y", "radiusX", "radiusY"} <= keys:
-        return "ellipse"
-    if {"x", "y", "width", "height"} <= keys:
-        return "rectangle"
-    if "vertices" in keys:
-        return "polyline"
-    if {"x", "y"} <= keys:
-        return "point"
-    return "bitmask" if "imageDataURL" in keys else None
-
-
-def _size_of(region, place):
-    """(H, W) of the image that a shape was drawn on."""
-    for result in region:
-        if result.get("image_rotation"):
-            raise DataError(
-                f"{place}: expected shapes on the image as it is, found it "
-                f"turned by {result['image_rotation']} degrees. Turn it back "
-                "in Label Studio and export again."
-            )
-    sizes = [
-        size_of(one, "original_height", "original_width") for one in region
-    ]
-    size = next(filter(None, sizes), None)
-    if size is None:
-        raise DataError(
-            f"{place}: expected original_width and original_height beside a "
-            "shape, which is in percent of them, found neither. Open and save "
-            "the task in Label Studio, and export again."
-        )
-    return size
-
-
-def _as_sides(size):
-    return f"{size[1]} x {size[0]}"
-
-
-def _label(region, attribute):
-    """The class of a region: its label, or what was said of it by a name."""
-    for result in region:
-        if attribute not in (None, result.get("from_name")):
-            continue
-        for key, names in result["value"].items():
-            said = attribute is not None and key in ("choices", "text")
-            if (said or key.endswith("labels")) and names:
-                return names[0] if isinstance(names, list) else names
-    return None
-
-
-def _pixels(percents, side):
-    return np.round(np.asarray(percents, float) * side / 100, _DECIMALS)
-
-
-def _polygon(value, size):
-    points = np.asarray(value["points"], float).reshape(-1, 2)
-    return polygon(_pixels(points, size[::-1]))
-
-
-def _rectangle(value, size):
-    """A rectangle, turned clockwise about its left upper corner."""
-    height, width = size
-    x, w = _pixels([value["x"], value["width"]], width)
-    y, h = _pixels([value["y"], value["height"]], height)
-    degrees = float(value.get("rotation") or 0)
-    return affinity.rotate(box(x, y, x + w, y + h), degrees, origin=(x, y))
-
-
-def _ellipse(value, size):
-    """An ellipse, turned clockwise about its centre."""
-    height, width = size
-    x, rx = _pixels([value["x"], value["radiusX"]], width)
-    y, ry = _pixels([value["y"], value["radiusY"]], height)
-    return ellipse(x, y, rx, ry, float(value.get("rotation") or 0))
-
-
-_GEOMETRIES = {
-    "polygon": _polygon,
-    "rectangle": _rectangle,
-    "ellipse": _ellipse,
-}
-
-
-def _add_brush(annotation, value, label, place, limits):
-    height, width = annotation.size
-    if not 0 < height * width <= limits.pixels:
-        raise DataError(
-            f"{place}: expected an image of at most {limits.pixels} pixels, "
-            f"found {_as_sides(annotation.size)}. Annotate a smaller one."
-        )
-    try:
-        pixels = decode_brush(value["rle"], annotation.size)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"{place}: expected a brush's mask of "
-            f"{_as_sides(annotation.size)} pixels, found {shortened(error)}. "
-            "Export the file again."
-        ) from None
-    annotation.instances.append(PixelInstance(packed_of(pixels), clean(label)))
-
-
 class LabelStudioWriter(Writer):
     """tasks.json of Label Studio, for all images: predictions to import.
 
@@ -358,7 +206,9 @@ class LabelStudioWriter(Writer):
         scores = [one["score"] for one in results if "score" in one]
         if scores:
             prediction["score"] = round(float(np.mean(scores)), 4)
-        self.images.append(Path(annotated.image).resolve())
+        # A link keeps its own name and place.
+        image = os.path.normpath(Path(annotated.image).absolute())
+        self.images.append(Path(image))
         self.tasks.append({"data": {}, "predictions": [prediction]})
 
     def close(self):
