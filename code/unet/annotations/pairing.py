@@ -15,7 +15,7 @@ from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.repairs import Repair
 from unet.annotations.rules import NO_RULES
-from unet.annotations.uploads import by_image
+from unet.annotations.uploads import without_prefixes
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError, printable
 from unet.files.folders import IMAGE_ENDINGS, list_images, what_is_there
@@ -358,7 +358,7 @@ def _placed(annotations, images):
     Raises:
         DataError: it touches none.
     """
-    for name, annotation in by_image(annotations, images):
+    for name, annotation in without_prefixes(annotations, images):
         if annotation.crs is None:
             yield name, annotation
         elif name in images or len(images) == 1:

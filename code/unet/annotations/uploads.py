@@ -9,7 +9,7 @@ from unet.files.names import same
 _PREFIX = re.compile(r"[0-9a-f]{8}-(?=.)")
 
 
-def by_image(annotations, images):
+def without_prefixes(annotations, images):
     """Annotations by the names of images, as files or uploads are called.
 
     ``a1b2c3d4-roof_1`` is for the image ``roof_1`` or ``roof 1``, where there
