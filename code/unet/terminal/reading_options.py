@@ -63,8 +63,7 @@ def add_rules(parser):
     add(
         "--annotator",
         metavar="WHO",
-        help="number or e-mail address in Label Studio, where several people "
-        "annotated an image (default: what was saved last)",
+        help="e-mail or number in Label Studio (default: who saved last)",
     )
     add("--image-column", metavar="NAME", help="of a table: names the image")
     add(
