@@ -12,11 +12,13 @@ from shapely import affinity
 
 from unet.annotations.annotation import Annotation, check_reach
 from unet.annotations.extents import both_extents, refuse_degrees
+from unet.annotations.images import image_of
 from unet.annotations.parsing import shortened
 from unet.annotations.reading import DAMAGE
 from unet.annotations.repairs import Repair
 from unet.annotations.shapes import areas, together
 from unet.files.errors import DataError
+from unet.files.names import same
 from unet.geometry.instances import Instance
 from unet.imagery.georeference import has_ground
 from unet.imagery.opening import open_raster
@@ -104,6 +106,58 @@ def in_pixels(annotation, image, seen=None):
     if several and not placed.instances:
         placed.repairs[Repair.NO_FEATURE] += 1
     return placed
+
+
+def placed(annotations, images):
+    """Annotations by image name, moved from the ground to pixels.
+
+    A file of places on the ground that is not called like an image is for
+    every georeferenced image among them.
+
+    Args:
+        annotations: of ``read_file``.
+        images: of ``find_images``.
+
+    Yields:
+        (image name, ``Annotation``).
+
+    Raises:
+        DataError: it touches none.
+    """
+    for said, annotation in annotations.items():
+        name = same(said)
+        if annotation.crs is None:
+            yield name, annotation
+        elif name in images or len(images) == 1:
+            (only,) = [name] if name in images else images
+            image = image_of(images[only], annotation)
+            yield only, in_pixels(annotation, image)
+        else:
+            yield from _on_tiles(annotation, images)
+
+
+def _on_tiles(annotation, images):
+    """The parts of an annotation on the ground, by image name."""
+    here, seen = {}, set()
+    repairs = annotation.repairs
+    for name, paths in images.items():
+        one = in_pixels(annotation, image_of(paths, None), seen)
+        if one:
+            one.repairs += repairs
+            here[name], repairs = one, Counter()  # counted once
+    if not seen:
+        every = [path for paths in images.values() for path in paths]
+        raise DataError(
+            f"{annotation.source}: expected the name of an image, or places "
+            "on georeferenced images, found neither: "
+            f"{both_extents(annotation, every)}. Call it like its image, or "
+            "correct its CRS."
+        )
+    missed = len(annotation.instances) - len(seen)
+    if missed:
+        first = next(one for one in here.values() if one.instances)
+        first.repairs[Repair.OUTSIDE_ALL] += missed
+    return here.items()
 
 
 def _extent(geometries, inverse):
