@@ -71,13 +71,18 @@ FORMATS = {
         lambda root: root.tag == "annotations",
         _lazily("cvat", "read_cvat"),
     ),
+    "yolo": Format(
+        (".txt",),
+        _lazily("yolo", "is_yolo"),
+        _lazily("yolo", "read_yolo"),
+    ),
     "article": Format(
         (*TEXT_ENDINGS, ".json"),
         _lazily("article", "is_article"),
         _lazily("article", "read_article"),
     ),
     "table": Format(
-        (".csv", ".tsv", ".xlsx"),
+        (*TEXT_ENDINGS, ".xlsx"),
         lambda path: True,
         _lazily("tables", "read_table"),
     ),
@@ -93,4 +98,5 @@ WRITERS = {
     "coco": _lazily("coco", "CocoWriter"),
     "geojson": _lazily("geojson", "GeojsonWriter"),
     "via": _lazily("via", "ViaWriter"),
+    "yolo": _lazily("yolo", "YoloWriter"),
 }

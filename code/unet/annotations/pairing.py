@@ -10,7 +10,7 @@ import numpy as np
 
 from unet.annotations.annotation import Annotation
 from unet.annotations.images import find_images, image_of
-from unet.annotations.placing import placed
+from unet.annotations.placing import by_image, from_shares
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.rules import NO_RULES
 from unet.files.cores import usable_cores
@@ -18,6 +18,7 @@ from unet.files.errors import DataError, printable
 from unet.files.folders import IMAGE_ENDINGS, what_is_there
 from unet.files.names import same
 from unet.imagery.mask_values import read_values
+from unet.imagery.stored import stored_as
 
 _NAMED = 5  # names in one line
 
@@ -141,7 +142,7 @@ def pair(
         holds_image = annotation and annotation.picture and embedded
         if name in twins:
             image = _image_or_first(twins[name], known, problems)
-            pairs.append(replace(known, image=image))
+            pairs.append(_on_image(known, image))
         elif holds_image:
             pairs.append(known)
         else:
@@ -167,7 +168,8 @@ def _read_one(format_name, rules, images, read_masks, path):
     if not read_masks and path.suffix.lower() in IMAGE_ENDINGS:
         return [Pair(same(path.stem), mask=path)], None
     try:
-        annotations = list(placed(read_file(path, format_name, rules), images))
+        known = read_file(path, format_name, rules)
+        annotations = list(by_image(known, images))
     except DataError as error:
         return [], error
     except OSError as error:
@@ -277,6 +279,16 @@ def _image_or_first(paths, known, problems):
             Problem(kind, paths[1], (known.name,), str(error), paths[0])
         )
         return paths[0]
+
+
+def _on_image(known, image):
+    """A ``Pair`` with its image, and what it knows in pixels of that."""
+    annotation = known.annotation
+    if annotation and annotation.in_shares:
+        stored = stored_as(image)
+        shape = stored and stored.upright_shape
+        annotation = from_shares(annotation, shape)
+    return replace(known, image=image, annotation=annotation)
 
 
 def _pair_the_only_ones(images, annotated):
