@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from unet.files.errors import DataError
-from unet.files.folders import list_images
+from unet.files.folders import list_images, sides_below
 from unet.files.names import same
 
 
@@ -11,7 +11,8 @@ def find_images(source):
     """Images by name: of a directory, or a single image file.
 
     Args:
-        source: its path, or a list of paths.
+        source: its path, or a list of paths. Of a directory without images
+            those in ``train/``, ``val/`` and ``test/`` below it.
 
     Returns:
         dict from name (file name without ending) to a list of paths, more
@@ -28,9 +29,14 @@ def find_images(source):
                 f"{place}: expected a directory of images, found nothing. "
                 "Check the path."
             )
-        for path in list_images(place) if place.is_dir() else [place]:
+        for path in _images_of(place) if place.is_dir() else [place]:
             images.setdefault(same(path.stem), []).append(path)
     return images
+
+
+def _images_of(directory):
+    below = [p for side in sides_below(directory) for p in list_images(side)]
+    return list_images(directory) or below
 
 
 def image_of(paths, annotation):
