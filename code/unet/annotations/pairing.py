@@ -10,6 +10,7 @@ import numpy as np
 
 from unet.annotations.annotation import Annotation
 from unet.annotations.images import find_images, image_of
+from unet.annotations.mask_names import name_masks
 from unet.annotations.placing import by_image, from_shares
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.rules import NO_RULES
@@ -115,24 +116,20 @@ def pair(
     if isinstance(images, list):  # from here on it names the place
         (images, *more) = images
         images = Path(images).parent if more else images
+    files = [path for source in sources for path in annotation_files(source)]
     # Annotations may lie beside the images.
-    own = {path for paths in twins.values() for path in paths}
-    files = [
-        path
-        for source in sources
-        for path in annotation_files(source)
-        if path not in own
-    ]
+    named = name_masks(twins, files, rules)
+    twins, files = named.images, named.files
     if not files:
         raise DataError(
             f"{sources[0]}: expected annotations, found the images themselves. "
             "Give the annotations behind the images."
         )
-    read = partial(_read_one, format_name, rules, twins, read_masks)
+    read = partial(_read_one, format_name, rules, named, read_masks)
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(read, files)
         results = list(progress(results, len(files), "Reading annotations"))
-    annotated, problems = _by_name(files, results, twins)
+    annotated, problems = _by_name(named, results)
     if Path(images).is_file():
         annotated = _pair_the_only_ones(twins, annotated)
     pairs, lost = [], []
@@ -163,13 +160,19 @@ def pair(
     return pairs, problems
 
 
-def _read_one(format_name, rules, images, read_masks, path):
+def _read_one(format_name, rules, named, read_masks, path):
     """What a file annotates: (list of pairs without images, error or None)."""
     if not read_masks and path.suffix.lower() in IMAGE_ENDINGS:
-        return [Pair(same(path.stem), mask=path)], None
+        return [Pair(named.owners.get(path, same(path.stem)), mask=path)], None
     try:
         known = read_file(path, format_name, rules)
-        annotations = list(by_image(known, images))
+        if path in named.owners:
+            (mask,) = known.values()
+            mask.repairs[
+                f"mask called {named.mask_name} paired with the image {{name}}"
+            ] += 1
+            known = {named.owners[path]: mask}
+        annotations = list(by_image(known, named.images))
     except DataError as error:
         return [], error
     except OSError as error:
@@ -180,13 +183,13 @@ def _read_one(format_name, rules, images, read_masks, path):
     ], None
 
 
-def _by_name(files, results, images):
+def _by_name(named, results):
     """(dict from a name to its pair, problems) of what files hold."""
     annotated, problems = {}, []
-    for path, (pairs, error) in zip(files, results, strict=True):
+    for path, (pairs, error) in zip(named.files, results, strict=True):
         if error:
-            name = same(path.stem)
-            names = (name,) if name in images else ()
+            name = named.owners.get(path, same(path.stem))
+            names = (name,) if name in named.images else ()
             kind = ProblemKind.BAD_ANNOTATION
             problems.append(Problem(kind, path, names, str(error)))
             for name in names:

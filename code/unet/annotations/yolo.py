@@ -195,9 +195,9 @@ def _of_yaml(text):
 class YoloWriter(Writer):
     """NAME.txt with ``class x1 y1 x2 y2 ...``, and classes.txt for all.
 
-    Each part of an object is a line, without its probability, for which
-    YOLO's labels have no place. An empty file says that nothing was found.
-    What is ignored is the last class, for YOLO has no such thing.
+    A line is an object, without its probability: there is no place for it.
+    An empty file says that nothing was found. What is ignored is the last
+    class, for YOLO has no such thing.
     """
 
     ending = ".txt"
@@ -226,15 +226,27 @@ class YoloWriter(Writer):
         lines = []
         for instance in annotated.instances:
             number = self.classes.index(instance.label)
-            geometry = cut(instance.geometry, frame)
-            for part in shapely.get_parts(geometry):
-                shares = np.divide(keyhole(part), (width, height))
+            for ring in _rings(cut(instance.geometry, frame)):
+                shares = np.divide(ring, (width, height))
                 points = map(_decimal, np.clip(shares, 0, 1).ravel())
                 lines.append(" ".join([str(number), *points]))
         return "".join(line + "\n" for line in lines)
 
     def close(self):
         write_text(self.out / CLASSES, "\n".join(self.classes) + "\n")
+
+
+def _rings(geometry):
+    """The rings of an object, a single one unless its parts overlap."""
+    rings = [keyhole(part) for part in shapely.get_parts(geometry)]
+    if len(rings) < 2 or not geometry.is_valid:
+        return rings
+    # A way of no width to each part and back, as Ultralytics writes them.
+    first, *others = rings
+    ring = first
+    for other in others:
+        ring = [*ring, first[0], *other, other[0]]
+    return [ring]
 
 
 def _decimal(share):

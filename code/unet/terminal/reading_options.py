@@ -24,8 +24,8 @@ def add_sources(parser):
         default=[DATA / "raw" / "annotations"],
         help="files, or directories of files: the article's text (NAME.txt "
         "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
-        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
-        "complete masks called like their images",
+        "labelme, COCO, VIA, CVAT, YOLO and GeoJSON files, tables of "
+        "polygons, or complete masks called after their images",
     )
     add_rules(parser)
 
@@ -79,6 +79,13 @@ def add_rules(parser):
         help="of grey complete masks: share of white from which on a pixel is "
         "the object",
     )
+    add(
+        "--mask-name",
+        metavar="PATTERN",
+        help="how complete masks are called after their images, for instance "
+        "{name}_label (default: as their images, or found by the prefix or "
+        "suffix that all of them share)",
+    )
     add_bands(group)
     limits = parser.add_argument_group("bounds beyond which input is refused")
     for option, name, what in (
@@ -129,6 +136,7 @@ def rules_of(args, places=()):
         places: files and directories that were given.
     """
     from unet.annotations.colours import parse_colours
+    from unet.annotations.mask_names import MaskName
 
     return Rules(
         attribute=args.attribute,
@@ -136,6 +144,7 @@ def rules_of(args, places=()):
         polygon_column=args.polygon_column,
         colours=parse_colours(args.colours) if args.colours else None,
         threshold=args.threshold,
+        mask_name=args.mask_name and MaskName.parse(args.mask_name),
         bands=args.bands,
         directories=tuple(p if p.is_dir() else p.parent for p in places),
         limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),
