@@ -63,13 +63,15 @@ def read_yolo(path, _, rules):
             f"{path}: expected a UTF-8 text file: {error}."
         ) from None
     annotation = Annotation(path, in_shares=True)
+    file = _names_file(path)
     for number, line in enumerate(lines, start=1):
         if line.strip():
-            _add_line(annotation, line, f"{path}, line {number}")
+            _add_line(annotation, line, f"{path}, line {number}", file)
     return {path.stem: annotation}
 
 
-def _add_line(annotation, line, place):
+def _add_line(annotation, line, place, file):
+    """Add the object of a line; ``file`` names the classes."""
     try:
         number, *values = map(float, line.split())
     except ValueError:
@@ -78,7 +80,7 @@ def _add_line(annotation, line, place):
             f"{quoted(line)}. Correct the line."
         ) from None
     _check_values(values, place)
-    label = _class_name(number, annotation.source, place)
+    label = _class_name(number, file, place)
     if len(values) > 4:
         add(annotation, polygon(np.reshape(values, (-1, 2))), label)
         return
@@ -105,13 +107,8 @@ def _check_values(values, place):
             )
 
 
-def _class_name(number, path, place):
-    """The name of a class.
-
-    Raises:
-        DataError: it has none.
-    """
-    file = _names_file(path)
+def _class_name(number, file, place):
+    """The name of a class; DataError if it has none."""
     if file is None:
         raise DataError(
             f"{place}: expected the names of the classes in {_YAMLS[0]} or "
