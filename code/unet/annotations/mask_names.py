@@ -75,7 +75,7 @@ def name_masks(images, files, rules):
     """Tell masks from images that lie beside them, and whose they are.
 
     Masks are called like their images, or all of them with one prefix or
-    suffix more, with a sign between that is no letter and no digit.
+    suffix more, of letters and a sign between that is none.
 
     Args:
         images: of ``unet.annotations.images.find_images``.
@@ -160,14 +160,27 @@ def _shared(stems, own, images, rules):
 
 
 def _fits(stem, images):
-    """List of every ``MaskName`` by which a mask is that of an image."""
-    ends = range(1, len(stem))
+    """List of every ``MaskName`` by which a mask is that of an image.
+
+    A number alone, as in a_1 and a_2, tells images apart and no masks.
+    """
+    cuts = [(stem[:k], stem[k:]) for k in range(1, len(stem))]
     return [
-        *(MaskName(suffix=stem[k:]) for k in ends
-          if not stem[k].isalnum() and stem[:k] in images),
-        *(MaskName(prefix=stem[:k]) for k in ends
-          if not stem[k - 1].isalnum() and stem[k:] in images),
-    ]  # fmt: skip
+        *(
+            MaskName(suffix=end)
+            for start, end in cuts
+            if start in images and not end[0].isalnum() and _has_letter(end)
+        ),
+        *(
+            MaskName(prefix=start)
+            for start, end in cuts
+            if end in images and not start[-1].isalnum() and _has_letter(start)
+        ),
+    ]
+
+
+def _has_letter(text):
+    return any(map(str.isalpha, text))
 
 
 def _refuse(fits, best, other, rules):
