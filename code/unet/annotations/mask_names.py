@@ -194,9 +194,9 @@ def _refuse(fits, best, other, rules):
     if both:
         sentence = (
             f"expected the mask of one image, found that it fits two, "
-            f"{best.image(stem)} and {other.image(stem)}"
+            f"{best.image(stem)} by {best} and {other.image(stem)} by {other}"
         )
     advice = rules.advice(
-        "Rename it", f", or say how masks are called: --mask-name '{best}'"
+        "Rename it", ", or say how masks are called with --mask-name"
     )
     raise DataError(printable(f"{path}: {sentence}. {advice}"))
