@@ -106,7 +106,7 @@ def test_a_mask_that_fits_two_images_is_refused(images, tmp_path):
     place = add(tmp_path / "m", "a_1_mask")
     with pytest.raises(
         DataError,
-        match=r"a_1_mask\.png: .*, a_1 by {name}_mask and a by {name}_1_mask\. ",
+        match=r"a_1_mask\.png: .* a_1 by {name}_mask and a by {name}_1_mask\.",
     ):
         pair(images, [place])
     pairs, _ = pair(images, [place], rules=rules_of("{name}_mask"))
