@@ -1087,9 +1087,9 @@ def test_what_is_no_text_of_points_is_told_what_it_is(tmp_path):
     results = write(tmp_path / "r.json", [{"image_id": 1, "category_id": 2}])
     with pytest.raises(DataError, match=r"r\.json: .* a known format"):
         read_file(results)
-    (tmp_path / "yolo.txt").write_text("0 0.1 0.2 0.3 0.4\n")
+    (tmp_path / "dota.txt").write_text("0 1 0 4 2 4 2 1 roof 0\n")
     with pytest.raises(DataError, match=r"Correct the text"):
-        read_file(tmp_path / "yolo.txt")
+        read_file(tmp_path / "dota.txt")
     wide = tmp_path / "w.json"
     wide.write_text(json.dumps(labelme(shape(SQUARE))), encoding="utf-16")
     assert len(read_file(wide)["w"].instances) == 1

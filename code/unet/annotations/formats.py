@@ -81,13 +81,18 @@ FORMATS = {
         lambda root: root.tag == "annotation",
         _lazily("voc", "read_voc"),
     ),
+    "yolo": Format(
+        (".txt",),
+        _lazily("yolo", "is_yolo"),
+        _lazily("yolo", "read_yolo"),
+    ),
     "article": Format(
         (*TEXT_ENDINGS, ".json"),
         _lazily("article", "is_article"),
         _lazily("article", "read_article"),
     ),
     "table": Format(
-        (".csv", ".tsv", ".xlsx"),
+        (*TEXT_ENDINGS, ".xlsx"),
         lambda path: True,
         _lazily("tables", "read_table"),
     ),
@@ -105,4 +110,5 @@ WRITERS = {
     "via": _lazily("via", "ViaWriter"),
     "cvat": _lazily("cvat", "CvatWriter"),
     "label-studio": _lazily("label_studio", "LabelStudioWriter"),
+    "yolo": _lazily("yolo", "YoloWriter"),
 }
