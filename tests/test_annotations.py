@@ -13,7 +13,7 @@ from unet.annotations.article import (
     read_article_text,
     split_rings,
 )
-from unet.annotations.pairing import find_images, image_of
+from unet.annotations.images import find_images, image_of
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
 

@@ -102,7 +102,7 @@ FILE = """<?xml version="1.0"?><!DOCTYPE annotations [
     [
         ("", "an XML file"),
         ("<annotations><image>", "an XML file"),
-        ("<annotation><object/></annotation>", "a known format"),
+        ("<annotated><object/></annotated>", "a known format"),
         (BOMB, "without entities"),
         (FILE, "without entities"),
         (document(name="../../b.jpg"), "leads out"),

@@ -17,6 +17,8 @@ from pycocotools import mask as rle
 from rasterio.transform import from_origin
 
 from conftest import assert_refused, run_script
+from test_label_studio import DOCUMENT as LABEL_STUDIO
+from test_label_studio import SHORT as JSON_MIN
 from unet.annotations.placing import in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.rules import NO_RULES, Limits, Rules
@@ -344,6 +346,107 @@ def test_via_attribute_that_holds_the_class(tmp_path):
     assert found == {"b": ([(16, "roof")], {})}
 
 
+def via_3(*regions, name="dir/b.jpg", kind=2):
+    """A project of VIA 3 as it saves one, of an image and one without."""
+    text = {
+        "aname": "Note",
+        "anchor_id": "FILE1_Z0_XY1",
+        "type": 1,
+        "desc": "",
+        "options": {},
+        "default_option_id": "",
+    }
+    chosen = {
+        **text,
+        "type": 3,
+        "aname": "kind",
+        "options": {"0": "flat", "1": "gable"},
+    }
+    ticked = {
+        **chosen,
+        "type": 2,
+        "aname": "class",
+        "options": {"r": "roof", "w": "wall"},
+    }
+    return {
+        "project": {"pid": "__VIA_PROJECT_ID__", "pname": "houses",
+                    "data_format_version": "3.1.1", "vid_list": ["1", "2"]},
+        "config": {"file": {"loc_prefix": {"1": "", "2": ""}}, "ui": {}},
+        "attribute": {"1": text, "2": chosen, "3": ticked},
+        "file": {
+            "1": {"fid": "1", "fname": name, "type": kind, "loc": 1,
+                  "src": ""},
+            "2": {"fid": 2, "fname": "c.jpg", "type": 2, "loc": 1, "src": ""},
+        },
+        "metadata": {
+            f"1_{k}": {"vid": "1", "flg": 0, "z": [], "xy": xy, "av": av}
+            for k, (xy, av) in enumerate(regions)
+        },
+        "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": [2]}},
+    }  # fmt: skip
+
+
+def test_via_3_shapes_are_numbers(tmp_path):
+    project = via_3(
+        ([7, *np.ravel(SQUARE).tolist()], {"1": "wall \n"}),
+        ([2, 1, 2, 3, 4], {"3": "r,w", "1": "x"}),
+        ([3, 5, 5, 2], {"2": "1"}),
+        ([4, 5, 5, 4, 2], {"9": "of no attribute"}),
+        ([8, 5, 1, 9, 4, 6, 6, 4, 2], {}),
+        ([9, 3, 5, 7, 5, 5, 7], {}),
+        ([1, 5, 5], {}),
+        ([5, 1, 1, 2, 2], {}),
+        ([6, 1, 1, 2, 2, 3, 1], {}),
+        ([7, 1, 1, 2, 2], {}),
+        ([], {"1": "a note on the image"}),
+    )
+    circle = round(4 * CIRCLE, 6)
+    found = read(tmp_path, project)
+    assert found["b"] == (
+        [
+            (16, "wall"),
+            (12, "roof"),
+            (circle, "gable"),
+            (round(8 * CIRCLE, 6), None),
+            (25, None),
+            (circle, None),
+        ],
+        {
+            "line or point left out": 3,
+            "ring of fewer than three points left out": 1,
+        },
+    )
+    assert found["c"] == ([], {})
+    found = read(tmp_path, project, attribute="Note")
+    assert [label for _, label in found["b"][0]][:3] == ["wall", "x", None]
+
+
+def test_via_3_boxes_and_circles_by_their_outermost_points(tmp_path):
+    data = via_3(([8, 5, 1, 9, 4, 6, 6, 4, 2], {}), ([9, 3, 5, 7, 5, 5, 7], {}))
+    path = write(tmp_path / "a.json", data)
+    box, circle = read_file(path)["b"].instances
+    assert box.geometry.bounds == (4, 1, 9, 6)
+    np.testing.assert_allclose(circle.geometry.bounds, (3, 3, 7, 7))
+
+
+@pytest.mark.parametrize(
+    ("project", "words"),
+    [
+        (via_3(name="b.mp4", kind=4), "one image each, found view 1 of b.mp4"),
+        ({**via_3(), "view": {"5": {"fid_list": []}}}, "view 5 of no file"),
+        (
+            {**via_3(), "view": {"1": {"fid_list": [1, 2]}}},
+            "view 1 of dir/b.jpg, c.jpg",
+        ),
+        (via_3(name="../../b.png"), "leads out"),
+        (via_3(([2, 1, 2, 3], {})), "via annotations"),
+    ],
+)
+def test_bad_projects_of_via_3_are_refused(tmp_path, project, words):
+    with pytest.raises(DataError, match=words):
+        read(tmp_path, project, directories=(tmp_path,))
+
+
 def test_via_image_without_regions_was_looked_at(tmp_path):
     assert read(tmp_path, via([])) == {"b": ([], {})}
 
@@ -668,6 +771,14 @@ DOCUMENTS = {
             region({"name": "rect", "x": 1, "y": 2, "width": 3, "height": 4}),
         ]
     ),
+    "via-3": via_3(
+        ([7, *np.ravel(SQUARE).tolist()], {"1": "roof"}),
+        ([3, 5, 5, 2], {"2": "1"}),
+        ([8, 5, 1, 9, 4, 6, 6, 4, 2], {"3": "r,w"}),
+        ([9, 3, 5, 7, 5, 5, 7], {}),
+    ),
+    "label-studio": LABEL_STUDIO,
+    "json-min": JSON_MIN,
     "geojson": collection(
         feature([closed(SQUARE), closed(TRIANGLE)], label="roof"),
         feature([[closed(SQUARE)], [closed(TRIANGLE)]], "MultiPolygon"),
@@ -754,6 +865,10 @@ width="8" height="6"><polygon label="roof" points="1,1;5,1;5,5" z_order="0"/>
 <box label="a" xtl="1" ytl="2" xbr="4" ybr="4" rotation="30"/><ellipse cx="4"
 label="b" cy="3" rx="2" ry="1"/><mask label="c" rle="1, 2, 3" left="1" top="1"
 width="3" height="2"/></image></annotations>"""
+VOC = """<annotation><filename>b.png</filename><size><width>8</width>
+<height>6</height><depth>3</depth></size><object><name>roof</name><bndbox>
+<xmin>1</xmin><ymin>2</ymin><xmax>4</xmax><ymax>5</ymax></bndbox></object>
+</annotation>"""
 ENDINGS = ["json", "csv", "tsv", "txt", "xlsx", "xml", "png", "tif"]
 RULES = [
     NO_RULES,
@@ -972,9 +1087,9 @@ def test_what_is_no_text_of_points_is_told_what_it_is(tmp_path):
     results = write(tmp_path / "r.json", [{"image_id": 1, "category_id": 2}])
     with pytest.raises(DataError, match=r"r\.json: .* a known format"):
         read_file(results)
-    (tmp_path / "yolo.txt").write_text("0 0.1 0.2 0.3 0.4\n")
+    (tmp_path / "dota.txt").write_text("0 1 0 4 2 4 2 1 roof 0\n")
     with pytest.raises(DataError, match=r"Correct the text"):
-        read_file(tmp_path / "yolo.txt")
+        read_file(tmp_path / "dota.txt")
     wide = tmp_path / "w.json"
     wide.write_text(json.dumps(labelme(shape(SQUARE))), encoding="utf-16")
     assert len(read_file(wide)["w"].instances) == 1

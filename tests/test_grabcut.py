@@ -286,6 +286,8 @@ def test_any_format_is_read_and_the_class_is_kept(tmp_path, write):
         ("coco", "annotations.json"),
         ("geojson", "a.geojson"),
         ("via", "via_project.json"),
+        ("cvat", "annotations.xml"),
+        ("label-studio", "tasks.json"),
     ],
 )
 def test_any_format_is_written_and_runs_are_equal(tmp_path, kind, file):

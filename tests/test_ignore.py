@@ -510,7 +510,10 @@ def test_a_crowd_of_coco_lies_under_the_objects(tmp_path, images):
     }
 
 
-@pytest.mark.parametrize("name", ["labelme", "coco", "geojson", "via"])
+@pytest.mark.parametrize(
+    "name",
+    ["labelme", "coco", "geojson", "via", "yolo", "cvat", "label-studio"],
+)
 def test_what_is_ignored_can_be_written_and_read_again(tmp_path, images, name):
     writer = WRITERS[name](tmp_path / "new", ["ignore", "roof"])
     instances = [Instance(shapely.box(4, 0, 8, 6), "ignore")]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from conftest import assert_refused, run_script
-from unet.annotations.pairing import find_images, pair
+from unet.annotations.images import find_images
+from unet.annotations.pairing import pair
 from unet.files.csv_tables import read_table
 from unet.files.errors import DataError, printable
 from unet.files.folders import Sample, class_names, find_samples

@@ -14,13 +14,15 @@ from rasterio.transform import from_origin
 from test_polygons import blobs, iou
 from unet.annotations.article import split_rings
 from unet.annotations.formats import WRITERS
-from unet.annotations.placing import in_pixels
+from unet.annotations.placing import from_shares, in_pixels
 from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.writing import AnnotatedImage
 from unet.files.errors import DataError
+from unet.files.folders import CLASSES
 from unet.geometry.keyhole import keyhole
 from unet.geometry.polygons import class_outlines, outlines
 from unet.imagery.png import write_png
+from unet.imagery.stored import stored_as
 
 SEVERAL = [name for name in WRITERS if name != "article"]
 ENDINGS = {
@@ -29,6 +31,9 @@ ENDINGS = {
     "coco": "annotations.json",
     "geojson": "a.geojson",
     "via": "via_project.json",
+    "cvat": "annotations.xml",
+    "label-studio": "tasks.json",
+    "yolo": "a.txt",
 }
 
 
@@ -39,6 +44,11 @@ def write(kind, out, images, classes):
         writer.add(one)
     writer.close()
     return writer.files([one.name for one in images])
+
+
+def annotating(files):
+    """These files without those that name the classes."""
+    return [file for file in files if file.name != CLASSES]
 
 
 def plain_image(path, shape):
@@ -52,7 +62,7 @@ def read_back(path, image):
     assert name == image.stem
     if annotation.crs:
         annotation = in_pixels(annotation, image)
-    return annotation.instances
+    return from_shares(annotation, stored_as(image).shape).instances
 
 
 @pytest.mark.parametrize("kind", WRITERS)
@@ -61,12 +71,13 @@ def test_instances_are_read_back_exactly(tmp_path, kind, smooth):
     mask = blobs(1, smooth)
     image = plain_image(tmp_path / "a.png", mask.shape)
     found = outlines(mask, label="building")
-    (path,) = write(
+    files = write(
         kind,
         tmp_path / "out",
         [AnnotatedImage("a", image, mask.shape, found)],
         ["building"],
     )
+    (path,) = annotating(files)
     assert path == tmp_path / "out" / ENDINGS[kind]
     assert annotation_files(tmp_path / "out") == [path]
     read = read_back(path, image)
@@ -84,12 +95,13 @@ def test_classes_are_kept(tmp_path, kind):
     ids[2:20, 3:15], ids[8:12, 6:10], ids[5:25, 20:38] = 2, 1, 1
     image = plain_image(tmp_path / "a.png", ids.shape)
     found = class_outlines(ids, ["grüne Wiese", "road"])
-    (path,) = write(
+    files = write(
         kind,
         tmp_path / "out",
         [AnnotatedImage("a", image, ids.shape, found)],
         ["grüne Wiese", "road"],
     )
+    (path,) = annotating(files)
     read = read_back(path, image)
     assert [one.label for one in read] == ["grüne Wiese"] * 2 + ["road"]
     again = np.zeros_like(ids)
@@ -102,12 +114,13 @@ def test_classes_are_kept(tmp_path, kind):
 @pytest.mark.parametrize("kind", WRITERS)
 def test_an_image_without_instances_is_known_to_have_none(tmp_path, kind):
     image = plain_image(tmp_path / "a.png", (8, 9))
-    (path,) = write(
+    files = write(
         kind,
         tmp_path / "out",
         [AnnotatedImage("a", image, (8, 9), [])],
         ["roof"],
     )
+    (path,) = annotating(files)
     assert read_back(path, image) == []
 
 
@@ -124,10 +137,11 @@ def test_several_images(tmp_path, kind):
         {str(file) for file in files}
     )
     read = {}
-    for file in set(files):
+    for file in set(annotating(files)):
         read |= read_file(file)
     assert sorted(read) == ["a", "b"]
     for name, annotation in read.items():
+        annotation = from_shares(annotation, masks[name].shape)
         total = np.zeros(masks[name].shape, bool)
         for one in annotation.instances:
             total |= one.mask(total.shape)

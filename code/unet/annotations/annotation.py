@@ -29,6 +29,7 @@ class Annotation:
             sentence.
         error: why the image's annotation cannot be used, or None.
         crs: of the coordinates, if they are places on the ground.
+        in_shares: whether they are shares of the image's width and height.
         size: (H, W) of the image that was annotated; None: not known.
         file: its name with the ending; None: not known.
         picture: function that returns the bytes of the image itself, where
@@ -47,6 +48,7 @@ class Annotation:
     file: str | None = None
     picture: Callable[[], bytes] | None = None
     extent: shapely.Polygon | None = None
+    in_shares: bool = False
 
     def check_size(self, shape):
         """Raise DataError for an image of another shape (H, W)."""

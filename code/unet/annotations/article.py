@@ -12,6 +12,7 @@ from unet.annotations.annotation import FARTHEST, Annotation, image_name
 from unet.annotations.parsing import quoted
 from unet.annotations.repairs import Repair
 from unet.annotations.rules import NO_RULES
+from unet.annotations.shapes import IMAGE_KEYS, find_key
 from unet.annotations.writing import Writer
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
@@ -267,11 +268,16 @@ def is_article(content):
 
 
 def _is_article_text(path):
-    """Whether a text file is a list, or has lines NAME, list."""
-    if path.suffix.lower() == ".txt":
-        return True
+    """Whether a text file is a list, or has lines NAME, list.
+
+    Of a .txt also whether it is nothing else: no table with a heading.
+    """
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         head = [file.readline(), file.readline()]
+    if path.suffix.lower() == ".txt":
+        columns = re.split(r"[,\t;|]", head[0].replace('"', ""))
+        named = any(split_named_line(line)[0] for line in head)
+        return named or not find_key(columns, IMAGE_KEYS) or not columns[1:]
     return head[0].lstrip()[:1] in ("[", "(") or any(
         split_named_line(line)[0] and '"' not in line and "{" not in line
         and "POLYGON" not in line.upper()
@@ -303,8 +309,8 @@ class ArticleWriter(Writer):
         if len(self.classes) > 1:
             raise DataError(
                 "the article's text has room for one class, found "
-                f"{', '.join(self.classes)}. Choose labelme, coco, geojson or "
-                "via."
+                f"{', '.join(self.classes)}. Choose another format, such as "
+                "labelme."
             )
 
     def _text(self, annotated):

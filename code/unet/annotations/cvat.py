@@ -1,6 +1,8 @@
 """CVAT for images, XML 1.1."""
 
 import math
+from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import shapely
@@ -8,8 +10,11 @@ from shapely import affinity
 
 from unet.annotations.annotation import Annotation, image_name
 from unet.annotations.shapes import add, clean, ellipse, leave_out, polygon
+from unet.annotations.writing import Writer
+from unet.files.atomic import write_text
 from unet.files.errors import DataError
 from unet.geometry.instances import PixelInstance, packed_of
+from unet.geometry.keyhole import keyhole
 
 # What holds no shape: notes on the image as a whole.
 _NO_SHAPES = ("tag",)
@@ -103,3 +108,69 @@ def _add_mask(annotation, attributes, label, limits):
     annotation.instances.append(
         PixelInstance(packed_of(pixels), clean(label), top, left)
     )
+
+
+class CvatWriter(Writer):
+    """annotations.xml of CVAT for images 1.1, for all images.
+
+    CVAT finds images by their names: upload it to a task of these images,
+    whose labels are the classes. The parts of an instance are a group.
+    """
+
+    def __init__(self, out, classes):
+        super().__init__(out, classes)
+        self.root = ElementTree.Element("annotations")
+        _child(self.root, "version", "1.1")
+        task = _child(_child(self.root, "meta"), "task")
+        _child(task, "name", "predictions")
+        self.size = _child(task, "size")
+        _child(task, "mode", "annotation")
+        labels = _child(task, "labels")
+        for name in self.classes:
+            label = _child(labels, "label")
+            _child(label, "name", name)
+            _child(label, "attributes")
+        self.count = 0
+
+    def files(self, names):
+        return [self.out / "annotations.xml"]
+
+    def add(self, annotated):
+        height, width = annotated.shape
+        image = ElementTree.SubElement(
+            self.root,
+            "image",
+            id=str(self.count),
+            name=annotated.name + Path(annotated.image).suffix,
+            width=str(width),
+            height=str(height),
+        )
+        self.count += 1
+        for number, instance in enumerate(annotated.instances, start=1):
+            parts = shapely.get_parts(instance.geometry)
+            group = {"group_id": str(number)} if len(parts) > 1 else {}
+            for part in parts:
+                ring = (f"{float(x)},{float(y)}" for x, y in keyhole(part))
+                ElementTree.SubElement(
+                    image,
+                    "polygon",
+                    label=instance.label,
+                    source="auto",
+                    occluded="0",
+                    points=";".join(ring),
+                    z_order="0",
+                    **group,
+                )
+
+    def close(self):
+        self.size.text = str(self.count)
+        ElementTree.indent(self.root)
+        text = ElementTree.tostring(self.root, "unicode")
+        head = '<?xml version="1.0" encoding="utf-8"?>\n'
+        write_text(self.out / "annotations.xml", f"{head}{text}\n")
+
+
+def _child(parent, tag, text=None):
+    child = ElementTree.SubElement(parent, tag)
+    child.text = text
+    return child

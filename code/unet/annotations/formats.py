@@ -61,6 +61,11 @@ FORMATS = {
         _lazily("geojson", "is_collection"),
         _lazily("geojson", "read_geojson"),
     ),
+    "label-studio": Format(
+        JSON_ENDINGS,
+        _lazily("label_studio", "is_label_studio"),
+        _lazily("label_studio", "read_label_studio"),
+    ),
     "via": Format(
         JSON_ENDINGS,
         _lazily("via", "is_via"),
@@ -71,13 +76,23 @@ FORMATS = {
         lambda root: root.tag == "annotations",
         _lazily("cvat", "read_cvat"),
     ),
+    "voc": Format(
+        (".xml",),
+        lambda root: root.tag == "annotation",
+        _lazily("voc", "read_voc"),
+    ),
+    "yolo": Format(
+        (".txt",),
+        _lazily("yolo", "is_yolo"),
+        _lazily("yolo", "read_yolo"),
+    ),
     "article": Format(
         (*TEXT_ENDINGS, ".json"),
         _lazily("article", "is_article"),
         _lazily("article", "read_article"),
     ),
     "table": Format(
-        (".csv", ".tsv", ".xlsx"),
+        (*TEXT_ENDINGS, ".xlsx"),
         lambda path: True,
         _lazily("tables", "read_table"),
     ),
@@ -93,4 +108,7 @@ WRITERS = {
     "coco": _lazily("coco", "CocoWriter"),
     "geojson": _lazily("geojson", "GeojsonWriter"),
     "via": _lazily("via", "ViaWriter"),
+    "cvat": _lazily("cvat", "CvatWriter"),
+    "label-studio": _lazily("label_studio", "LabelStudioWriter"),
+    "yolo": _lazily("yolo", "YoloWriter"),
 }

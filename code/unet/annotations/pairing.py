@@ -1,6 +1,5 @@
 """Which annotation belongs to which image: they are paired by name."""
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -10,16 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from unet.annotations.annotation import Annotation
-from unet.annotations.extents import both_extents
-from unet.annotations.placing import in_pixels
+from unet.annotations.images import find_images, image_of
+from unet.annotations.mask_names import name_masks
+from unet.annotations.placing import by_image, from_shares
 from unet.annotations.reading import annotation_files, read_file
-from unet.annotations.repairs import Repair
 from unet.annotations.rules import NO_RULES
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError, printable
-from unet.files.folders import IMAGE_ENDINGS, list_images, what_is_there
+from unet.files.folders import IMAGE_ENDINGS, what_is_there
 from unet.files.names import same
 from unet.imagery.mask_values import read_values
+from unet.imagery.stored import stored_as
 
 _NAMED = 5  # names in one line
 
@@ -116,24 +116,20 @@ def pair(
     if isinstance(images, list):  # from here on it names the place
         (images, *more) = images
         images = Path(images).parent if more else images
+    files = [path for source in sources for path in annotation_files(source)]
     # Annotations may lie beside the images.
-    own = {path for paths in twins.values() for path in paths}
-    files = [
-        path
-        for source in sources
-        for path in annotation_files(source)
-        if path not in own
-    ]
+    named = name_masks(twins, files, rules)
+    twins, files = named.images, named.files
     if not files:
         raise DataError(
             f"{sources[0]}: expected annotations, found the images themselves. "
             "Give the annotations behind the images."
         )
-    read = partial(_read_one, format_name, rules, twins, read_masks)
+    read = partial(_read_one, format_name, rules, named, read_masks)
     with ThreadPoolExecutor(usable_cores()) as pool:
         results = pool.map(read, files)
         results = list(progress(results, len(files), "Reading annotations"))
-    annotated, problems = _by_name(files, results, twins)
+    annotated, problems = _by_name(named, results)
     if Path(images).is_file():
         annotated = _pair_the_only_ones(twins, annotated)
     pairs, lost = [], []
@@ -143,7 +139,7 @@ def pair(
         holds_image = annotation and annotation.picture and embedded
         if name in twins:
             image = _image_or_first(twins[name], known, problems)
-            pairs.append(replace(known, image=image))
+            pairs.append(_on_image(known, image))
         elif holds_image:
             pairs.append(known)
         else:
@@ -164,12 +160,19 @@ def pair(
     return pairs, problems
 
 
-def _read_one(format_name, rules, images, read_masks, path):
+def _read_one(format_name, rules, named, read_masks, path):
     """What a file annotates: (list of pairs without images, error or None)."""
     if not read_masks and path.suffix.lower() in IMAGE_ENDINGS:
-        return [Pair(same(path.stem), mask=path)], None
+        return [Pair(named.owners.get(path, same(path.stem)), mask=path)], None
     try:
-        annotations = list(_placed(read_file(path, format_name, rules), images))
+        known = read_file(path, format_name, rules)
+        if path in named.owners:
+            (mask,) = known.values()
+            mask.repairs[
+                f"mask called {named.mask_name} paired with the image {{name}}"
+            ] += 1
+            known = {named.owners[path]: mask}
+        annotations = list(by_image(known, named.images))
     except DataError as error:
         return [], error
     except OSError as error:
@@ -180,13 +183,13 @@ def _read_one(format_name, rules, images, read_masks, path):
     ], None
 
 
-def _by_name(files, results, images):
+def _by_name(named, results):
     """(dict from a name to its pair, problems) of what files hold."""
     annotated, problems = {}, []
-    for path, (pairs, error) in zip(files, results, strict=True):
+    for path, (pairs, error) in zip(named.files, results, strict=True):
         if error:
-            name = same(path.stem)
-            names = (name,) if name in images else ()
+            name = named.owners.get(path, same(path.stem))
+            names = (name,) if name in named.images else ()
             kind = ProblemKind.BAD_ANNOTATION
             problems.append(Problem(kind, path, names, str(error)))
             for name in names:
@@ -281,6 +284,16 @@ def _image_or_first(paths, known, problems):
         return paths[0]
 
 
+def _on_image(known, image):
+    """A ``Pair`` with its image, and what it knows in pixels of that."""
+    annotation = known.annotation
+    if annotation and annotation.in_shares:
+        stored = stored_as(image)
+        shape = stored and stored.upright_shape
+        annotation = from_shares(annotation, shape)
+    return replace(known, image=image, annotation=annotation)
+
+
 def _pair_the_only_ones(images, annotated):
     """One image and one annotation belong together, whatever their names."""
     if len(images) != 1 or len(annotated) != 1:
@@ -292,102 +305,3 @@ def _pair_the_only_ones(images, annotated):
         )
         only.annotation.repairs[taken] += 1
     return {name: replace(only, name=name)}
-
-
-def find_images(source):
-    """Images by name: of a directory, or a single image file.
-
-    Args:
-        source: its path, or a list of paths.
-
-    Returns:
-        dict from name (file name without ending) to a list of paths, more
-        than one where only their endings or directories differ; empty where
-        a directory holds no image (annotations may bring their images along).
-
-    Raises:
-        DataError: a path leads nowhere.
-    """
-    images = {}
-    for place in map(Path, source if isinstance(source, list) else [source]):
-        if not place.exists():
-            raise DataError(
-                f"{place}: expected a directory of images, found nothing. "
-                "Check the path."
-            )
-        for path in list_images(place) if place.is_dir() else [place]:
-            images.setdefault(same(path.stem), []).append(path)
-    return images
-
-
-def image_of(paths, annotation):
-    """The image that is meant: the only one, or the one annotated.
-
-    Args:
-        paths: images of one name.
-        annotation: what is known of it, or None.
-
-    Raises:
-        DataError: there are several, and the annotation names none of them.
-    """
-    file = same(annotation.file) if annotation and annotation.file else None
-    meant = [path for path in paths if same(path.name) == file] or paths
-    if len(meant) > 1:
-        raise DataError(
-            f"{paths[0].parent}: two images have the same name but for their "
-            f"ending ({', '.join(path.name for path in paths)}). Rename or "
-            "remove one; annotations are paired by name."
-        )
-    return meant[0]
-
-
-def _placed(annotations, images):
-    """Annotations by image name, moved from the ground to pixels.
-
-    A file of places on the ground that is not called like an image is for
-    every georeferenced image among them.
-
-    Args:
-        annotations: of ``read_file``.
-        images: of ``find_images``.
-
-    Yields:
-        (image name, ``Annotation``).
-
-    Raises:
-        DataError: it touches none.
-    """
-    for said, annotation in annotations.items():
-        name = same(said)
-        if annotation.crs is None:
-            yield name, annotation
-        elif name in images or len(images) == 1:
-            (only,) = [name] if name in images else images
-            image = image_of(images[only], annotation)
-            yield only, in_pixels(annotation, image)
-        else:
-            yield from _on_tiles(annotation, images)
-
-
-def _on_tiles(annotation, images):
-    """The parts of an annotation on the ground, by image name."""
-    here, seen = {}, set()
-    repairs = annotation.repairs
-    for name, paths in images.items():
-        one = in_pixels(annotation, image_of(paths, None), seen)
-        if one:
-            one.repairs += repairs
-            here[name], repairs = one, Counter()  # counted once
-    if not seen:
-        every = [path for paths in images.values() for path in paths]
-        raise DataError(
-            f"{annotation.source}: expected the name of an image, or places "
-            "on georeferenced images, found neither: "
-            f"{both_extents(annotation, every)}. Call it like its image, or "
-            "correct its CRS."
-        )
-    missed = len(annotation.instances) - len(seen)
-    if missed:
-        first = next(one for one in here.values() if one.instances)
-        first.repairs[Repair.OUTSIDE_ALL] += missed
-    return here.items()

@@ -1,7 +1,8 @@
-"""From places on the ground to the pixels of an image."""
+"""From places on the ground, or shares of an image, to its pixels."""
 
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import shapely
@@ -12,16 +13,18 @@ from shapely import affinity
 
 from unet.annotations.annotation import Annotation, check_reach
 from unet.annotations.extents import both_extents, refuse_degrees
+from unet.annotations.images import image_of
 from unet.annotations.parsing import shortened
 from unet.annotations.reading import DAMAGE
 from unet.annotations.repairs import Repair
-from unet.annotations.shapes import areas, together
+from unet.annotations.shapes import cut
+from unet.annotations.uploads import without_prefixes
 from unet.files.errors import DataError
 from unet.geometry.instances import Instance
 from unet.imagery.georeference import has_ground
 from unet.imagery.opening import open_raster
 
-_HAIR = 0.01  # pixels: what moving to and from the ground may cost
+_DECIMALS = 6  # of a pixel: what shares of an image leave exact
 _FARTHEST_PLACE = 1e9  # metres, feet or degrees
 # Names alone: GDAL would also open a file or an address that is called so.
 _CRS_NAME = re.compile(
@@ -87,23 +90,96 @@ def in_pixels(annotation, image, seen=None):
     placed.extent = extent if len(moved) else None
     for number, one in enumerate(annotation.instances):
         geometry = moved[number]
-        cut = None
+        kept = None
         if _on_earth(geometry):
             geometry = affinity.affine_transform(geometry, inverse)
-            cut = _cut(geometry, frame)
-        if cut is None:
+            kept = cut(geometry, frame)
+        if kept is None:
             placed.repairs[Repair.OUTSIDE] += not several
             continue
         if several:
             seen.add(number)
-        if cut is not geometry:
+        if kept is not geometry:
             placed.repairs[Repair.CUT] += 1
-        check_reach(cut, annotation.source)
-        placed.instances.append(Instance(cut, one.label))
+        check_reach(kept, annotation.source)
+        placed.instances.append(Instance(kept, one.label))
     placed.repairs += Counter()  # drops the zeros
     if several and not placed.instances:
         placed.repairs[Repair.NO_FEATURE] += 1
     return placed
+
+
+def from_shares(annotation, shape):
+    """Scale an annotation in shares of its image to pixels.
+
+    Args:
+        annotation: returned as it is, unless it is ``in_shares``.
+        shape: (H, W) of the image as the eye sees it; None where it cannot
+            be read, and nobody will draw there.
+    """
+    if not annotation.in_shares or shape is None:
+        return annotation
+    size = np.array(shape[::-1])
+
+    def scaled(points):
+        return np.round(points * size, _DECIMALS)
+
+    instances = [
+        replace(one, geometry=shapely.transform(one.geometry, scaled))
+        for one in annotation.instances
+    ]
+    return replace(annotation, instances=instances, in_shares=False)
+
+
+def by_image(annotations, images):
+    """Annotations by image name, moved from the ground to pixels.
+
+    A file of places on the ground that is not called like an image is for
+    every georeferenced image among them.
+
+    Args:
+        annotations: of ``read_file``.
+        images: of ``find_images``.
+
+    Yields:
+        (image name, ``Annotation``).
+
+    Raises:
+        DataError: it touches none.
+    """
+    for name, annotation in without_prefixes(annotations, images):
+        if annotation.crs is None:
+            yield name, annotation
+        elif name in images or len(images) == 1:
+            (only,) = [name] if name in images else images
+            image = image_of(images[only], annotation)
+            yield only, in_pixels(annotation, image)
+        else:
+            yield from _on_tiles(annotation, images)
+
+
+def _on_tiles(annotation, images):
+    """The parts of an annotation on the ground, by image name."""
+    here, seen = {}, set()
+    repairs = annotation.repairs
+    for name, paths in images.items():
+        one = in_pixels(annotation, image_of(paths, None), seen)
+        if one:
+            one.repairs += repairs
+            here[name], repairs = one, Counter()  # counted once
+    if not seen:
+        every = [path for paths in images.values() for path in paths]
+        raise DataError(
+            f"{annotation.source}: expected the name of an image, or places "
+            "on georeferenced images, found neither: "
+            f"{both_extents(annotation, every)}. Call it like its image, or "
+            "correct its CRS."
+        )
+    missed = len(annotation.instances) - len(seen)
+    if missed:
+        first = next(one for one in here.values() if one.instances)
+        first.repairs[Repair.OUTSIDE_ALL] += missed
+    return here.items()
 
 
 def _extent(geometries, inverse):
@@ -152,15 +228,3 @@ def _on_earth(geometry):
     """Whether a projection could show every point (it gives inf if not)."""
     points = shapely.get_coordinates(geometry)
     return bool((np.abs(points) < _FARTHEST_PLACE).all())
-
-
-def _cut(geometry, frame):
-    """What lies in a frame: the same object if all does, None if nothing."""
-    if frame.buffer(_HAIR).covers(shapely.envelope(geometry)):
-        return geometry
-    if not shapely.envelope(geometry).intersects(frame):
-        return None
-    if not geometry.is_valid:
-        return geometry  # drawing cuts it
-    parts = shapely.get_parts(areas(geometry.intersection(frame)))
-    return together(list(parts))

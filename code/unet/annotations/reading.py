@@ -8,10 +8,13 @@ from unet.annotations.formats import FORMATS, JSON_ENDINGS
 from unet.annotations.parsing import parse_json, parse_xml, shortened
 from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
-from unet.files.folders import CLASSES, natural, what_is_there
+from unet.files.folders import CLASSES, natural, sides_below, what_is_there
 
 # What tools put beside annotations; no image's annotation.
-_NAMES_OF_CLASSES = (CLASSES, "class_names.txt", "labelmap.txt", "labels.txt")
+NAMES_OF_CLASSES = (
+    *(CLASSES, "class_names.txt", "labelmap.txt", "labels.txt"),
+    *("data.yaml", "data.yml"),
+)
 # What damaged content makes of a reader that expects it whole.
 DAMAGE = (
     ArithmeticError,
@@ -120,22 +123,17 @@ def _check_points(annotations, path, rules):
 def annotation_files(source):
     """The annotation files that a path names, naturally sorted.
 
+    Of a directory without any those in ``train/``, ``val/`` and ``test/``
+    below it.
+
     Raises:
         DataError: there is none.
     """
     source = Path(source)
-    candidates = [source]
+    files = [source] if _may_annotate(source) else []
     if source.is_dir():
-        candidates = sorted(source.iterdir(), key=lambda p: natural(p.name))
-    endings = {end for known in FORMATS.values() for end in known.endings}
-    files = [
-        path
-        for path in candidates
-        if path.suffix.lower() in endings
-        and not path.name.startswith(".")
-        and (path == source or path.name.lower() not in _NAMES_OF_CLASSES)
-        and path.is_file()
-    ]
+        below = [p for side in sides_below(source) for p in _files_of(side)]
+        files = _files_of(source) or below
     if not files:
         raise DataError(
             f"{source}: expected annotations, found none: "
@@ -143,3 +141,18 @@ def annotation_files(source):
             f"{', '.join(FORMATS)}."
         )
     return files
+
+
+def _files_of(directory):
+    return [
+        path
+        for path in sorted(directory.iterdir(), key=lambda p: natural(p.name))
+        if path.name.lower() not in NAMES_OF_CLASSES and _may_annotate(path)
+    ]
+
+
+def _may_annotate(path):
+    """Whether a path is a file that some format may know."""
+    endings = {end for known in FORMATS.values() for end in known.endings}
+    hidden = path.name.startswith(".")
+    return path.suffix.lower() in endings and not hidden and path.is_file()

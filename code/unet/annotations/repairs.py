@@ -20,6 +20,8 @@ class Repair(StrEnum):
     UNKNOWN_SHAPE = "shape of unknown kind left out"
     ONLY_BOX = "box used, there is no polygon"
     CROWD = "crowd ignored, as nobody counted its objects"
+    EARLIER = "annotation left out, a later one of its image is used"
+    UPLOADED = "image found by its name without the prefix of an upload"
     OUTSIDE = "polygon outside its image left out"
     OUTSIDE_ALL = "polygon outside all images left out"
     NO_PIXEL = "polygon that covers no pixel's centre left out"

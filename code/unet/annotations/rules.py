@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from unet.annotations.mask_names import MaskName
 from unet.imagery.bounds import MOST_PIXELS
 
 
@@ -29,6 +30,8 @@ class Rules:
 
     Attributes:
         attribute: attribute, property or column that holds the class.
+        annotator: number or e-mail address of the person whose annotations
+            are read, where several annotated an image.
         image_column: column of a table that names the image.
         polygon_column: column of a table that holds the polygon, or two with
             a comma between them: x and y.
@@ -36,6 +39,7 @@ class Rules:
             class "" is background, ``IGNORE`` is no class.
         threshold: share of the largest grey from which on a grey mask is the
             object.
+        mask_name: how complete masks are called after their images.
         bands: of images of several: which are red, green and blue, from 1.
         directories: the places that were given; an annotation that points
             out of them is refused. (): not checked, as nothing is read there.
@@ -45,10 +49,12 @@ class Rules:
     """
 
     attribute: str | None = None
+    annotator: str | None = None
     image_column: str | None = None
     polygon_column: str | None = None
     colours: dict[int, str] | None = None
     threshold: float | None = None
+    mask_name: MaskName | None = None
     bands: tuple[int, ...] | None = None
     directories: tuple[Path, ...] = ()
     limits: Limits = Limits()

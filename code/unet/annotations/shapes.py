@@ -9,9 +9,12 @@ from unet.annotations.repairs import Repair
 from unet.files.folders import IGNORE, is_ignored
 from unet.geometry.instances import Instance
 
+_HAIR = 0.01  # pixels: what moving to and from the ground may cost
 _LINES = ("line", "linestrip", "points", "point", "polyline")
 # Where a file may name a class in several ways, in this order.
 CLASS_KEYS = ("class", "label", "category", "class_name")
+# And a table's column of images.
+IMAGE_KEYS = ("image", "imageid", "image_id", "filename", "file_name", "file")
 
 
 def polygon(points):
@@ -27,6 +30,17 @@ def polygon(points):
         return None
     with np.errstate(invalid="ignore"):  # ``add`` refuses NaN, with a reason
         return shapely.Polygon(points)
+
+
+def box(left, top, right, bottom):
+    """A rectangle; of NaN ``shapely.box`` would make an empty one.
+
+    >>> box(1, 2, 4, 3).area
+    3.0
+    """
+    return shapely.Polygon(
+        [(left, top), (right, top), (right, bottom), (left, bottom)]
+    )
 
 
 def ellipse(x, y, rx, ry, degrees=0.0):
@@ -59,6 +73,18 @@ def areas(geometry):
         return [part for one in geometry.geoms for part in areas(one)]
     covers = geometry.geom_type in ("Polygon", "MultiPolygon")
     return [geometry] if covers and not geometry.is_empty else []
+
+
+def cut(geometry, frame):
+    """What lies in a frame: the same object if all does, None if nothing."""
+    if frame.buffer(_HAIR).covers(shapely.envelope(geometry)):
+        return geometry
+    if not shapely.envelope(geometry).intersects(frame):
+        return None
+    if not geometry.is_valid:
+        return geometry  # drawing cuts it
+    parts = shapely.get_parts(areas(geometry.intersection(frame)))
+    return together(list(parts))
 
 
 def add(annotation, geometry, label):

@@ -12,11 +12,16 @@ from unet.annotations.annotation import Annotation, check_reach, image_name
 from unet.annotations.article import annotation_of_points, parse_article_text
 from unet.annotations.parsing import shortened
 from unet.annotations.repairs import Repair
-from unet.annotations.shapes import CLASS_KEYS, add, areas, find_key
+from unet.annotations.shapes import (
+    CLASS_KEYS,
+    IMAGE_KEYS,
+    add,
+    areas,
+    find_key,
+)
 from unet.annotations.via import add_shape, label_of
 from unet.files.errors import DataError
 
-_IMAGE_KEYS = ("image", "imageid", "image_id", "filename", "file_name", "file")
 _X_KEYS = ("x", "all_points_x", "xs", "x_coordinates", "x_pixel", "px")
 _Y_KEYS = ("y", "all_points_y", "ys", "y_coordinates", "y_pixel", "py")
 # What tells the objects of an image apart where each point has its own row.
@@ -37,7 +42,7 @@ def read_table(path, _, rules):
     image = rules.image_column and _existing(
         table, rules.image_column, "--image-column", path
     )
-    image = image or find_key(table, _IMAGE_KEYS) or table.columns[0]
+    image = image or find_key(table, IMAGE_KEYS) or table.columns[0]
     names = [
         _checked_name(text, f"{path}, line {number}", image, path, rules)
         for number, text in enumerate(table[image], start=2)

@@ -26,6 +26,8 @@ BACKGROUND = "background"
 IGNORE, UNKNOWN = "ignore", 255
 # Beside the folders, or beside train/ and test/: the classes in their order.
 CLASSES = "classes.txt"
+# Into these Ultralytics and others divide images, and labels in the same way.
+SIDES = ("train", "val", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,12 @@ def list_images(directory):
         ),
         key=lambda path: natural(path.name),
     )
+
+
+def sides_below(directory):
+    """The directories of one data set's sides below one, as YOLO has them."""
+    places = [Path(directory) / name for name in SIDES]
+    return [place for place in places if place.is_dir()]
 
 
 def what_is_there(directory):

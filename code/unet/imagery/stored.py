@@ -44,6 +44,11 @@ class Stored:
     orientation: int
 
     @property
+    def upright_shape(self):
+        """(H, W) as the eye sees it."""
+        return self.shape[::-1] if self.orientation >= 5 else self.shape
+
+    @property
     def is_photo(self):
         """Whether the format is one of photos, and not of rasters."""
         return self.format in PHOTOS

@@ -6,7 +6,7 @@ Nothing stops at the first fault: what is wrong becomes a ``Finding``.
 from pathlib import Path
 
 from unet.annotations.pairing import ProblemKind, listed_names, pair
-from unet.annotations.reading import annotation_files
+from unet.annotations.reading import NAMES_OF_CLASSES, annotation_files
 from unet.annotations.rules import NO_RULES
 from unet.files.errors import DataError
 from unet.files.folders import (
@@ -166,7 +166,12 @@ def raw_items(images, annotations, format_name=None, rules=NO_RULES):
         _readable(images, findings)
     # Annotations may lie beside the images: they are no stray files.
     sources = {p for source in annotations for p in annotation_files(source)}
-    findings = [f for f in findings if f.path not in sources]
+    findings = [
+        finding
+        for finding in findings
+        if finding.path not in sources
+        and finding.path.name.lower() not in NAMES_OF_CLASSES
+    ]
     items = {known.name: _item_of(known, rules) for known in pairs}
     findings += [_finding_of(problem, items) for problem in problems]
     return list(items.values()), findings

@@ -129,8 +129,7 @@ def _source(sample, contract, settings):
     if stored is None:
         return Source(sample)  # reading it as a photo says what is wrong
     refuse_endless(sample.image, stored)
-    turned = stored.orientation >= 5
-    shape = stored.shape[::-1] if turned else stored.shape
+    shape = stored.upright_shape
     place = read_georeference(sample.image)
     resolution = place and place.resolution(shape)
     factors = scales(contract, resolution, settings.scale)

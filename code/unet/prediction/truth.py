@@ -6,7 +6,7 @@ import numpy as np
 from rasterio.errors import RasterioIOError
 
 from unet.annotations.colours import VOID
-from unet.annotations.placing import in_pixels
+from unet.annotations.placing import from_shares, in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.rules import Rules
 from unet.files.errors import DataError
@@ -79,6 +79,7 @@ class _Polygons:
         annotation = _annotation_of(path, Path(scene), rules)
         if annotation.crs is not None:
             annotation = in_pixels(annotation, scene)
+        annotation = from_shares(annotation, shape)
         annotation.check_size(shape)
         self._instances = annotation.instances
         labels = {one.label for one in self._instances}

@@ -24,8 +24,9 @@ def add_sources(parser):
         default=[DATA / "raw" / "annotations"],
         help="files, or directories of files: the article's text (NAME.txt "
         "with [[x, y], ...], or lines NAME<tab or comma>[[x, y], ...]), "
-        "labelme, COCO, VIA, CVAT and GeoJSON files, tables of polygons, or "
-        "complete masks called like their images",
+        "labelme, COCO, VIA, Label Studio, CVAT, Pascal VOC, YOLO and GeoJSON "
+        "files, tables of polygons, or complete masks called after their "
+        "images",
     )
     add_rules(parser)
 
@@ -60,6 +61,11 @@ def add_rules(parser):
         metavar="NAME",
         help="attribute, property or column that holds the class",
     )
+    add(
+        "--annotator",
+        metavar="WHO",
+        help="e-mail or number in Label Studio (default: who saved last)",
+    )
     add("--image-column", metavar="NAME", help="of a table: names the image")
     add(
         "--polygon-column",
@@ -78,6 +84,13 @@ def add_rules(parser):
         type=number(float, 0, 1),
         help="of grey complete masks: share of white from which on a pixel is "
         "the object",
+    )
+    add(
+        "--mask-name",
+        metavar="PATTERN",
+        help="how complete masks are called after their images, for instance "
+        "{name}_label (default: as their images, or found by the prefix or "
+        "suffix that all of them share)",
     )
     add_bands(group)
     limits = parser.add_argument_group("bounds beyond which input is refused")
@@ -129,13 +142,16 @@ def rules_of(args, places=()):
         places: files and directories that were given.
     """
     from unet.annotations.colours import parse_colours
+    from unet.annotations.mask_names import MaskName
 
     return Rules(
         attribute=args.attribute,
+        annotator=args.annotator,
         image_column=args.image_column,
         polygon_column=args.polygon_column,
         colours=parse_colours(args.colours) if args.colours else None,
         threshold=args.threshold,
+        mask_name=args.mask_name and MaskName.parse(args.mask_name),
         bands=args.bands,
         directories=tuple(p if p.is_dir() else p.parent for p in places),
         limits=Limits(args.mebibytes, args.unpacked, args.pixels, args.points),

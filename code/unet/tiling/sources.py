@@ -5,7 +5,7 @@ from pathlib import Path
 import shapely
 
 from unet.annotations.extents import both_extents, listed_span
-from unet.annotations.pairing import find_images
+from unet.annotations.images import find_images
 from unet.annotations.reading import read_file
 from unet.annotations.repairs import Repair
 from unet.files.errors import DataError

@@ -28,6 +28,7 @@ from test_formats import (
     SQUARE,
     TABLE,
     TRIANGLE,
+    VOC,
     closed,
     collection,
     feature,
@@ -35,7 +36,7 @@ from test_formats import (
 )
 from unet.annotations.colours import parse_colours
 from unet.annotations.formats import WRITERS
-from unet.annotations.placing import in_pixels
+from unet.annotations.placing import from_shares, in_pixels
 from unet.annotations.reading import read_file
 from unet.annotations.writing import AnnotatedImage
 from unet.files.folders import Sample, class_order, find_samples
@@ -102,6 +103,7 @@ def kinds(place, keras):
         "aux.xml": sidecar(place / "aux.xml"),
         **masks(made),
         **documents(made),
+        **classes_of_yolo(place),
         **tables(made),
         **settings(made),
         **models(made, keras),
@@ -260,6 +262,7 @@ def read_annotations(tile, rules, path):
     for annotation in read_file(path, rules=rules).values():
         if annotation.crs is not None:
             annotation = in_pixels(annotation, tile)
+        annotation = from_shares(annotation, (32, 32))
         for instance in annotation.instances:
             instance.mask((32, 32))
         if annotation.picture:
@@ -280,6 +283,7 @@ def documents(place):
     whole = DOCUMENTS["coco"]["annotations"][:-1]  # its last one is damaged
     made["coco.json"] = json.dumps({**DOCUMENTS["coco"], "annotations": whole})
     made["cvat.xml"] = CVAT
+    made["voc.xml"] = VOC
     made["article.txt"] = f"a.png\t{closed(SQUARE)}\nb.png\t[]\n"
     found = {name: text.encode() for name, text in made.items()}
     found |= written_by_us(place / "written", place / "tile.tif")
@@ -288,6 +292,28 @@ def documents(place):
         name: Kind(f"a{Path(name).suffix}", content, readers)
         for name, content in found.items()
     }
+
+
+def classes_of_yolo(place):
+    """Files that name the classes of a label file beside them."""
+    listed = b"road\nroof\n"
+    found = {}
+    for name, content in (
+        ("data.yaml", b"names: [road, roof]\n"),
+        ("classes.txt", listed),
+    ):
+        label = place / f"yolo {name}" / "a.txt"
+        label.parent.mkdir()
+        label.write_text("1 0.1 0.1 0.9 0.1 0.9 0.9\n")
+
+        def read(path):
+            read_file(path.with_name("a.txt"))
+
+        found[label.parent.name] = Kind(name, content, (read,), "a.txt")
+    # Beside our own labels.
+    (place / "our_yolo.txt").mkdir()
+    (place / "our_yolo.txt" / "classes.txt").write_bytes(listed)
+    return found
 
 
 def written_by_us(place, image):
@@ -299,7 +325,7 @@ def written_by_us(place, image):
         writer = make(place / name, ["roof"])
         writer.add(AnnotatedImage("tile", image, (40, 40), instances))
         writer.close()
-        (file,) = writer.files(["tile"])
+        file, *_ = writer.files(["tile"])
         found[f"our_{name}{file.suffix}"] = file.read_bytes()
     return found
 
