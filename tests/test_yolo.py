@@ -201,7 +201,7 @@ def test_a_text_file_is_asked_of_every_reader(tmp_path, text, area):
         ("0 0.1 -0.1 0.5 0.1 0.9 0.9", "shares of the image .* found -0.1"),
         ("0 0.1 nan 0.5 0.1 0.9 0.9", "shares of the image .* found nan"),
         ("0 0.5 0.5 0.2", "found 3 numbers"),
-        (f"0 {TRIANGLE} 0.93", "found 7 numbers.* no probability"),
+        (f"0 {TRIANGLE} 0.93", "found 7 numbers.* any probability out"),
         ("0 0.1 0.1 0.9 0.1 roof 0.9", "expected numbers"),
         (f"2 {TRIANGLE}", r"a class that .*classes\.txt names, found 2"),
         (f"-1 {TRIANGLE}", r"a class that .*classes\.txt names, found -1"),

@@ -96,7 +96,7 @@ def _check_values(values, place):
         raise DataError(
             f"{place}: expected behind the class a box, CX CY W H, or three "
             f"or more points, X1 Y1 X2 Y2 X3 Y3, found {len(values)} numbers. "
-            "Correct the line; labels have no probability."
+            "Correct the line, and leave any probability out."
         )
     for value in values:
         if not -_TOLERANCE <= value <= 1 + _TOLERANCE:  # True for NaN too
