@@ -1,0 +1,165 @@
+"""A trained model to a file that runs without Keras, and says the same."""
+
+from pathlib import Path
+
+from unet.terminal import cli
+
+# One line each; the formats themselves take time to import.
+FORMATS = {
+    "onnx": "NAME.onnx, and NAME_deepness.onnx for QGIS",
+    "openvino": "NAME.xml and NAME.bin, for processors of Intel",
+    "litert": "NAME.tflite and NAME.json, for telephones",
+    "saved_model": "NAME_saved_model/, for servers of TensorFlow",
+}
+
+
+def read_arguments():
+    parser = cli.new_parser(
+        "The result is the model in another format, beside it or at OUT, for "
+        "images of any number and size. Before it gets its name both predict "
+        "the same images: if probabilities differ by more than 0.0001, or "
+        "pixels of the mask that are not near the threshold, nothing is "
+        "written and the exit code is 1. test.py predicts with the result as "
+        "with the model, but for that of saved_model.",
+        [
+            "python code/test/export.py --format onnx --out runs/shipped.onnx",
+            "python code/test/export.py my.keras --format litert",
+            "python code/test/export.py my.keras --images my/images",
+        ],
+    )
+    add = parser.add_argument
+    add(
+        "model",
+        nargs="?",
+        type=Path,
+        help="a trained model (default: the one that the last training wrote, "
+        "code/test/unet.keras, else the one that comes with the project, "
+        "code/test/buildings.keras)",
+    )
+    add(
+        "--format",
+        choices=FORMATS,
+        default="onnx",
+        help="; ".join(f"{k}: {v}" for k, v in FORMATS.items()),
+    )
+    add(
+        "--out",
+        type=Path,
+        help="file, or directory of saved_model, instead of NAME beside the "
+        "model",
+    )
+    add(
+        "--images",
+        nargs="+",
+        type=Path,
+        default=[cli.DATA / "test"],
+        help="image files, directories of images, or Folder_n trees that both "
+        "predict",
+    )
+    add("--overwrite", action="store_true", help="replace an older export")
+    add("--quiet", action="store_true", help="no progress bar")
+    args = parser.parse_args()
+    args.model = args.model or cli.default_model()
+    return args
+
+
+if __name__ == "__main__":
+    # Before what takes time to import: --help is answered at once.
+    cli.one_line_errors()
+    args = read_arguments()
+
+from unet.files.atomic import new_entries, refuse_existing
+from unet.files.errors import DataError
+from unet.files.folders import list_images, usable_samples
+from unet.network.archive import saved_on
+from unet.network.contract import read_contract
+from unet.prediction import parity
+
+
+def image_paths(sources):
+    """The image files of files, directories and trees of folders."""
+    paths = []
+    for source in sources:
+        if not source.exists():
+            raise DataError(
+                f"{source}: expected an image or a directory, found nothing. "
+                "Check the path."
+            )
+        images = list_images(source) if source.is_dir() else [source]
+        if source.is_dir() and not images:
+            samples, _ = usable_samples(source)
+            images = [sample.image for sample in samples]
+        paths += images
+    return paths
+
+
+def place(args, ending):
+    """Where the export goes."""
+    if args.out is None:
+        name = args.model.stem
+        name += ending or f"_{args.format}"
+        return args.model.with_name(name)
+    if args.out.suffix.lower() != ending:
+        raise DataError(
+            f"{args.out}: expected a name that ends in "
+            f"{ending or 'nothing, of a directory'} for {args.format}, found "
+            f"{args.out.suffix or 'no ending'}. Give another --out."
+        )
+    return args.out
+
+
+def main(args):
+    contract = read_contract(args.model)
+    paths = image_paths(args.images)
+    from unet.network.exporting import FORMATS, check_packages, export
+
+    check_packages(args.format)
+    chosen = FORMATS[args.format]
+    out = place(args, chosen.ending)
+    names = chosen.files(out)
+    refuse_existing([out.parent / name for name in names], args.overwrite)
+    from unet.network.exported import Exported
+    from unet.network.model import any_size, joined, load
+
+    model = load(args.model)
+    day = saved_on(args.model)
+    print(f"writing {cli.short_path(out)}: this takes a minute")
+    with new_entries(out.parent, names, [args.model], args.overwrite) as stage:
+        written = export(model, stage / out.name, args.format, contract, day)
+        seen = cli.progress_bar(args.quiet)(
+            parity.batches(paths, contract),
+            parity.count_batches(paths),
+            "Comparing",
+        )
+        found = parity.compare(
+            any_size(joined(model)),
+            Exported(stage / out.name),
+            seen,
+            contract.threshold,
+            contract.classes,
+        )
+        report(found, args.format)
+        if not found.holds:
+            raise SystemExit(1)
+    for name in written:
+        print(f"  {cli.short_path(out.parent / name)}")
+
+
+def report(found, name):
+    """Print what the comparison has found."""
+    before, after = found.speeds
+    print(
+        f"  {found.images} images: largest difference {found.largest:.1e} "
+        f"(at most {parity.MOST:.0e})"
+    )
+    print(
+        f"  {found.differing:,} of {found.pixels:,} mask pixels differ, "
+        f"{found.far:,} of them further than {parity.NEAR:g} from the threshold"
+    )
+    print(f"  images a second: Keras {before:.1f}, {name} {after:.1f}")
+    if not found.holds:
+        print("  not written: it does not say the same as the model")
+
+
+if __name__ == "__main__":
+    main(args)
