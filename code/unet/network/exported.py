@@ -57,7 +57,9 @@ class Exported:
         # Each runtime has errors of its own.
         except Exception as error:
             reason = str(error).strip().partition("\n")[0][:200]
-            raise _foreign(path, f"another or a damaged file ({reason})")
+            raise _foreign(
+                path, f"another or a damaged file ({reason})"
+            ) from None
         _refuse_one_size(path, shape)
         try:
             self._describe(path, values, shape[-1])
