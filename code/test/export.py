@@ -2,15 +2,8 @@
 
 from pathlib import Path
 
+from unet.network.export_formats import FORMATS, SAVED_MODEL, check_packages
 from unet.terminal import cli
-
-# One line each; the formats themselves take time to import.
-FORMATS = {
-    "onnx": "NAME.onnx, and NAME_deepness.onnx for QGIS",
-    "openvino": "NAME.xml and NAME.bin, for processors of Intel",
-    "litert": "NAME.tflite and NAME.json, for telephones",
-    "saved_model": "NAME_saved_model/, for servers of TensorFlow",
-}
 
 
 def read_arguments():
@@ -40,7 +33,7 @@ def read_arguments():
         "--format",
         choices=FORMATS,
         default="onnx",
-        help="; ".join(f"{k}: {v}" for k, v in FORMATS.items()),
+        help="; ".join(f"{k}: {v.files}" for k, v in FORMATS.items()),
     )
     add(
         "--out",
@@ -90,6 +83,11 @@ def image_paths(sources):
             samples, _ = usable_samples(source)
             images = [sample.image for sample in samples]
         paths += images
+    if not paths:
+        raise DataError(
+            f"{sources[0]}: expected images that both networks predict, found "
+            "none. Give others."
+        )
     return paths
 
 
@@ -110,54 +108,58 @@ def place(args, ending):
 
 def main(args):
     contract = read_contract(args.model)
-    paths = image_paths(args.images)
-    from unet.network.exporting import FORMATS, check_packages, export
-
-    check_packages(args.format)
     chosen = FORMATS[args.format]
     out = place(args, chosen.ending)
-    names = chosen.files(out)
+    names = chosen.names(out)
     refuse_existing([out.parent / name for name in names], args.overwrite)
+    check_packages(args.format)
+    paths = image_paths(args.images)
+    # Keras takes seconds to import: bad input is told before.
     from unet.network.exported import Exported
+    from unet.network.exporting import export
     from unet.network.model import any_size, joined, load
 
     model = load(args.model)
     day = saved_on(args.model)
     print(f"writing {cli.short_path(out)}: this takes a minute")
-    with new_entries(out.parent, names, [args.model], args.overwrite) as stage:
-        written = export(model, stage / out.name, args.format, contract, day)
-        seen = cli.progress_bar(args.quiet)(
+    with new_entries(
+        out.parent, names, [args.model], args.overwrite, known=SAVED_MODEL
+    ) as stage:
+        target = stage / out.name
+        written = export(model, target, args.format, contract, day)
+        batches = cli.progress_bar(args.quiet)(
             parity.batches(paths, contract),
             parity.count_batches(paths),
             "Comparing",
         )
-        found = parity.compare(
+        result = parity.compare(
             any_size(joined(model)),
-            Exported(stage / out.name),
-            seen,
+            Exported(target),
+            batches,
             contract.threshold,
             contract.classes,
         )
-        report(found, args.format)
-        if not found.holds:
+        report(result, args.format)
+        if not result.holds:
             raise SystemExit(1)
     for name in written:
         print(f"  {cli.short_path(out.parent / name)}")
 
 
-def report(found, name):
+def report(result, name):
     """Print what the comparison has found."""
-    before, after = found.speeds
+    before, after = result.speeds
     print(
-        f"  {found.images} images: largest difference {found.largest:.1e} "
+        f"  {result.images} images: largest difference {result.largest:.1e} "
         f"(at most {parity.MOST:.0e})"
     )
     print(
-        f"  {found.differing:,} of {found.pixels:,} mask pixels differ, "
-        f"{found.far:,} of them further than {parity.NEAR:g} from the threshold"
+        f"  {result.differing:,} of {result.pixels:,} mask pixels differ, "
+        f"{result.far:,} of them further from the threshold than "
+        f"{parity.NEAR:g}"
     )
     print(f"  images a second: Keras {before:.1f}, {name} {after:.1f}")
-    if not found.holds:
+    if not result.holds:
         print("  not written: it does not say the same as the model")
 
 

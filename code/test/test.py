@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from unet.annotations.formats import WRITERS
+from unet.network.export_formats import ENDINGS
 from unet.terminal import cli, reading_options
-
-# Endings of what export.py makes.
-EXPORTED = (".onnx", ".xml", ".tflite")
 
 
 def threshold(text):
@@ -56,7 +54,7 @@ def read_arguments():
             "whose colours they are"
         )
     args.model = args.model or cli.default_model()
-    if args.adapt and args.model.suffix.lower() in EXPORTED:
+    if args.adapt and args.model.suffix.lower() in ENDINGS:
         parser.error(
             "argument --adapt: expected a .keras model, found "
             f"{args.model.name}, whose statistics are fixed"
@@ -389,7 +387,7 @@ def adapt(model, samples, contract, settings, args):
 def main(args):
     samples, refused = collect(args.images)
     exported = None
-    if args.model.suffix.lower() in EXPORTED:
+    if args.model.suffix.lower() in ENDINGS:
         exported = Exported(args.model)
     contract = exported.contract if exported else read_contract(args.model)
     day = exported.saved_on if exported else saved_on(args.model)

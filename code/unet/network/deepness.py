@@ -20,13 +20,13 @@ def side(contract):
     return -(-max(_SIDE, *contract.size) // step) * step
 
 
-def metadata(contract):
+def metadata(contract, channels):
     """What the plugin reads, as a dict from names to values of JSON.
 
     Args:
         contract: the model's ``unet.network.contract.Contract``.
+        channels: of the images.
     """
-    channels = 3
     classes = ["background", *contract.classes]
     tile = side(contract)
     values = {
@@ -87,7 +87,8 @@ def for_deepness(model, contract):
     for value in (image, answer):
         for place in (2, 3):
             value.type.tensor_type.shape.dim[place].dim_value = side(contract)
-    for name, value in metadata(contract).items():
+    channels = image.type.tensor_type.shape.dim[1].dim_value
+    for name, value in metadata(contract, channels).items():
         entry = new.metadata_props.add()
         entry.key, entry.value = name, json.dumps(value)
     onnx.checker.check_model(new)

@@ -11,9 +11,7 @@ from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
 from unet.network.archive import ForeignError, Network
 from unet.network.contract import contract_of
-
-# The name of what a model says of itself, and of what it answers.
-CONTRACT, OUTPUT = "contract", "probabilities"
+from unet.network.export_formats import CONTRACT, side_file
 
 
 class Exported:
@@ -88,11 +86,6 @@ class Exported:
             float32, N x height x width x channels of the answer.
         """
         return self._run(np.asarray(batch, np.float32))
-
-
-def side_file(path):
-    """Where the contract lies of a file that has no room for it."""
-    return Path(path).with_suffix(".json")
 
 
 def _foreign(path, found):

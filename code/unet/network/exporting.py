@@ -7,8 +7,6 @@ OpenVINO compute inner values as further outputs.
 
 import logging
 import warnings
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,53 +17,12 @@ from unet.files.quiet import held_back_stderr
 from unet.network import deepness, own_layers
 from unet.network.backend import keras
 from unet.network.contract import contract_text
-from unet.network.exported import CONTRACT, OUTPUT, side_file
+from unet.network.export_formats import CONTRACT, FORMATS, side_file
 from unet.network.model import joined
 
 layers = keras.layers
-
-
-@dataclass(frozen=True)
-class Format:
-    """A format to export to.
-
-    Attributes:
-        keras_name: what ``keras.Model.export`` calls it.
-        packages: that writing and running it need, beside TensorFlow.
-        ending: of the file's name; none: it is a directory.
-    """
-
-    keras_name: str
-    packages: tuple[str, ...]
-    ending: str
-
-    def files(self, path):
-        """Names of what is written for a path: a list, the main one first."""
-        path = Path(path)
-        also = {
-            ".onnx": [f"{path.stem}_deepness.onnx"],
-            ".xml": [path.with_suffix(".bin").name],
-            ".tflite": [side_file(path).name],
-        }
-        return [path.name, *also.get(self.ending, [])]
-
-
-FORMATS = {
-    "onnx": Format("onnx", ("onnx", "tf2onnx", "onnxruntime"), ".onnx"),
-    "openvino": Format("openvino", ("openvino",), ".xml"),
-    "litert": Format("litert", ("ai_edge_litert",), ".tflite"),
-    "saved_model": Format("tf_saved_model", (), ""),
-}
-
-
-def check_packages(name):
-    """Raise DataError if a package that a format needs is not installed."""
-    missing = [p for p in FORMATS[name].packages if find_spec(p) is None]
-    if missing:
-        raise DataError(
-            f"{name}: expected the package {', '.join(missing)}, found none. "
-            "Install it: pip install -r code/test/requirements-export.txt"
-        )
+# What the answer is called in ONNX.
+OUTPUT = "probabilities"
 
 
 def for_export(model):
@@ -114,7 +71,7 @@ def export(model, path, name, contract, saved_on):
     Args:
         model: of ``unet.network.model.load``.
         path: the file, with the format's ending, or the directory; the other
-            files of ``Format.files`` come beside it.
+            files of ``Format.names`` come beside it.
         name: of ``FORMATS``.
         contract: the model's ``unet.network.contract.Contract``.
         saved_on: the day on which it was trained, for whom it may concern.
@@ -144,7 +101,7 @@ def export(model, path, name, contract, saved_on):
         write_text(side_file(path), text)
     else:
         write_text(path / f"{CONTRACT}.json", text)
-    names = FORMATS[name].files(path)
+    names = FORMATS[name].names(path)
     return [each for each in names if (path.parent / each).exists()]
 
 
@@ -199,7 +156,7 @@ def _finish_onnx(path, contract, text):
     if contract.preprocessing.contrast == "none":
         onnx.save(
             deepness.for_deepness(model, contract),
-            path.with_name(FORMATS["onnx"].files(path)[1]),
+            path.with_name(FORMATS["onnx"].names(path)[1]),
         )
 
 
