@@ -45,13 +45,13 @@ ONE = Contract(
     size=[32, 48],
     resolution=[0.3, 0.3],
     threshold=0.5,
-    training=TrainingSettings(depth=2),
+    training=TrainingSettings(depth=1),
     data={"images": 7, "digest": "abc"},
 )
 SEVERAL = Contract(
     ["building", "road"],
     size=[32, 32],
-    training=TrainingSettings(depth=2, objects=True),
+    training=TrainingSettings(depth=1, objects=True),
 )
 
 
