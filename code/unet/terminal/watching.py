@@ -3,7 +3,6 @@
 from importlib.util import find_spec
 
 from unet.files.errors import DataError
-from unet.files.splits import spread
 from unet.terminal.cli import short_path
 
 # Pictures shown, and where in a run's directory TensorBoard reads.
@@ -30,7 +29,8 @@ def callbacks(wanted, run, data, rows):
     """
     if not wanted:
         return []
-    # Keras and matplotlib are slow to import.
+    # All of these are slow to import.
+    from unet.files.splits import spread
     from unet.geometry.masks import to_ids
     from unet.pictures import figures
     from unet.training.watching import Watched
