@@ -76,7 +76,7 @@ def test_a_run_writes_it_when_asked(tmp_path):
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    assert "to watch: tensorboard --logdir run/tensorboard" in result.stdout
+    assert "for TensorBoard: run/tensorboard" in result.stdout
     steps, pictures = events(tmp_path / "run" / "tensorboard" / "validation")
     assert {"epoch_loss", "epoch_building_iou", "predictions"} <= set(steps)
     assert len(pictures) == 1

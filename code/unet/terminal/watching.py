@@ -46,5 +46,5 @@ def callbacks(wanted, run, data, rows):
         ]
         return figures.contact_sheet(examples, len(rows))
 
-    print(f"to watch: tensorboard --logdir {short_path(run / _PLACE)}")
+    print(f"for TensorBoard: {short_path(run / _PLACE)}")
     return [Watched(run / _PLACE, data.X[shown], draw)]
