@@ -63,32 +63,18 @@ if __name__ == "__main__":
 
 from unet.files.atomic import new_entries, refuse_existing
 from unet.files.errors import DataError
-from unet.files.folders import list_images, usable_samples
+from unet.files.folders import collect_samples
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
 from unet.prediction import parity
 
 
 def image_paths(sources):
-    """The image files of files, directories and trees of folders."""
-    paths = []
-    for source in sources:
-        if not source.exists():
-            raise DataError(
-                f"{source}: expected an image or a directory, found nothing. "
-                "Check the path."
-            )
-        images = list_images(source) if source.is_dir() else [source]
-        if source.is_dir() and not images:
-            samples, _ = usable_samples(source)
-            images = [sample.image for sample in samples]
-        paths += images
-    if not paths:
-        raise DataError(
-            f"{sources[0]}: expected images that both networks predict, found "
-            "none. Give others."
-        )
-    return paths
+    """The images that both networks predict."""
+    samples, refused = collect_samples(sources)
+    if not samples:
+        raise DataError(refused[0])
+    return [sample.image for sample in samples]
 
 
 def place(args, ending):

@@ -214,8 +214,7 @@ if __name__ == "__main__":
 from unet.annotations.colours import parse_colours
 from unet.files.claims import claim
 from unet.files.errors import DataError, printable
-from unet.files.folders import Sample, class_names, list_images, usable_samples
-from unet.files.names import same
+from unet.files.folders import class_names, collect_samples
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
@@ -242,19 +241,7 @@ def collect(sources):
     Returns:
         (samples, list of sentences: what is wrong with other folders).
     """
-    samples, refused = [], []
-    for source in sources:
-        if not source.exists():
-            raise DataError(
-                f"{source}: expected an image or a directory, found nothing. "
-                "Check the path."
-            )
-        images = list_images(source) if source.is_dir() else [source]
-        if source.is_dir() and not images:
-            found, wrong = usable_samples(source)
-            samples, refused = samples + found, refused + wrong
-        else:
-            samples += [Sample(same(path.stem), path, None) for path in images]
+    samples, refused = collect_samples(sources)
     seen = {}
     for sample in samples:
         if sample.name in seen:
