@@ -400,6 +400,7 @@ def test_a_model_of_another_format_is_refused(place, tmp_path):
         ({"format": 0}, "expected format 1, found 0"),
         ({"classes": ["a", "b"]}, "expected a model that code/test/export.py"),
         ({"threshold": 7}, "7 for threshold"),
+        ({"size": None}, "a contract without a size"),
         (None, "another or a damaged file"),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.files.cores import usable_cores
-from unet.files.errors import DataError
+from unet.files.errors import DataError, printable
 from unet.files.quiet import held_back_stderr
 from unet.network.archive import ForeignError, Network
 from unet.network.contract import contract_of
@@ -71,7 +71,9 @@ class Exported:
         )
         network = Network(values.get("size"), channels - 2 * self.seams, 0)
         self.contract = contract_of(path, values, lambda: network)
-        self.saved_on = str(values.get("saved_on"))[:40]
+        if self.contract.size is None:
+            raise ForeignError("a contract without a size")
+        self.saved_on = printable(str(values.get("saved_on"))[:40])
         self.input_shape = (None, *self.contract.size, 3)
         self.output_shape = (None, None, None, channels)
 
