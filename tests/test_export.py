@@ -170,7 +170,7 @@ def test_photos_and_scenes_are_predicted_alike(
     network = load(place / f"{model}.keras")
     rng = np.random.default_rng(5)
     samples = []
-    for side in (30, 90):
+    for side in (32, 90):
         path = tmp_path / f"{side}.png"
         write_png(path, make_image(rng, side)[0])
         samples.append(Sample(path.stem, path, None))

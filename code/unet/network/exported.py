@@ -41,7 +41,8 @@ class Exported:
                 "the path."
             )
         try:
-            text, shape, self._run = _RUNTIMES[path.suffix.lower()](path)
+            runtime = _RUNTIMES[path.suffix.lower()]
+            text, bands, shape, self._run = runtime(path)
             values = json.loads(text)
             values["format"]
         except ImportError as error:
@@ -60,21 +61,25 @@ class Exported:
             ) from None
         _refuse_one_size(path, shape)
         try:
-            self._describe(path, values, shape[-1])
+            self._describe(path, values, bands, shape[-1])
         except ForeignError as found:
             raise _foreign(path, found) from None
 
-    def _describe(self, path, values, channels):
+    def _describe(self, path, values, bands, channels):
         training = values.get("training")
         self.seams = isinstance(training, dict) and bool(
             training.get("objects")
         )
-        network = Network(values.get("size"), channels - 2 * self.seams, 0)
+        network = Network(
+            size=values.get("size"),
+            channels=channels - 2 * self.seams,
+            halvings=0,  # nobody asks what an exported one can take
+        )
         self.contract = contract_of(path, values, lambda: network)
         if self.contract.size is None:
             raise ForeignError("a contract without a size")
         self.saved_on = printable(str(values.get("saved_on"))[:40])
-        self.input_shape = (None, *self.contract.size, 3)
+        self.input_shape = (None, *self.contract.size, bands)
         self.output_shape = (None, None, None, channels)
 
     def predict_on_batch(self, batch):
@@ -114,7 +119,8 @@ def _refuse_one_size(path, shape):
 
 
 def _onnx(path):
-    """(contract, shape of the answers, function from images to answers)."""
+    """(contract, channels of images, shape of the answers, function from
+    images to answers)."""
     runtime = import_module("onnxruntime")
     options = runtime.SessionOptions()
     options.intra_op_num_threads = usable_cores()
@@ -131,7 +137,7 @@ def _onnx(path):
         return np.ascontiguousarray(answers.transpose(0, 2, 3, 1))
 
     text = session.get_modelmeta().custom_metadata_map[CONTRACT]
-    return text, (count, *sides, channels), run
+    return text, image.shape[1], (count, *sides, channels), run
 
 
 def _openvino(path):
@@ -147,7 +153,8 @@ def _openvino(path):
         "INFERENCE_PRECISION_HINT": "f32",
     }
     compiled = core.compile_model(model, "CPU", settings)
-    return text, sides, lambda batch: compiled(batch)[0].copy()
+    bands = model.inputs[0].get_partial_shape()[3].get_length()
+    return text, bands, sides, lambda batch: compiled(batch)[0].copy()
 
 
 def _litert(path):
@@ -170,21 +177,20 @@ def _litert(path):
         return interpreter.get_tensor(answer["index"])
 
     text = side_file(path).read_text(encoding="utf-8")
-    return text, [int(n) for n in answer["shape_signature"]], run
+    shape = [int(n) for n in answer["shape_signature"]]
+    return text, int(image["shape_signature"][3]), shape, run
 
 
 def _saved_model(path):
-    from unet.network.backend import keras  # TensorFlow, quietly
-
-    tensorflow = import_module("tensorflow")
-    assert keras.backend.backend() == "tensorflow"
-    network = tensorflow.saved_model.load(str(path))
-    (answer,) = network.signatures[
-        "serving_default"
-    ].structured_outputs.values()
+    import_module("unet.network.backend")  # imports TensorFlow quietly
+    network = import_module("tensorflow").saved_model.load(str(path))
+    signature = network.signatures["serving_default"]
+    (image,) = signature.structured_input_signature[1].values()
+    (answer,) = signature.structured_outputs.values()
     text = (path / f"{CONTRACT}.json").read_text(encoding="utf-8")
     shape = [-1 if n is None else n for n in answer.shape]
-    return text, shape, lambda batch: network.serve(batch).numpy()
+    bands = image.shape[3]
+    return text, bands, shape, lambda batch: network.serve(batch).numpy()
 
 
 _RUNTIMES = {

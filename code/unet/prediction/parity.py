@@ -67,13 +67,12 @@ class Parity:
         self.far += int((other & (margin > NEAR)).sum())
 
 
-def batches(paths, contract, bands=None):
+def batches(paths, contract):
     """Images as the network sees them, and one of other sides at the end.
 
     Args:
         paths: image files.
         contract: of the model.
-        bands: see ``unet.imagery.reading.read_image``.
 
     Yields:
         uint8, N x height x width x 3.
@@ -84,7 +83,7 @@ def batches(paths, contract, bands=None):
     size, contrast = contract.size, contract.preprocessing.contrast
     for first in range(0, len(paths), BATCH):
         images = [
-            enhance(resize_image(read_image(path, bands), size), contrast)
+            enhance(resize_image(read_image(path), size), contrast)
             for path in paths[first : first + BATCH]
         ]
         yield np.stack(images)
