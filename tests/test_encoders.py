@@ -110,6 +110,18 @@ def test_file_opens_with_plain_keras_and_takes_any_size(tmp_path, name, depth):
     assert free.predict(images(1, 96), verbose=0).shape == (1, 96, 96, 1)
 
 
+def test_a_twin_keeps_statistics_that_an_encoder_brings():
+    # EfficientNetB0 to B7 have a normalisation whose numbers are weights.
+    image = keras.Input((32, 32, 3))
+    norm = keras.layers.Normalization()
+    answer = keras.layers.Conv2D(1, 1, activation="sigmoid")(norm(image))
+    model = keras.Model(image, answer)
+    norm.adapt(np.float32(images()))
+    expected = model.predict(images(2, 32), verbose=0)
+    found = any_size(model).predict(images(2, 32), verbose=0)
+    assert np.allclose(found, expected, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("name", "depth", "sides"),
     [

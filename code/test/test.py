@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unet.annotations.formats import WRITERS
+from unet.network.export_formats import ENDINGS
 from unet.terminal import cli, reading_options
 
 
@@ -53,6 +54,11 @@ def read_arguments():
             "whose colours they are"
         )
     args.model = args.model or cli.default_model()
+    if args.adapt and args.model.suffix.lower() in ENDINGS:
+        parser.error(
+            "argument --adapt: expected a .keras model, found "
+            f"{args.model.name}, whose statistics are fixed"
+        )
     return args
 
 
@@ -62,7 +68,8 @@ def add_common(group):
     add(
         "--model",
         type=Path,
-        help="a trained model (default: the one that the last training wrote, "
+        help="a trained model, or what export.py made of one: .onnx, .xml or "
+        ".tflite (default: the one that the last training wrote, "
         "code/test/unet.keras, else the one that comes with the project, "
         "code/test/buildings.keras)",
     )
@@ -207,11 +214,11 @@ if __name__ == "__main__":
 from unet.annotations.colours import parse_colours
 from unet.files.claims import claim
 from unet.files.errors import DataError, printable
-from unet.files.folders import Sample, class_names, list_images, usable_samples
-from unet.files.names import same
+from unet.files.folders import class_names, collect_samples
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
+from unet.network.exported import Exported
 from unet.prediction.outputs import (
     CONFUSION,
     CONTACT_SHEET,
@@ -234,19 +241,7 @@ def collect(sources):
     Returns:
         (samples, list of sentences: what is wrong with other folders).
     """
-    samples, refused = [], []
-    for source in sources:
-        if not source.exists():
-            raise DataError(
-                f"{source}: expected an image or a directory, found nothing. "
-                "Check the path."
-            )
-        images = list_images(source) if source.is_dir() else [source]
-        if source.is_dir() and not images:
-            found, wrong = usable_samples(source)
-            samples, refused = samples + found, refused + wrong
-        else:
-            samples += [Sample(same(path.stem), path, None) for path in images]
+    samples, refused = collect_samples(sources)
     seen = {}
     for sample in samples:
         if sample.name in seen:
@@ -261,13 +256,12 @@ def collect(sources):
     return samples, refused
 
 
-def introduction(path, contract):
+def introduction(path, contract, day):
     """Which model it is, trained on what and when: one line."""
     title = contract.notes.get("title", ", ".join(contract.classes))
     images = f"{contract.data['images']:,} images" if contract.data else "data"
     return (
-        f"model: {cli.short_path(path)} ({title}), trained on {images}, "
-        f"{saved_on(path)}"
+        f"model: {cli.short_path(path)} ({title}), trained on {images}, {day}"
     )
 
 
@@ -345,6 +339,13 @@ def outputs_of(args, sources, contract):
     return Outputs(args.out, sources, classes, wanted, writer)
 
 
+def load(path):
+    """The Keras model of a file."""
+    from unet.network import model
+
+    return model.load(path)
+
+
 def adapt(model, samples, contract, settings, args):
     """Bring the model nearer to these images, and show what that changes."""
     from unet.pictures import figures
@@ -372,15 +373,21 @@ def adapt(model, samples, contract, settings, args):
 
 def main(args):
     samples, refused = collect(args.images)
-    contract = read_contract(args.model)
+    exported = None
+    if args.model.suffix.lower() in ENDINGS:
+        exported = Exported(args.model)
+    contract = exported.contract if exported else read_contract(args.model)
+    day = exported.saved_on if exported else saved_on(args.model)
     settings = settings_of(args, contract)
     check_classes(samples, contract.classes, args.model)
     sources = find_sources(samples, contract, settings)
     outputs = outputs_of(args, sources, contract)
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
     with claim(args.out, files, args.overwrite):
-        print(introduction(args.model, contract))
-        speed, damaged = predict(args, contract, sources, settings, outputs)
+        print(introduction(args.model, contract, day))
+        speed, damaged = predict(
+            args, exported, contract, sources, settings, outputs
+        )
         facts = {
             "model": args.model.name,
             "threshold": settings.threshold,
@@ -393,8 +400,12 @@ def main(args):
     cli.end_with([*refused, *damaged])
 
 
-def predict(args, contract, sources, settings, outputs):
-    """Fill the outputs; see ``unet.prediction.run.run``."""
+def predict(args, exported, contract, sources, settings, outputs):
+    """Fill the outputs; see ``unet.prediction.run.run``.
+
+    Args:
+        exported: the model if it was exported, else None.
+    """
     samples = [source.sample for source in sources]
     adapted_to = [args.adapt, *(str(sample.image) for sample in samples)]
     also = adapted_to if args.adapt else []
@@ -408,9 +419,7 @@ def predict(args, contract, sources, settings, outputs):
         # Keras takes seconds to import: bad input is told before, and the bar
         # of what comes first, a scene if there is one, is there meanwhile.
         bars.begin(min(sources, key=lambda source: source.is_photo))
-        from unet.network.model import load
-
-        model = load(args.model)
+        model = exported or load(args.model)
         if args.adapt:
             line = adapt(model, samples, contract, settings, args)
             outputs.notes.append(line)

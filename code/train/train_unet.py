@@ -18,7 +18,7 @@
 # %%
 from pathlib import Path
 
-from unet.terminal import cli, runs, training_options
+from unet.terminal import cli, runs, training_options, watching
 
 
 def read_arguments():
@@ -69,9 +69,16 @@ def read_arguments():
         action="store_true",
         help="do everything for one step, and leave --model alone",
     )
+    add(
+        "--tensorboard",
+        action="store_true",
+        help="write losses, IoU, learning rate and a picture of predictions "
+        "for TensorBoard after each epoch, in the run's directory",
+    )
     add("--quiet", action="store_true", help="hide the progress bars")
     args = training_options.read(parser, [] if cli.in_notebook() else None)
     args = runs.resumed(args) if args.resume else args
+    watching.check(args.tensorboard)
     runs.refuse_shipped(args.model)
     return args
 
@@ -333,6 +340,7 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         shuffle=False,  # the batches do, in an order that can be resumed
         callbacks=[
             *callbacks.of_epochs(checkpoint, learning_rate, fading),
+            *watching.callbacks(args.tensorboard, run, train, validation_rows),
             *checkpoint.callbacks(),
             callbacks.NowAndThen(draw_curves),
         ],

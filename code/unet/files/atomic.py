@@ -64,7 +64,7 @@ def new_tree(out, inputs, overwrite):
 
 
 @contextmanager
-def new_entries(directory, names, inputs, overwrite):
+def new_entries(directory, names, inputs, overwrite, known=()):
     """Write several entries of a directory, all of them or none.
 
     No moment, not even of a kill, shows new ones beside old ones: the first
@@ -76,6 +76,7 @@ def new_entries(directory, names, inputs, overwrite):
         directory: where they lie; its other entries stay.
         names: what may be written; the first is always.
         inputs, overwrite: as of ``new_tree``, of each.
+        known: names in a directory of ours, beside those of folders.
 
     Yields:
         A temporary directory to write them to. What is not written there and
@@ -88,7 +89,7 @@ def new_entries(directory, names, inputs, overwrite):
     stage = directory / temporary_name(names[0])
     entries = {directory / name: stage / name for name in names}
     change = _Change(directory, names[0], entries)
-    with _new(change, inputs, overwrite):
+    with _new(change, inputs, overwrite, known):
         yield stage
 
 
@@ -153,7 +154,7 @@ class _Change:
 
 
 @contextmanager
-def _new(change, inputs, overwrite):
+def _new(change, inputs, overwrite, known=()):
     for path in change.entries:
         _refuse_inputs(path, inputs)
     made = missing_directories(change.directory)
@@ -166,7 +167,8 @@ def _new(change, inputs, overwrite):
                 change.settle_all()
                 for path in filter(_holds_something, change.entries):
                     refuse_existing([path], overwrite)
-                    _refuse_foreign(path, files=len(change.entries) > 1)
+                    files = len(change.entries) > 1
+                    _refuse_foreign(path, files, known)
                 change.hidden("tmp").mkdir()
                 yield
                 change.make()
@@ -199,21 +201,22 @@ def _holds_something(path):
     return path.exists() and not (path.is_dir() and not any(path.iterdir()))
 
 
-def _refuse_foreign(out, files):
+def _refuse_foreign(out, files, known):
     """Raise DataError if a directory holds what none of our scripts makes.
 
     Args:
         out: the directory.
         files: whether it may be a file as well.
+        known: names that are ours too.
     """
-    ours = {"images", "masks", "annotations"}
+    ours = {"images", "masks", "annotations", *known}
     if files and out.is_file():
         return
     for path in out.iterdir() if out.is_dir() else [out]:
-        known = path.name in ours or path.name == CLASSES
+        is_ours = path.name in ours or path.name == CLASSES
         if (path / "images").is_dir():
-            known = {child.name for child in path.iterdir()} <= ours
-        if not known:
+            is_ours = {child.name for child in path.iterdir()} <= ours
+        if not is_ours:
             raise DataError(
                 f"{path}: was not made by this script and would be lost with "
                 "--overwrite. Move it away, or write to another directory."

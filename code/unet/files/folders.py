@@ -167,6 +167,35 @@ def find_samples(root):
     return samples
 
 
+def collect_samples(sources):
+    """The images of files, directories of images and trees of folders.
+
+    Args:
+        sources: paths of any of these.
+
+    Returns:
+        (list of ``Sample``, of plain images without masks; list of sentences:
+        what is wrong with folders that are none).
+
+    Raises:
+        DataError: a path is not there.
+    """
+    samples, refused = [], []
+    for source in sources:
+        if not source.exists():
+            raise DataError(
+                f"{source}: expected an image or a directory, found nothing. "
+                "Check the path."
+            )
+        images = list_images(source) if source.is_dir() else [source]
+        if source.is_dir() and not images:
+            found, wrong = usable_samples(source)
+            samples, refused = samples + found, refused + wrong
+        else:
+            samples += [Sample(same(path.stem), path, None) for path in images]
+    return samples, refused
+
+
 def usable_samples(root):
     """``find_samples``, where one that is wrong does not stop the others.
 

@@ -9,6 +9,7 @@ new option of training is published by a line in ``TrainingSettings``.
 import json
 import zipfile
 from dataclasses import asdict, dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 from unet.files.errors import DataError
@@ -155,8 +156,13 @@ def append_contract(path, contract):
         contract: a ``Contract``.
     """
     with zipfile.ZipFile(path, "a") as archive:
-        values = {"format": FORMAT, **contract.as_dict()}
-        archive.writestr(MEMBER, json.dumps(values, indent=2))
+        archive.writestr(MEMBER, contract_text(contract))
+
+
+def contract_text(contract, **besides):
+    """A contract, and what else a file says beside it, as JSON."""
+    values = {"format": FORMAT, **contract.as_dict(), **besides}
+    return json.dumps(values, indent=2)
 
 
 def read_contract(path):
@@ -181,15 +187,32 @@ def read_contract(path):
             "code/train/train_unet.py, or give another model."
         )
     try:
-        values = contract_in(path)
-        if values["format"] == FORMAT:
-            return _contract_of(values, network_in(path))
+        return contract_of(path, contract_in(path), partial(network_in, path))
     except ForeignError as found:
         raise DataError(
             f"{path}: expected a .keras model made by code/train/"
             f"train_unet.py, found {found}. Give the model that training "
             "saved."
         ) from None
+
+
+def contract_of(path, values, network):
+    """What a model's file says of itself, once it is checked.
+
+    Args:
+        path: of the file, for what is said of it.
+        values: what it holds, of JSON.
+        network: function that returns its ``unet.network.archive.Network``.
+
+    Returns:
+        A ``Contract``, see ``read_contract``.
+
+    Raises:
+        ForeignError: a field is odd, or not of this network.
+        DataError: it has another format.
+    """
+    if values["format"] == FORMAT:
+        return _contract_of(values, network())
     raise DataError(
         f"{path}: expected format {FORMAT}, found {_shown(values['format'])}. "
         "Use the version of this project that made the model, or train it "

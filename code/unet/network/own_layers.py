@@ -152,5 +152,10 @@ def copy_weights(source, target):
     """
     for before, after in zip(source.layers, target.layers, strict=True):
         weights = before.get_weights()
-        if weights and not isinstance(before, FadingDropout):
-            after.set_weights(weights)
+        # A rescaling in the place of a normalisation has its numbers already.
+        needless = isinstance(before, FadingDropout) or not after.weights
+        if needless or not weights:
+            continue
+        after.set_weights(weights)
+        if isinstance(after, layers.Normalization):
+            after.finalize_state()  # which Keras does where it loads a file

@@ -108,7 +108,7 @@ def run(model, sources, settings, outputs, workplace, watch):
     """Predict sources into the files of their sinks.
 
     Args:
-        model: of ``unet.network.model``.
+        model: of ``unet.network.model``, or an ``Exported`` one.
         sources: list of ``unet.prediction.stream.Source``.
         settings: ``unet.prediction.strip.Settings``.
         outputs: ``unet.prediction.outputs.Outputs``.

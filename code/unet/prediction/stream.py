@@ -17,6 +17,7 @@ from unet.imagery.mask_values import read_truth
 from unet.imagery.rasters import Scene, refuse_endless
 from unet.imagery.reading import read_image
 from unet.imagery.stored import stored_as
+from unet.network.exported import Exported
 from unet.prediction.photos import photo_strips
 from unet.prediction.scaling import scales
 from unet.prediction.scenes import strips
@@ -159,7 +160,7 @@ def predict(model, sources, settings, work_of=None, watch=None):
     """Predict images from the top to the bottom, scenes first.
 
     Args:
-        model: of ``unet.network.model``.
+        model: of ``unet.network.model``, or an ``Exported`` one.
         sources: list of ``Source``.
         settings: ``Settings``.
         work_of: function that returns the directory of a source in which
@@ -175,14 +176,10 @@ def predict(model, sources, settings, work_of=None, watch=None):
         be had, because the image is damaged, comes its ``DataError``, and
         then the next image.
     """
-    # Keras is slow to import.
-    from unet.network.model import any_size, joined
-
     watch = watch or (lambda source, windows, seconds: None)
     scenes = [source for source in sources if not source.is_photo]
-    settings = replace(settings, seams=len(model.outputs) > 1)
-    model = joined(model)
-    network = any_size(model) if scenes else model
+    model, network, seams = _networks(model, bool(scenes))
+    settings = replace(settings, seams=seams)
     for source in scenes:
         watch(source, 0, 0.0)
         work = work_of and source.streams and work_of(source)
@@ -201,6 +198,18 @@ def predict(model, sources, settings, work_of=None, watch=None):
             photo = replace(photo, shape=strip.ids.shape)
         yield photo, strip
         watch(photo, 1, 0.0)
+
+
+def _networks(model, scenes):
+    """(for images of its own size, for those of any size, whether it has
+    learned seams); the second is the first if there are no scenes."""
+    if isinstance(model, Exported):
+        return model, model, model.seams
+    # Keras is slow to import, and no exported network needs it.
+    from unet.network.model import any_size, joined
+
+    whole = joined(model)
+    return whole, any_size(whole) if scenes else whole, whole is not model
 
 
 def predict_labelled(model, samples, classes, settings=DEFAULTS):
