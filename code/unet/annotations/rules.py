@@ -36,7 +36,8 @@ class Rules:
             class "" is background, ``IGNORE`` is no class.
         threshold: share of the largest grey from which on a grey mask is the
             object.
-        bands: of images of several: which are red, green and blue, from 1.
+        bands: of images of several: those to take, from 1, red, green and
+            blue first; or ``unet.imagery.reading.ALL``.
         directories: the places that were given; an annotation that points
             out of them is refused. (): not checked, as nothing is read there.
         limits: see ``Limits``.
@@ -49,7 +50,7 @@ class Rules:
     polygon_column: str | None = None
     colours: dict[int, str] | None = None
     threshold: float | None = None
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int, ...] | str | None = None
     directories: tuple[Path, ...] = ()
     limits: Limits = Limits()
     by_options: bool = True

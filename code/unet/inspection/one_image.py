@@ -114,8 +114,10 @@ def _look_at_image(exam):
     exam.shape = image.shape[:2]
     if stored.orientation > 1:
         exam.add("exif", path, f"EXIF orientation {stored.orientation}")
-    if stored.channels == 4:
+    if stored.is_cmyk:
         exam.add("cmyk", path, "four inks")
+    elif stored.channels not in (1, 3) and not exam.item.rules.bands:
+        exam.traits["bands"] = f"{stored.channels} bands"
     if stored.alpha:
         exam.traits["alpha"] = "an alpha channel"
     if stored.channels == 1:

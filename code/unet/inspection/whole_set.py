@@ -93,16 +93,26 @@ def _compare_labelling(root, exams):
 def _compare_traits(root, exams):
     """Alpha, grey and depth: by file, or once where all images are alike."""
     seen = [exam for exam in exams if exam.shape]
-    for kind in ("alpha", "grey", "deep", "float"):
+    for kind in ("alpha", "grey", "bands", "deep", "float"):
         having = [exam for exam in seen if kind in exam.traits]
         if len(having) < max(len(seen), 2):
             for exam in having:
                 yield Finding(
                     kind, exam.item.image, exam.traits[kind], exam.item
                 )
-        elif kind != "grey":  # all grey is a choice
+        elif not _is_chosen(kind, having):
             detail = f"all {len(having)} images: {having[0].traits[kind]}"
             yield Finding(kind, root, detail, others=items_of(having))
+
+
+def _is_chosen(kind, having):
+    """Whether a trait that all images have alike is a choice, and no defect.
+
+    Of 16 bits a training finds the range that all images share.
+    """
+    alike = len({exam.traits[kind] for exam in having}) == 1
+    chosen = kind == "bands" or having[0].traits[kind].startswith("16 bits")
+    return kind == "grey" or (alike and chosen)
 
 
 def _compare_sizes(root, exams):
