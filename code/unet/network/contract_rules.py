@@ -178,7 +178,7 @@ CONTRACT = {
     ),
     "evaluations": _list(_EVALUATION, 0, 10_000),
 }
-_MOST_BANDS = 16
+MOST_BANDS = 16
 _BAND = _object(
     {"number": _count(1, 2**16), "description": _or_none(_WORD)}, {}
 )
@@ -192,10 +192,10 @@ PREPROCESSING = {
     "resize": _TEXT,
     "contrast": _CONTRAST,
     "input": _TEXT,
-    "mean": _or_none(_list(_NUMBER, 1, _MOST_BANDS)),
-    "variance": _or_none(_list(_number(0, 1e15), 1, _MOST_BANDS)),
-    "bands": _or_none(_list(_BAND, 1, _MOST_BANDS)),
-    "limits": _or_none(_list(_LIMITS, 1, _MOST_BANDS)),
+    "mean": _or_none(_list(_NUMBER, 1, MOST_BANDS)),
+    "variance": _or_none(_list(_number(0, 1e15), 1, MOST_BANDS)),
+    "bands": _or_none(_list(_BAND, 1, MOST_BANDS)),
+    "limits": _or_none(_list(_LIMITS, 1, MOST_BANDS)),
 }
 _WEIGHT = Rule(
     "a number, or balanced",

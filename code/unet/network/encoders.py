@@ -274,6 +274,8 @@ def widened(network, image, learned=True, turned=False):
     bands = image.shape[-1]
 
     def layer_of(layer):
+        if isinstance(layer, keras.Sequential):
+            return keras.Sequential(map(layer_of, layer.layers), layer.name)
         config = layer.get_config()
         for key in ("scale", "offset", "mean", "variance"):
             line = np.ravel(config.get(key, 0))
