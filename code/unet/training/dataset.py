@@ -283,17 +283,19 @@ def _reader(samples, bands, contrast):
         DataError: the first image lacks a band, or contrast is no matter of
             such bands.
     """
-    first, known = samples[0].image, bands
-    if not isinstance(bands, Bands):
-        known = bands_of(first, bands)
-    asked = known.numbers if isinstance(bands, Bands) else bands
+    first = samples[0].image
+    known, asked, model = bands, bands, "the training images"
+    if isinstance(bands, Bands):
+        asked = bands.numbers
+    else:
+        known, model = bands_of(first, bands), first
     if contrast != "none" and (known.count != 3 or known.dtype == "uint16"):
         raise DataError(
             f"{first}: contrast {contrast} is for red, green and blue of 8 "
             f"bits, found {', '.join(known.names())} of "
             f"{DEPTHS[known.dtype or 'uint8']}. Train without it."
         )
-    return BandReader(known, asked, first)
+    return BandReader(known, asked, model)
 
 
 def _small(instances, size, sample):

@@ -62,7 +62,7 @@ class BandReader:
     Args:
         bands: ``Bands`` of the training.
         asked: what was asked for: ``numbers`` of ``Bands``.
-        first: path of an image that has them.
+        first: which image has them: its path, or in words.
     """
 
     def __init__(self, bands, asked, first):
@@ -148,14 +148,14 @@ def seen_bands(train, start_from=None):
             raise DataError(
                 f"{name}: expected different values, found {low} in all "
                 f"{len(train.names)} training images: there is nothing to "
-                "learn from it. Leave it out."
+                "learn from it. Leave it out (--bands of train_unet.py)."
             )
         if low == high and bands.dtype == "uint16":
             raise DataError(
                 f"{name}: expected a range of values, found {low} at the 2nd "
                 "and at the 98th percentile of the training images, between "
-                "which 16 bits are stretched. Leave it out, or save it with 8 "
-                "bits."
+                "which 16 bits are stretched. Leave it out (--bands of "
+                "train_unet.py), or save it with 8 bits."
             )
         limits.append((float(low), float(high)))
     if bands.dtype != "uint16":
