@@ -89,8 +89,8 @@ def contract_of(limits=None, count=4, size=(32, 32), **more):
     ("change", "told"),
     [
         ({"bands": None}, "a contract of 3 band"),
-        ({"limits": LIMITS[:3]}, "for 4 band"),
-        ({"mean": [0.5] * 3}, "for 4 band"),
+        ({"limits": LIMITS[:3]}, "as many as bands, 4"),
+        ({"mean": [0.5] * 3}, "as many as bands, 4"),
         ({"limits": [[5, 5]] * 4}, "the second one larger"),
         ({"bands": [{"number": 0, "description": None}] * 4}, "number"),
         ({"bands": []}, "1 to 16"),

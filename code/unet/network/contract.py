@@ -254,10 +254,12 @@ def _check_network(contract, network):
     classes = len(contract.classes)
     seen = contract.preprocessing
     bands = 3 if seen.bands is None else len(seen.bands)
-    for values in (seen.limits, seen.mean, seen.variance):
+    for name in ("limits", "mean", "variance"):
+        values = getattr(seen, name)
         if values is not None and len(values) != bands:
             raise ForeignError(
-                f"{_shown(values)} in its contract, for {bands} band(s)"
+                f"{_shown(values)} for preprocessing.{name} in its contract "
+                f"(expected as many as bands, {bands})"
             )
     if network.bands != bands:
         raise ForeignError(

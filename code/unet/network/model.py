@@ -124,8 +124,13 @@ def build_unet(
         x = block(x, widths[-1], rates[-1])
 
     x = _way_up(x, block, widths[:-1], rates, skips)
-    channels, function = len(classes) + 1, "softmax"
-    if len(classes) == 1:
+    return keras.Model(image, _outputs(x, len(classes), objects), name="unet")
+
+
+def _outputs(x, classes, objects):
+    """The probabilities, and with ``objects`` seams and borders beside."""
+    channels, function = classes + 1, "softmax"
+    if classes == 1:
         channels, function = 1, "sigmoid"
     name = MASK if objects else None
     output = layers.Conv2D(channels, 1, activation=function, name=name)(x)
@@ -134,7 +139,7 @@ def build_unet(
             SEAM_CHANNELS, 1, activation="sigmoid", name=SEAMS
         )
         output = [output, drawn(x)]
-    return keras.Model(image, output, name="unet")
+    return output
 
 
 def _stretched(image, limits):
