@@ -251,7 +251,7 @@ def write_scenes(root, count, dtype="uint16"):
     return root
 
 
-def learned_iou(root, numbers, epochs=4):
+def learned_iou(root, numbers, epochs=3):
     """IoU on the last six images after a training on the others."""
     samples = find_samples(root)
     data = dataset.load(
