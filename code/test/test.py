@@ -382,6 +382,8 @@ def main(args):
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
     with claim(args.out, files, args.overwrite):
         print(introduction(args.model, contract))
+        for line in settings.bands.lines():
+            print(f"  {line}")
         speed, damaged = predict(args, contract, sources, settings, outputs)
         facts = {
             "model": args.model.name,
