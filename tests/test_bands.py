@@ -22,6 +22,9 @@ from unet.imagery.reading import ALL, read_image, read_values
 from unet.imagery.resampling import Reduced
 from unet.imagery.resizing import resize_image
 from unet.imagery.saving import kept_bands, save_image
+from unet.inspection.listing import tree_items
+from unet.inspection.mending import mend
+from unet.inspection.whole_set import check
 from unet.network import contract_rules
 from unet.network.contract import Preprocessing
 from unet.prediction.strip import bands_of
@@ -436,3 +439,32 @@ def test_bands_are_written_in_one_form():
     assert band_options.numbers("4,3,2,1") == (4, 3, 2, 1)
     assert Bands((4, 3)).text == "4,3"
     assert PICTURES.text is None
+
+
+# Inspection ------------------------------------------------------------------
+
+
+def findings_of(tmp_path, images):
+    tree = make_band_tree(tmp_path / "tree", images)
+    items, _ = tree_items(tree)
+    exams, findings = check(tmp_path, items, 3, lambda items, *_: items)
+    trees = {"": tmp_path / "mended"}
+    result = mend(exams, findings, trees, 3, lambda items, *_: items)
+    return sorted((f.kind, f.path.stem) for f in findings), result
+
+
+def test_a_set_of_bands_has_no_defect_and_is_copied_as_it_is(tmp_path):
+    images = [noise(4, "uint16") for _ in range(3)]
+    found, result = findings_of(tmp_path, images)
+    assert not {"bands", "deep", "cmyk"} & {kind for kind, _ in found}
+    for k, image in enumerate(images[: result.written]):
+        path = tmp_path / "mended" / f"a{k}" / "images" / f"a{k}.tif"
+        assert np.array_equal(read_values(path, ALL), image)
+
+
+def test_an_image_of_other_bands_than_the_rest_is_found(tmp_path):
+    images = [noise(4), noise(4), noise(4, "uint16"), noise(5), noise(3)]
+    found, result = findings_of(tmp_path, images)
+    odd = [(kind, stem) for kind, stem in found if kind in ("bands", "deep")]
+    assert odd == [("bands", "a2"), ("bands", "a3"), ("bands", "a4")]
+    assert {name for name, _ in result.left_out} >= {"a2", "a3", "a4"}
