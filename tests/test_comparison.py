@@ -449,6 +449,7 @@ WORDS = {
     "size": ["64"],
     "validation": ["0.25"],
     "images": ["7"],
+    "bands": ["4,3,2,1"],
     "group": ["(.+) x"],
     "filters": ["5"],
     "depth": ["3"],

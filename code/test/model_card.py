@@ -35,6 +35,7 @@ from dataclasses import asdict
 
 from unet.files.atomic import refuse_existing, write_text
 from unet.network.contract import TrainingSettings, read_contract
+from unet.prediction.strip import bands_of
 from unet.scoring.scores import has_background
 
 # Of the options of a training, those that name no choice.
@@ -76,14 +77,18 @@ def finds_and_takes(contract):
     """What it finds, in which images, and from which threshold on."""
     height, width = contract.size
     threshold = f"{contract.threshold:g}"
+    bands = bands_of(contract.preprocessing)
+    seen = "RGB" if bands.numbers is None else ", ".join(bands.names())
+    seen += " of 16 bits" if bands.limits else ""
     if contract.best_threshold is not None:
         threshold += (
             f" (best on its validation images: {contract.best_threshold:g})"
         )
     return [
         f"* Finds: {', '.join(contract.classes)}",
-        f"* Input: RGB, {width} x {height} pixels; `test.py` shows it larger "
-        f"images through windows, at {contract.scale:.3g} of their own size "
+        f"* Input: {seen}, {width} x {height} pixels; `test.py` shows it "
+        f"larger images through windows, at {contract.scale:.3g} of their own "
+        "size "
         "(`--scale` overrides)",
         *ground(contract),
         f"* Threshold: {threshold}",

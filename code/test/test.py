@@ -4,7 +4,8 @@ from pathlib import Path
 
 from unet.annotations.formats import WRITERS
 from unet.network.export_formats import ENDINGS
-from unet.terminal import cli, reading_options
+from unet.terminal import cli
+from unet.terminal.band_options import add_bands_to_predict
 
 
 def threshold(text):
@@ -129,7 +130,7 @@ def add_views(group):
         "the others; where the model has learned it harms. Compare both masks "
         "in OUT/adapted.png",
     )
-    reading_options.add_bands(group)
+    add_bands_to_predict(group)
 
 
 def add_results(group):
@@ -229,7 +230,7 @@ from unet.prediction.palette import FOLDER as PALETTES
 from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation
 from unet.prediction.stream import find_sources
-from unet.prediction.strip import Settings
+from unet.prediction.strip import Settings, bands_of
 
 # Picture of what --adapt changes, and how many views it shows.
 ADAPTED, ADAPTED_SHOWN = "adapted.png", 12
@@ -303,7 +304,7 @@ def settings_of(args, contract):
         threshold=threshold,
         contrast=contract.preprocessing.contrast,
         flips=args.flips,
-        bands=args.bands,
+        bands=bands_of(contract.preprocessing, args.bands),
         scale=args.scale,
         overlap=args.overlap,
     )
@@ -362,7 +363,8 @@ def adapt(model, samples, contract, settings, args):
     before = adaptation.masks_of(model, shown, settings)
     adaptation.adapt(model, views, args.adapt)
     after = adaptation.masks_of(model, shown, settings)
-    figure = figures.before_and_after(shown, before, after)
+    pictures = [settings.bands.picture(view) for view in shown]
+    figure = figures.before_and_after(pictures, before, after)
     figures.save_figure(figure, args.out / ADAPTED)
     return (
         f"statistics of {len(views)} views of these images by a share of "
@@ -385,6 +387,8 @@ def main(args):
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
     with claim(args.out, files, args.overwrite):
         print(introduction(args.model, contract, day))
+        for line in settings.bands.lines():
+            print(f"  {line}")
         speed, damaged = predict(
             args, exported, contract, sources, settings, outputs
         )

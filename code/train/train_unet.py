@@ -102,7 +102,8 @@ from unet.files import splits
 from unet.files.folders import check_classes, class_names, find_samples
 from unet.files.splits import group_names
 from unet.network import sizes
-from unet.training import dataset
+from unet.terminal import band_options
+from unet.training import dataset, image_bands
 
 size = (args.size, args.size)
 sizes.check_size(size, args.depth)
@@ -117,8 +118,10 @@ classes = class_names(train_samples)
 check_classes(test_samples, classes)
 training_options.check_start(args.start_from, classes)
 how = (size, classes, progress, args.contrast, args.objects)
-train = dataset.load(train_samples, *how)
-test = test_samples and dataset.load(test_samples, *how)
+train = dataset.load(train_samples, *how, band_options.numbers(args.bands))
+test = test_samples and dataset.load(test_samples, *how, train.bands)
+bands = image_bands.seen_bands(train, args.start_from)
+args.bands = bands.text
 
 for title, samples in (("training", train_folders), ("test", test_folders)):
     print(f"{title:>9}: {dataset.describe(samples)}")
@@ -130,6 +133,8 @@ for name, share in zip(
     print(f"   pixels: {share:6.1%} {name}")
 if train.ignored_share():
     print(f"  ignored: {train.ignored_share():6.1%} of all pixels")
+for line in bands.lines():
+    print(f"    {line}")
 
 # %% [markdown]
 # The article's figure: an image, one of its instance masks, and all of them
@@ -139,18 +144,19 @@ if train.ignored_share():
 from unet.pictures import figures
 
 run = runs.start_run(args)
-grid = figures.sample_grid(train_samples, classes)
+grid = figures.sample_grid(train_samples, classes, bands)
 figures.save_figure(grid, run / "samples.png")
 cli.show(run / "samples.png")
 
 # %% [markdown]
 # ## 2. Prepare
 #
-# Images and masks lie in two arrays, `X` (images x height x width x RGB) and
-# `Y` (a class for every pixel). A tenth of the training folders is set aside:
-# the **validation** images are never trained on and tell when to stop. Tiles
-# of one neighbourhood share roofs, so a neighbourhood is kept on one side;
-# validation would be too kind otherwise.
+# Images and masks lie in two arrays, `X` (images x height x width x bands, the
+# three of a photo or those of `--bands`) and `Y` (a class for every pixel). A
+# tenth of the training folders is set aside: the **validation** images are
+# never trained on and tell when to stop. Tiles of one neighbourhood share
+# roofs, so a neighbourhood is kept on one side; validation would be too kind
+# otherwise.
 
 # %%
 from unet.network.backend import keras
@@ -183,9 +189,9 @@ from unet.training.augmentation import Augmentation
 
 augment = None
 if args.augment != "none":
-    augment = Augmentation(args.augment)
+    augment = Augmentation(args.augment, bands)
     rng = np.random.default_rng(args.seed)
-    grid = figures.augmented_grid(train.X, train.Y, augment, rng)
+    grid = figures.augmented_grid(train.X, train.Y, augment, rng, bands)
     figures.save_figure(grid, run / "augmented.png")
     cli.show(run / "augmented.png")
 
@@ -225,7 +231,7 @@ from unet.network.model import (
 )
 
 mean, variance = fitting.input_statistics(
-    train.X, fit_rows, args.normalisation, args.start_from
+    train.X, fit_rows, args.normalisation, args.start_from, bands.limits
 )
 if args.start_from:
     model = load(args.start_from)
@@ -245,6 +251,8 @@ else:
         mean=mean,
         variance=variance,
         objects=args.objects,
+        bands=bands.count,
+        limits=bands.limits,
     )
 if args.freeze:
     freeze_encoder(model)
@@ -312,7 +320,9 @@ batches = Batches(
 )
 validation = Batches(train.X, train.Y, validation_rows, 16, **own)
 settings = training_options.settings_of(args)
-contract = fitting.contract(train, settings, mean, variance, args.start_from)
+contract = fitting.contract(
+    train, settings, mean, variance, args.start_from, bands
+)
 checkpoint = callbacks.Checkpoint(model, run, contract, classes, args.patience)
 learning_rate = LearningRate(
     args.learning_rate, args.schedule, args.warm_up, args.epochs
@@ -340,7 +350,9 @@ with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
         shuffle=False,  # the batches do, in an order that can be resumed
         callbacks=[
             *callbacks.of_epochs(checkpoint, learning_rate, fading),
-            *watching.callbacks(args.tensorboard, run, train, validation_rows),
+            *watching.callbacks(
+                args.tensorboard, run, train, validation_rows, bands
+            ),
             *checkpoint.callbacks(),
             callbacks.NowAndThen(draw_curves),
         ],
@@ -376,7 +388,7 @@ from unet.scoring.objects import Objects
 from unet.scoring.scores import Scores, table
 
 model = load(run / "unet.keras")
-how_to_predict = Settings(contrast=args.contrast)
+how_to_predict = Settings(contrast=args.contrast, bands=bands)
 
 
 def predictions_of(samples):

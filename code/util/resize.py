@@ -69,11 +69,12 @@ from unet.files.folders import (
     usable_samples,
 )
 from unet.geometry.masks import resize_ids
-from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.bands import PICTURES
+from unet.imagery.georeference import read_georeference
 from unet.imagery.mask_values import read_class_ids, write_ignored
 from unet.imagery.png import write_png
-from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
+from unet.imagery.saving import kept_bands, save_image
 
 
 def fit(shape, side, keep_aspect):
@@ -99,18 +100,19 @@ def pad(array, edges):
 
 def convert(tree, classes, side, keep_aspect, sample):
     """Write one sample at the new size."""
-    image = read_image(sample.image)
+    bands = kept_bands(sample.image)
+    image = (bands or PICTURES).read(sample.image)
     size, edges = fit(image.shape[:2], side, keep_aspect)
     new = pad(resize_image(image, size), edges)
+    # OpenCV drops a channel axis of length one.
+    new = new.reshape(*new.shape[:2], -1)
     folder = tree / sample.name
-    path = folder / "images" / f"{sample.name}.png"
-    write_png(path, new)
     place = read_georeference(sample.image)
     if place:
         factors = np.divide(size, image.shape[:2])
         (above, _), (left, _) = edges
         place = place.scaled(*factors).moved(-above, -left)
-        write_georeference(path, place)
+    save_image(folder / "images", sample.name, new, place, bands)
     if sample.masks is None:
         return
     ids = read_class_ids(sample, classes, image.shape[:2])

@@ -177,7 +177,7 @@ def looks_of(samples, progress):
 
     def look(sample):
         try:
-            return fingerprint(read_image(sample.image))
+            return fingerprint(read_image(sample.image, first=True))
         except DataError as error:
             return error
 

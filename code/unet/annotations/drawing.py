@@ -23,11 +23,12 @@ from unet.files.folders import (
 )
 from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
-from unet.imagery.georeference import read_georeference, write_georeference
+from unet.imagery.georeference import read_georeference
 from unet.imagery.mask_values import write_ignored
-from unet.imagery.png import write_mask, write_png
+from unet.imagery.png import write_mask
 from unet.imagery.rasters import no_data
-from unet.imagery.reading import image_from, read_bytes
+from unet.imagery.reading import image_from, read_bytes, values_from
+from unet.imagery.saving import kept_bands, save_image
 
 
 @dataclass(frozen=True)
@@ -192,15 +193,9 @@ def _draw_or_refuse(tree, classes, rules, components, known):
 def _draw_folder(tree, classes, rules, components, known):
     """Write one image and its masks."""
     name, annotation = known.name, known.annotation
-    image = _read_picture(known, rules)
-    path = tree / name / "images" / f"{name}.png"
-    write_png(path, image)
-    # A PNG loses where it lies: without it nobody knows its ground scale.
-    if known.image:
-        write_georeference(path, read_georeference(known.image))
+    shape = _copy_picture(tree / name / "images", known, rules)
     if annotation is None:
         return DrawnImage(name)
-    shape = image.shape[:2]
     annotation.check_size(shape)
     place = tree / name / "masks"
     place.mkdir()
@@ -234,13 +229,25 @@ def _draw_folder(tree, classes, rules, components, known):
     return DrawnImage(name, number, +repairs, None, ignored.size, pixels)
 
 
-def _read_picture(known, rules):
-    """The image of a pair, from its own file or from the annotation's."""
+def _copy_picture(folder, known, rules):
+    """Write the image of a pair, of its own file or of the annotation's.
+
+    Returns:
+        (H, W).
+    """
     if known.image:
         source, data = known.image, read_bytes(known.image)
     else:
         source, data = known.source, known.annotation.picture()
-    return image_from(data, source, rules.bands, rules.limits.pixels)
+    most, bands = rules.limits.pixels, kept_bands(data, rules.bands)
+    if bands:
+        image = values_from(data, source, bands.numbers, most)
+    else:
+        image = image_from(data, source, rules.bands, most)
+    # Without its place nobody knows its ground scale.
+    place = known.image and read_georeference(known.image)
+    save_image(folder, known.name, image, place, bands)
+    return image.shape[:2]
 
 
 def _draw(instances, shape, repairs):

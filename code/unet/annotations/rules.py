@@ -40,7 +40,8 @@ class Rules:
         threshold: share of the largest grey from which on a grey mask is the
             object.
         mask_name: how complete masks are called after their images.
-        bands: of images of several: which are red, green and blue, from 1.
+        bands: of images of several: those to take, from 1, red, green and
+            blue first; or ``unet.imagery.reading.ALL``.
         directories: the places that were given; an annotation that points
             out of them is refused. (): not checked, as nothing is read there.
         limits: see ``Limits``.
@@ -55,7 +56,7 @@ class Rules:
     colours: dict[int, str] | None = None
     threshold: float | None = None
     mask_name: MaskName | None = None
-    bands: tuple[int, ...] | None = None
+    bands: tuple[int, ...] | str | None = None
     directories: tuple[Path, ...] = ()
     limits: Limits = Limits()
     by_options: bool = True

@@ -18,13 +18,14 @@ from rasterio.windows import Window
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
+from unet.imagery.bands import as_bands, as_three
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import place_of
 from unet.imagery.opening import open_raster, refused_damage
 from unet.imagery.reading import (
     picture_bands,
-    read_image,
     refuse_truncated_jpeg,
+    three_of,
     to_uint8,
 )
 from unet.imagery.stored import stored_as
@@ -52,12 +53,15 @@ class Scene:
         Args:
             path: any raster that GDAL reads, or an image that
                 ``unet.imagery.reading`` reads.
-            bands: see ``unet.imagery.reading.read_image``.
+            bands: ``unet.imagery.bands.Bands``, or as of
+                ``unet.imagery.reading.read_image``.
 
         Raises:
-            DataError: the file is missing, damaged or no picture.
+            DataError: the file is missing, damaged or no picture, or its
+                bands are not those.
         """
         self.path = Path(path)
+        self._how = as_bands(bands)
         self.place = None
         self.masked = False
         self._local = threading.local()
@@ -70,29 +74,39 @@ class Scene:
             raster = self._handle()
         except RasterioIOError:
             # Turned by EXIF, or of a format that GDAL does not know.
-            self._whole = read_image(path, bands)
+            self._whole = self._how.read(path)
             self.shape = self._whole.shape[:2]
             return
         with refused_damage(path):
-            self._look_at(raster, bands)
+            self._look_at(raster)
 
-    def _look_at(self, raster, bands):
+    def _look_at(self, raster):
         self.shape = raster.shape
         if raster.driver == "JPEG":
             refuse_truncated_jpeg(self.path)  # GDAL would fill it with grey
-        self._bands = picture_bands(raster, self.path, bands)
+        with self._how.named_bands(self.path):
+            self._bands = picture_bands(raster, self.path, self._how.numbers)
         self.place = place_of(raster)
         flags = [raster.mask_flag_enums[band - 1] for band in self._bands]
         everywhere = rasterio.enums.MaskFlags.all_valid
         self.masked = any(everywhere not in band for band in flags)
         self.masked |= np.dtype(raster.dtypes[0]).kind == "f"  # NaN
+        alpha = [c == ColorInterp.alpha for c in raster.colorinterp]
+        # A band that is learned from hides nothing, whatever it is called.
+        self._own_alpha = any(alpha[band - 1] for band in self._bands)
+        if self._own_alpha and raster.nodata is None:
+            self.masked = False
+        if self._how.dtype:
+            self._how.check_depth(raster.dtypes[0], self.path)
+            self._how.check_descriptions(self.path)
+            return
         self._colours = palette_of(raster)
         if raster.dtypes[0] != "uint8":
             self._limits = self._find_limits()
 
     @classmethod
     def of_array(cls, image):
-        """A scene of an image in memory: uint8, H x W x 3."""
+        """A scene of an image in memory: H x W x channels."""
         self = cls.__new__(cls)
         self.path = self.place = None
         self.masked = False
@@ -121,8 +135,9 @@ class Scene:
             top, bottom: the first row, and the first one behind.
 
         Returns:
-            (image, known): uint8, h x W x 3, and bool, h x W, False where
-            the scene has no data.
+            (image, known): uint8, h x W x 3, or what a network sees, h x W x
+            channels, of the type of the ``Bands``; and bool, h x W, False
+            where the scene has no data.
 
         Raises:
             DataError: the file is damaged there.
@@ -131,14 +146,15 @@ class Scene:
             image = self._whole[top:bottom]
             return image, np.ones(image.shape[:2], bool)
         values, known = self._values(top, bottom)
+        if self._how.dtype:
+            values = as_three(values, self._how.numbers)
+            return np.ascontiguousarray(values), known
         if self._colours is not None:
             return self._colours[values[..., 0]], known
         if self._limits:
             values[~known] = self._limits[0]
             values = to_uint8(values, self.path, self._limits)
-        if values.shape[2] == 1:
-            values = np.repeat(values, 3, axis=2)
-        return np.ascontiguousarray(values), known
+        return three_of(values), known
 
     def _values(self, top, bottom):
         """Rows as they are in the file: h x W x bands, and h x W."""
@@ -147,7 +163,9 @@ class Scene:
         with refused_damage(self.path):
             values = raster.read(self._bands, window=window)
             known = np.ones(values.shape[1:], bool)
-            if self.masked:
+            if self.masked and self._own_alpha and raster.nodata is not None:
+                known = (values != raster.nodata).any(axis=0)
+            elif self.masked:
                 known = raster.dataset_mask(window=window) > 0
             if values.dtype.kind == "f":
                 known &= np.isfinite(values).all(axis=0)

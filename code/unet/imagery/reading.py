@@ -1,7 +1,8 @@
 """Images on disk to images in memory.
 
-Images are uint8 RGB, H x W x 3, as the eye sees them. BGR, alpha, 16 bits and
-EXIF never leave this room.
+Pictures are uint8 RGB, H x W x 3, as the eye sees them. BGR, alpha and EXIF
+never leave this room. What a network learns from besides pictures are bands, of
+the depth that files have.
 """
 
 import io
@@ -18,7 +19,8 @@ from unet.files.errors import DataError
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.opening import GDAL_ERRORS, PILLOW_ERRORS, raster_of
 from unet.imagery.png import PNG_START
-from unet.imagery.stored import BITS_PER_SAMPLE
+from unet.imagery.stored import BITS_PER_SAMPLE, stored_as
+from unet.imagery.turns import upright
 
 # Pillow warns of what we refuse, or read all the same.
 warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
@@ -26,6 +28,8 @@ for _name in ("PIL", "rasterio"):
     logging.getLogger(_name).addHandler(logging.NullHandler())
 # Pillow's guard against hostile uploads; these are the user's own files.
 Image.MAX_IMAGE_PIXELS = None
+# In the place of numbers of bands.
+ALL = "all"
 _PNG, _PNG_END = PNG_START[:4], b"IEND\xaeB`\x82"
 _JPEG, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -33,7 +37,25 @@ _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 RASTER_STARTS = (*_TIFF, b"\0\0\0\x0cjP  \r\n\x87\n", b"EHFA_HEADER_TAG")
 
 
-def read_image(path, bands=None, most=MOST_PIXELS):
+class MissingBandError(DataError):
+    """A file lacks a band.
+
+    Attributes:
+        band: the first that it lacks, from 1.
+        count: of the bands that it has.
+    """
+
+    def __init__(self, path, bands, count):
+        self.band = next(band for band in bands if band > count)
+        self.count = count
+        super().__init__(
+            f"{path}: expected the bands {', '.join(map(str, bands))}, found "
+            f"{count}. Correct --bands (of polygon_to_mask.py, train_unet.py "
+            "and test.py)."
+        )
+
+
+def read_image(path, bands=None, most=MOST_PIXELS, first=False):
     """Read an image as the eye sees it.
 
     EXIF orientation is applied, grey is repeated over the channels, alpha is
@@ -42,9 +64,11 @@ def read_image(path, bands=None, most=MOST_PIXELS):
     Args:
         path: the file.
         bands: of a file of several, which are red, green and blue, counted
-            from 1; one alone is grey. None: the file has 1 or 3, and perhaps
-            alpha.
+            from 1, or ``ALL``; of more the first three, of fewer the first
+            one as grey. None: the file has 1 or 3, and perhaps alpha.
         most: pixels that an image may have.
+        first: a file of other bands is no error: see its first three, or its
+            first one as grey.
 
     Returns:
         uint8 array, H x W x 3, RGB.
@@ -53,25 +77,81 @@ def read_image(path, bands=None, most=MOST_PIXELS):
         DataError: the file is missing, truncated, too large or no image, or
             lacks a band.
     """
-    return image_from(read_bytes(path), path, bands, most)
+    return image_from(read_bytes(path), path, bands, most, first)
 
 
-def image_from(data, path, bands=None, most=MOST_PIXELS):
+def image_from(data, path, bands=None, most=MOST_PIXELS, first=False):
     """``read_image`` of a file's content; ``path`` is named in errors."""
+    values = values_from(data, path, bands, most, first)
+    return to_uint8(three_of(values), path)
+
+
+def three_of(values):
+    """The first three channels of an image; of fewer the first one thrice."""
+    channels = 3 if values.shape[2] >= 3 else 1
+    seen = values[..., :channels]
+    if channels == 1:
+        return np.repeat(seen, 3, axis=2)
+    return np.ascontiguousarray(seen)
+
+
+def read_values(path, bands=None, most=MOST_PIXELS):
+    """Read bands of an image as the file holds them.
+
+    EXIF orientation is applied.
+
+    Args:
+        path: the file.
+        bands: their numbers, from 1, in the order wanted, or ``ALL``. None:
+            see ``read_image``; alpha is dropped.
+        most: pixels that an image may have.
+
+    Returns:
+        Array, H x W x bands, of the file's own type.
+
+    Raises:
+        DataError: see ``read_image``.
+    """
+    return values_from(read_bytes(path), path, bands, most)
+
+
+def values_from(data, path, bands=None, most=MOST_PIXELS, first=False):
+    """``read_values`` of a file's content; ``first``: see ``read_image``."""
     refuse_huge(data, path, most)
     if data.startswith(RASTER_STARTS):
-        image = decode_raster(data, path, most, bands)
+        image = decode_raster(data, path, most, bands, first)
     else:
-        flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
-        image = decode(data, path, flags)
-        if bands:
-            _check_bands(bands, 3, path)
-            image = image[..., [band - 1 for band in bands]]
+        image = _decode_photo(data, path, bands)
     if image.ndim == 2:
         image = image[..., None]
-    if image.shape[2] == 1:
-        image = np.repeat(image, 3, axis=2)
-    return to_uint8(np.ascontiguousarray(image[..., :3]), path)
+    if bands is None:
+        # Alpha comes last, behind grey as well.
+        image = image[..., : 3 if image.shape[2] >= 3 else 1]
+    return np.ascontiguousarray(image)
+
+
+def _decode_photo(data, path, bands):
+    """Decode a photo: H x W x RGB, or the bands that are wanted."""
+    flags = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_ANYDEPTH
+    if bands is None:
+        return decode(data, path, flags)
+    # Whether it has alpha, or is grey; OpenCV leaves it as it lies there.
+    image = np.atleast_3d(decode(data, path, cv2.IMREAD_UNCHANGED))
+    count = image.shape[2]
+    if count == 4:
+        image = upright(image[..., [2, 1, 0, 3]], _orientation_of(data))
+    else:
+        image = decode(data, path, flags)
+    if bands == ALL:
+        return image[..., :count]
+    # Grey has three equal ones to the eye.
+    check_bands(bands, max(count, 3), path)
+    return image[..., [band - 1 for band in bands]]
+
+
+def _orientation_of(data):
+    stored = stored_as(io.BytesIO(data))
+    return stored.orientation if stored else 1
 
 
 def refuse_huge(data, path, most):
@@ -96,13 +176,10 @@ def _check_pixels(width, height, path, most):
         )
 
 
-def _check_bands(bands, count, path):
-    """Raise DataError for a band that a file lacks."""
+def check_bands(bands, count, path):
+    """Raise MissingBandError for a band that a file lacks."""
     if max(bands) > count:
-        raise DataError(
-            f"{path}: expected the bands {', '.join(map(str, bands))}, found "
-            f"{count}. Correct --bands (of polygon_to_mask.py and test.py)."
-        )
+        raise MissingBandError(path, bands, count)
 
 
 def to_uint8(image, path="image", limits=None):
@@ -191,7 +268,7 @@ def refuse_truncated_jpeg(path):
             )
 
 
-def decode_raster(data, path, most, bands=None):
+def decode_raster(data, path, most, bands=None, first=False):
     """Decode TIFF and the like: Pillow knows 8-bit TIFF, GDAL all others.
 
     OpenCV 5.0 multiplies colours by alpha and reads 16-bit RGB wrongly.
@@ -214,7 +291,7 @@ def decode_raster(data, path, most, bands=None):
             if isinstance(error, DataError):
                 raise
             # GDAL will tell what is wrong, if anything is.
-    picture = _read_bands(data, path, most, bands)
+    picture = _read_bands(data, path, most, bands, first)
     return picture[..., 0] if picture.shape[2] == 1 else picture
 
 
@@ -232,7 +309,7 @@ def _check_parts(picture, path):
         )
 
 
-def _read_bands(data, path, most, bands=None):
+def _read_bands(data, path, most, bands=None, first=False):
     """Bands of a raster: those asked for, or all if they are a picture.
 
     Returns:
@@ -241,7 +318,7 @@ def _read_bands(data, path, most, bands=None):
     try:
         with raster_of(data) as raster:
             _check_pixels(raster.width, raster.height, path, most)
-            wanted = picture_bands(raster, path, bands)
+            wanted = picture_bands(raster, path, bands, first)
             return np.moveaxis(raster.read(wanted), 0, 2)
     except (*GDAL_ERRORS, ValueError) as error:
         if isinstance(error, DataError):
@@ -252,25 +329,45 @@ def _read_bands(data, path, most, bands=None):
         ) from None
 
 
-def picture_bands(raster, path, bands=None):
-    """The bands of an open raster that are a picture: a list of 1 or 3.
+def picture_bands(raster, path, bands=None, first=False):
+    """The bands of an open raster that are read: a list of numbers from 1.
+
+    Args:
+        raster: the open raster.
+        path: of its file.
+        bands: those wanted, or ``ALL``; None: the picture, 1 or 3.
+        first: see ``read_image``.
 
     Raises:
         DataError: it lacks one of ``bands``, or nobody can know which are
             the picture.
     """
     count = raster.count
+    if bands == ALL:
+        return list(range(1, count + 1))
     if bands is None:
         count -= ColorInterp.alpha in raster.colorinterp
+        if count not in (1, 3) and first:
+            return [1, 2, 3] if count > 3 else [1]
         if count not in (1, 3):
             raise DataError(
                 f"{path}: expected 1 or 3 bands and perhaps alpha, found "
-                f"{count}. Choose three that look like a photo with --bands "
-                "3,2,1 (of polygon_to_mask.py and test.py), or export them."
+                f"{count}. Choose some with --bands 3,2,1 (of "
+                "polygon_to_mask.py, train_unet.py and test.py), or export "
+                "three."
             )
     wanted = list(bands or range(1, count + 1))
-    _check_bands(wanted, count, path)
+    check_bands(wanted, count, path)
     return wanted
+
+
+def picture_numbers(raster, with_alpha=False):
+    """Numbers of an open raster's bands, without alpha or with it."""
+    return tuple(
+        number
+        for number, colour in enumerate(raster.colorinterp, start=1)
+        if with_alpha or colour != ColorInterp.alpha
+    )
 
 
 def read_bytes(path):

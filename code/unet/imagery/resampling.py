@@ -3,6 +3,8 @@
 import cv2
 import numpy as np
 
+from unet.imagery.resizing import resize
+
 # Rows of a scene that are resized at once, as float32.
 _AT_ONCE = 64
 
@@ -71,9 +73,8 @@ class Rows:
 def wider(array, width):
     """Resize the columns of a float32 array, h x W x channels."""
     how = cv2.INTER_AREA if width <= array.shape[1] else cv2.INTER_LINEAR
-    size = (width, len(array))
     # OpenCV drops a channel axis of length one.
-    return cv2.resize(array, size, interpolation=how).reshape(
+    return resize(array, (len(array), width), how).reshape(
         len(array), width, -1
     )
 
@@ -91,15 +92,15 @@ class Reduced:
         """Rows, of which none lies above those of the last call.
 
         Returns:
-            (image, known): uint8, h x W' x 3, the mean of the known pixels,
-            and bool, h x W': is any of them known?
+            (image, known): of the scene's type, h x W' x channels, the mean
+            of the known pixels, and bool, h x W': is any of them known?
         """
+        images, knowns = [], []
         if self.first is None:
             self.first = self.end = top
-            self.image = np.empty((0, self.shape[1], 3), np.uint8)
-            self.known = np.empty((0, self.shape[1]), bool)
-        images, knowns = [self.image[top - self.first :]], []
-        knowns.append(self.known[top - self.first :])
+        else:
+            images.append(self.image[top - self.first :])
+            knowns.append(self.known[top - self.first :])
         while self.end < bottom:
             end = min(self.end + self.step, self.shape[0])
             image, known = self._reduced(self.end, end)
@@ -118,6 +119,7 @@ class Reduced:
             return image, known
         low, high = self.rows.needed(top, bottom)
         image, known = self.scene.read(low, high)
+        dtype, most = image.dtype, np.iinfo(image.dtype).max
         image = image.astype(np.float32)
         if self.scene.masked:
             image *= known[..., None]
@@ -128,7 +130,7 @@ class Reduced:
             share = self._resized(share, low, top, bottom)
             image /= np.maximum(share, 1e-6)
             share = share[..., 0]
-        return np.rint(image).clip(0, 255).astype(np.uint8), share > 1e-6
+        return np.rint(image).clip(0, most).astype(dtype), share > 1e-6
 
     def _resized(self, array, first, top, bottom):
         narrow = wider(array, self.shape[1])

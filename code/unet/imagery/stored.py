@@ -33,6 +33,7 @@ class Stored:
         is_float: whether pixels are floats.
         alpha: whether there is an alpha channel.
         orientation: EXIF's, 1 to 8; 1 is upright.
+        is_cmyk: whether its channels are printing inks.
     """
 
     format: str
@@ -42,6 +43,7 @@ class Stored:
     is_float: bool
     alpha: bool
     orientation: int
+    is_cmyk: bool = False
 
     @property
     def upright_shape(self):
@@ -72,6 +74,7 @@ def stored_as(source):
                 is_float,
                 "a" in file.mode.lower() or "transparency" in file.info,
                 _orientation(file),
+                file.mode == "CMYK",
             )
     except PILLOW_ERRORS:
         pass  # Pillow does not know every TIFF

@@ -64,10 +64,10 @@ class Item:
         return [label for label in labels if label != IGNORE]
 
     def read(self):
-        """The image, uint8 H x W x 3; see ``unet.imagery.reading``."""
+        """The image, or three of its bands: uint8 H x W x 3."""
         data = self.picture() if self.picture else read_bytes(self.image)
-        rules = self.rules
-        return image_from(data, self.image, rules.bands, rules.limits.pixels)
+        most = self.rules.limits.pixels
+        return image_from(data, self.image, self.rules.bands, most, first=True)
 
     def stored(self):
         """How the image is stored; see ``unet.imagery.stored.stored_as``."""

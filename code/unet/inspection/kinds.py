@@ -162,9 +162,9 @@ _KINDS = (
     Kind(
         "deep",
         "images of more than 8 bits",
-        "each is stretched from its own darkest to its own brightest value, "
-        "so that one surface looks different in each",
-        "Scale all images of the set alike and save 8 bits.",
+        "a training takes images of one depth, 8 or 16 bits: nobody knows "
+        "which values of the others are as bright",
+        "Save all images of the set with as many bits, on one scale.",
         fixed=True,
     ),
     Kind(
@@ -176,9 +176,10 @@ _KINDS = (
     ),
     Kind(
         "bands",
-        "images without exactly 1 or 3 channels",
-        "nobody can know which of the bands make the picture",
-        "Export the three bands that look like a photo.",
+        "images of other bands than the rest",
+        "a training takes images with the same bands: a band that one lacks "
+        "is nowhere",
+        "Export all images with the same bands.",
     ),
     Kind(
         "blank",

@@ -9,13 +9,10 @@ import numpy as np
 from unet.files.folders import DEFAULT_CLASS, IGNORE, class_folder
 from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
-from unet.imagery.georeference import (
-    read_georeference,
-    sidecar,
-    write_georeference,
-)
+from unet.imagery.georeference import read_georeference, sidecar
 from unet.imagery.mask_values import write_ignored
-from unet.imagery.png import write_mask, write_png
+from unet.imagery.png import write_mask
+from unet.imagery.saving import kept_bands, save_image
 from unet.inspection.items import Finding
 from unet.inspection.kinds import KINDS
 from unet.inspection.one_image import pieces_of
@@ -52,7 +49,8 @@ class Mended:
 def mend(exams, findings, trees, specks, progress):
     """Write a mended copy of a data set as a tree of folders.
 
-    EXIF orientation is applied, images become RGB of 8 bits, masks 0 and 255;
+    EXIF orientation is applied, images that are odd in the set become RGB of 8
+    bits, masks 0 and 255;
     equal and empty instance masks and specks are dropped, spellings of
     classes united, polygons drawn. A sample that cannot be mended without a
     guess is left out.
@@ -116,12 +114,23 @@ def _write_image(exam, findings, folder):
     """Copy an image, or write it as RGB of 8 bits."""
     item = exam.item
     (folder / "images").mkdir(parents=True)
-    changed = {finding.kind for finding in findings} & {"exif", "cmyk"}
-    if exam.traits or changed or item.picture or item.rules.bands:
-        path = folder / "images" / f"{item.name}.png"
-        write_png(path, item.read())
-        if not item.picture and "exif" not in changed:
-            write_georeference(path, read_georeference(item.image))
+    kinds = {finding.kind for finding in findings}
+    changed = kinds & {"exif", "cmyk"}
+    # More bands, and bits that all images have, are nothing to mend.
+    bands = None if item.picture else kept_bands(item.image, item.rules.bands)
+    if bands and bands.count in (1, 3) and "deep" in kinds:
+        bands = None
+    place = None
+    if not item.picture and "exif" not in changed:
+        place = read_georeference(item.image)
+    if bands and item.rules.bands:
+        save_image(
+            folder / "images", item.name, bands.read(item.image), place, bands
+        )
+    elif not bands and (
+        exam.traits or changed or item.picture or item.rules.bands
+    ):
+        save_image(folder / "images", item.name, item.read(), place)
     else:
         path = folder / "images" / (item.name + item.image.suffix)
         shutil.copyfile(item.image, path)

@@ -114,8 +114,13 @@ def _look_at_image(exam):
     exam.shape = image.shape[:2]
     if stored.orientation > 1:
         exam.add("exif", path, f"EXIF orientation {stored.orientation}")
-    if stored.channels == 4:
+    if stored.is_cmyk:
         exam.add("cmyk", path, "four inks")
+    elif stored.channels not in (1, 3) and not exam.item.rules.bands:
+        # What a copy keeps as it is, whatever else there is to say of it.
+        depth = f"{stored.channels} bands of {stored.bits} bits"
+        exam.traits["bands"] = depth
+        return _look_at_light(exam, image)
     if stored.alpha:
         exam.traits["alpha"] = "an alpha channel"
     if stored.channels == 1:
@@ -124,9 +129,15 @@ def _look_at_image(exam):
         exam.traits["float"] = f"{stored.bits}-bit floats"
     elif stored.bits > 8:
         exam.traits["deep"] = f"{stored.bits} bits a channel"
+    return _look_at_light(exam, image)
+
+
+def _look_at_light(exam, image):
+    """Note brightness, contrast and what near copies share; the image."""
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     exam.light, exam.contrast = float(grey.mean()), float(grey.std())
     if exam.contrast < _FLAT:
+        path = exam.item.image
         exam.add("blank", path, f"grey value {exam.light:.0f} everywhere")
     else:
         exam.fingerprint = fingerprint(image)

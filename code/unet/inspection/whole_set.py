@@ -57,6 +57,7 @@ def check(root, items, specks, progress):
     for compare in (
         _compare_labelling,
         _compare_traits,
+        _compare_bands,
         _compare_sizes,
         _compare_inversion,
         _compare_ids,
@@ -100,9 +101,23 @@ def _compare_traits(root, exams):
                 yield Finding(
                     kind, exam.item.image, exam.traits[kind], exam.item
                 )
-        elif kind != "grey":  # all grey is a choice
+            continue
+        details = {exam.traits[kind] for exam in having}
+        # All grey is a choice, and so are 16 bits: a training finds the range
+        # that all images share.
+        chosen = len(details) == 1 and min(details).startswith("16 bits")
+        if kind != "grey" and not chosen:
             detail = f"all {len(having)} images: {having[0].traits[kind]}"
             yield Finding(kind, root, detail, others=items_of(having))
+
+
+def _compare_bands(root, exams):
+    """Images of other bands than most have."""
+    seen = [exam for exam in exams if exam.shape]
+    bands = [exam.traits.get("bands", "1 or 3 bands") for exam in seen]
+    for exam, own in zip(seen, bands, strict=True):
+        if own != Counter(bands).most_common(1)[0][0]:
+            yield Finding("bands", exam.item.image, own, exam.item)
 
 
 def _compare_sizes(root, exams):

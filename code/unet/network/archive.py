@@ -48,11 +48,13 @@ class Network:
 
     Attributes:
         size: [height, width] of its input.
+        bands: channels of its input.
         channels: of its first output.
         halvings: how often it halves an image.
     """
 
     size: list[int]
+    bands: int
     channels: int
     halvings: int
 
@@ -204,10 +206,12 @@ def _network(config):
     layers = {each["config"]["name"]: each for each in config["layers"]}
     kinds = [each["class_name"] for each in config["layers"]]
     (image,) = [e for e in layers.values() if e["class_name"] == "InputLayer"]
-    size = image["config"]["batch_shape"][1:3]
-    if not all(type(side) is int and 0 < side <= _MOST_SIDE for side in size):
-        raise ValueError(f"an input of {str(size)[:50]}")
+    *size, bands = image["config"]["batch_shape"][1:]
+    if not all(
+        type(side) is int and 0 < side <= _MOST_SIDE for side in (*size, bands)
+    ):
+        raise ValueError(f"an input of {str([*size, bands])[:50]}")
     outputs = config["output_layers"]
     first = outputs[0] if isinstance(outputs[0], list) else outputs
     channels = layers[first[0]]["config"]["filters"]
-    return Network(size, channels, kinds.count("Conv2DTranspose"))
+    return Network(size, bands, channels, kinds.count("Conv2DTranspose"))

@@ -30,8 +30,17 @@ class Preprocessing:
         resize: in words, how it gets its size.
         contrast: how it is enhanced, see ``unet.imagery.contrast``.
         input: in words, the values that the network takes.
-        mean, variance: three floats each, of the training images divided by
-            255: what the network's first layers centre by; None: they do not.
+        mean, variance: a float for each band, of the training images (from 0
+            to 255) divided by 255: what the network's first layers centre by;
+            None: they do not.
+        bands: what the network sees, in its order: a list of ``{"number": of
+            the band in a file, from 1, "description": what the files call it,
+            or None}``; None: red, green and blue.
+        limits: [low, high] of each band, where images have 16 bits: the
+            values that the network's first layers bring to 0 and to 255,
+            cutting what is beyond. They are the 2nd and the 98th percentile of
+            the training images. The network takes values as files hold them.
+            None: images have 8 bits.
     """
 
     resize: str = "the whole image, by area where it shrinks"
@@ -39,6 +48,8 @@ class Preprocessing:
     input: str = "RGB, 0 to 255, scaled inside the network"
     mean: list[float] | None = None
     variance: list[float] | None = None
+    bands: list[dict] | None = None
+    limits: list[list[float]] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +65,7 @@ class TrainingSettings:
     size: int = 128
     validation: float = 0.1
     images: int | None = None
+    bands: str | None = None
     contrast: str = "none"
     augment: str = "none"
     normalisation: str = "article"
@@ -263,6 +275,19 @@ def _check(values, rules, where=""):
 def _check_network(contract, network):
     """Raise ForeignError where a contract belongs to another network."""
     classes = len(contract.classes)
+    seen = contract.preprocessing
+    bands = 3 if seen.bands is None else len(seen.bands)
+    for name in ("limits", "mean", "variance"):
+        values = getattr(seen, name)
+        if values is not None and len(values) != bands:
+            raise ForeignError(
+                f"{_shown(values)} for preprocessing.{name} in its contract "
+                f"(expected as many as bands, {bands})"
+            )
+    if network.bands != bands:
+        raise ForeignError(
+            f"a contract of {bands} band(s) with a network of {network.bands}"
+        )
     if contract.size != network.size:
         raise ForeignError(
             f"a contract of the size {contract.size} with a network of "

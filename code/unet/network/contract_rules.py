@@ -178,12 +178,24 @@ CONTRACT = {
     ),
     "evaluations": _list(_EVALUATION, 0, 10_000),
 }
+MOST_BANDS = 16
+_BAND = _object(
+    {"number": _count(1, 2**16), "description": _or_none(_WORD)}, {}
+)
+_LIMITS = Rule(
+    "two numbers from 0 to 65535, the second one larger",
+    lambda value: (
+        _list(_number(0, 65535), 2, 2).holds(value) and value[0] < value[1]
+    ),
+)
 PREPROCESSING = {
     "resize": _TEXT,
     "contrast": _CONTRAST,
     "input": _TEXT,
-    "mean": _or_none(_list(_NUMBER, 3, 3)),
-    "variance": _or_none(_list(_number(0, 1e15), 3, 3)),
+    "mean": _or_none(_list(_NUMBER, 1, MOST_BANDS)),
+    "variance": _or_none(_list(_number(0, 1e15), 1, MOST_BANDS)),
+    "bands": _or_none(_list(_BAND, 1, MOST_BANDS)),
+    "limits": _or_none(_list(_LIMITS, 1, MOST_BANDS)),
 }
 _WEIGHT = Rule(
     "a number, or balanced",
@@ -208,6 +220,7 @@ TRAINING = {
     "size": _count(1, 2**14),
     "validation": _SHARE,
     "images": _or_none(_count(1, 10**12)),
+    "bands": _or_none(_WORD),
     "contrast": _CONTRAST,
     "filters": _count(1, 2**14),
     "depth": _count(1, 10),

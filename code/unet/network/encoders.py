@@ -33,6 +33,8 @@ GROUPS = (
 # The name of the layer in which an encoder ends.
 END = "encoder"
 RANDOM, IMAGENET = "random", "imagenet"
+# Channels of the images that encoders have learned from.
+COLOURS = 3
 
 
 def encode(name, image, depth, weights=IMAGENET):
@@ -40,7 +42,8 @@ def encode(name, image, depth, weights=IMAGENET):
 
     Args:
         name: ``LITE0``, or a function of ``keras.applications``.
-        image: tensor, N x height x width x 3, RGB, 0 to 255.
+        image: tensor, N x height x width x bands, 0 to 255; the first three
+            bands are taken for red, green and blue, see ``widened``.
         depth: how often the image is halved.
         weights: ``"imagenet"``, ``"random"``, or the path of a file of the
             encoder's weights, ``.weights.h5`` or what Keras downloads.
@@ -144,12 +147,22 @@ def _lite0(name, image, depth, weights):
         _refuse_depth(name, depth, len(last))
     if depth > 4 and weights == IMAGENET:
         _refuse_depth(f"{name} with the weights that come with it", depth, 4)
-    outputs = lite0_blocks(image, int(last[depth - 1]))
+    colours = _colours_of(image)
+    outputs = lite0_blocks(colours, int(last[depth - 1]))
     taps = [outputs[end - 1] for end in last[:depth]]
     if weights != RANDOM:
         path = LITE0_WEIGHTS if weights == IMAGENET else Path(weights)
-        _load(name, keras.Model(image, taps[-1]), path)
-    return taps
+        _load(name, keras.Model(colours, taps[-1]), path)
+    if colours is image:
+        return taps
+    return widened(keras.Model(colours, taps), image, weights != RANDOM)
+
+
+def _colours_of(image):
+    """An image as photos are: itself, or another input of its size."""
+    if image.shape[-1] == COLOURS:
+        return image
+    return keras.Input((*image.shape[1:3], COLOURS))
 
 
 def _load(name, model, path):
@@ -182,7 +195,8 @@ def _first_line(error):
 
 
 def _application(name, image, depth, weights):
-    network = _network(name, image, weights)
+    colours = _colours_of(image)
+    network = _network(name, colours, weights, colours is image)
     taps = []
     for level in range(1, depth + 1):
         wanted = tuple(side >> level for side in image.shape[1:3])
@@ -197,10 +211,21 @@ def _application(name, image, depth, weights):
     if taps[-1] is None:
         reached = [k for k, tap in enumerate(taps, 1) if tap is not None]
         _refuse_depth(name, depth, max(reached, default=0))
+    if colours is image:
+        return taps
+    levels = [k for k, tap in enumerate(taps) if tap is not None]
+    wide = widened(
+        keras.Model(colours, [taps[k] for k in levels]),
+        image,
+        weights != RANDOM,
+        _line_of(_find(name))[2],
+    )
+    for k, tap in zip(levels, wide, strict=True):
+        taps[k] = tap
     return taps
 
 
-def _network(name, image, weights):
+def _network(name, image, weights, turns):
     """A network of ``keras.applications`` behind an image."""
     make = _find(name)
     if weights not in (RANDOM, IMAGENET):
@@ -209,7 +234,7 @@ def _network(name, image, weights):
         return make(
             include_top=False,
             weights=None if weights == RANDOM else weights,
-            input_tensor=_prepared(make, image),
+            input_tensor=_prepared(make, image, turns),
         )
     # Each of these networks has its own ways to refuse a size or a file.
     except Exception as error:
@@ -225,6 +250,66 @@ def _network(name, image, weights):
                 "give a local file as encoder weights."
             ) from None
         raise _other_weights(name, weights, error) from None
+
+
+def widened(network, image, learned=True, turned=False):
+    """Put a network of red, green and blue behind an image of other bands.
+
+    Its first convolution keeps its three bands for the first three of the
+    image, and begins for each of the others with their mean. Of fewer bands
+    each begins with an equal share of the sum: a grey image gives what it
+    gives as red, green and blue. Lines by channel that stand before the
+    convolution go on in the same way, with the mean.
+
+    Args:
+        network: a ``keras.Model`` of N x height x width x 3, with a list of
+            outputs.
+        image: tensor, N x height x width x bands.
+        learned: take its weights; else the new ones are as random as its.
+        turned: its convolution expects blue, green and red.
+
+    Returns:
+        List of tensors, its outputs.
+    """
+    bands = image.shape[-1]
+
+    def layer_of(layer):
+        if isinstance(layer, keras.Sequential):
+            return keras.Sequential(map(layer_of, layer.layers), layer.name)
+        config = layer.get_config()
+        for key in ("scale", "offset", "mean", "variance"):
+            line = np.ravel(config.get(key, 0))
+            if line.size == COLOURS:
+                config[key] = _for_bands(line, bands).tolist()
+        return type(layer).from_config(config)
+
+    wide = keras.models.clone_model(
+        network,
+        input_tensors=keras.Input(image.shape[1:]),
+        clone_function=layer_of,
+    )
+    for layer in wide.layers if learned else ():
+        new = layer.get_weights()
+        weights = network.get_layer(layer.name).get_weights() if new else []
+        for k, weight in enumerate(weights):
+            if weight.shape != new[k].shape:
+                weight = weight[:, :, ::-1] if turned else weight
+                weights[k] = _for_bands(weight, bands)
+        layer.set_weights(weights)
+    # Its layers, and not a model, which would be a single one.
+    return keras.Function(wide.inputs, wide.outputs).call([image])
+
+
+def _for_bands(weight, bands):
+    """Numbers of three channels for others: a kernel's, or a line's."""
+    axis = 2 if weight.ndim == 4 else 0
+    mean = weight.mean(axis=axis, keepdims=True)
+    if bands < COLOURS:
+        # A kernel adds up what comes from its channels.
+        share = COLOURS / bands if weight.ndim == 4 else 1
+        return np.repeat(mean * share, bands, axis=axis)
+    others = np.repeat(mean, bands - COLOURS, axis=axis)
+    return np.concatenate([weight, others], axis=axis)
 
 
 def _refuse_depth(name, depth, most):
@@ -254,11 +339,33 @@ def _find(name):
     )
 
 
-def _prepared(make, image):
+def _prepared(make, image, turns):
     """The image as a network of ``keras.applications`` takes it.
 
-    What ``preprocess_input`` does to an image is a straight line for each
-    channel, with red and blue exchanged or not: four colours tell all of it.
+    Args:
+        make: the function.
+        image: tensor, N x height x width x 3, RGB, 0 to 255.
+        turns: exchange red and blue where the network wants that.
+    """
+    scale, offset, turned = _line_of(make)
+    if turned and turns:
+        image = ops.flip(image, axis=-1)
+    elif turned:
+        scale, offset = scale[::-1], offset[::-1]
+    if (scale == 1).all() and not offset.any():
+        return image
+    return layers.Rescaling(scale.tolist(), offset.tolist())(image)
+
+
+def _line_of(make):
+    """What a network of ``keras.applications`` does to an image first.
+
+    What ``preprocess_input`` does is a straight line for each channel, with
+    red and blue exchanged or not: four colours tell all of it.
+
+    Returns:
+        (scale, offset, whether red and blue are exchanged): two arrays of
+        three numbers, in the order behind the exchange.
     """
     prepare = sys.modules[make.__module__].preprocess_input
     black, *colours = [
@@ -266,9 +373,6 @@ def _prepared(make, image):
         for colour in ((0, 0, 0), (255, 0, 0), (0, 255, 0), (0, 0, 255))
     ]
     change = np.array([colour - black for colour in colours]) / 255
-    if change[0, 0] == 0:
-        image, change = ops.flip(image, axis=-1), change[::-1]
-    scale = np.diag(change)
-    if (scale == 1).all() and not black.any():
-        return image
-    return layers.Rescaling(scale.tolist(), black.tolist())(image)
+    turned = change[0, 0] == 0
+    scale = np.diag(change[::-1] if turned else change)
+    return scale, black, bool(turned)

@@ -22,6 +22,9 @@ layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 # The outputs of a network that has two, and the channels of the second.
 MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
+# Layers that bring values of 16 bits to 0 .. 255. Numbers of 16 bits cannot
+# hold what they take.
+STRETCH, CUT = "stretch", "cut"
 
 
 def build_unet(
@@ -40,6 +43,8 @@ def build_unet(
     mean=None,
     variance=None,
     objects=False,
+    bands=3,
+    limits=None,
 ):
     """Build the network.
 
@@ -70,12 +75,18 @@ def build_unet(
             the input. None: the article's plain division.
         objects: give it a second output, the seams and borders of objects, see
             ``unet.geometry.seams``.
+        bands: channels of its input, the first three of them red, green and
+            blue where an encoder has learned from photos.
+        limits: (low, high) of each band: values that its first layers bring
+            to 0 and to 255, cutting what is beyond. None: the input is from 0
+            to 255.
 
     Returns:
-        An uncompiled ``keras.Model`` from RGB images, N x height x width x 3
-        with values from 0 to 255, to probabilities, N x height x width x 1
-        (several classes: x their number + 1, the background first); with
-        ``objects`` to a list of these and N x height x width x 2.
+        An uncompiled ``keras.Model`` from images, N x height x width x bands
+        with values from 0 to 255, or with ``limits`` of 16 bits, to
+        probabilities, N x height x width x 1 (several classes: x their number
+        + 1, the background first); with ``objects`` to a list of these and N
+        x height x width x 2.
 
     Raises:
         DataError: a side cannot be halved ``depth`` times, or is too short
@@ -96,8 +107,9 @@ def build_unet(
     drop = layers.SpatialDropout2D if spatial else layers.Dropout
     block = _Block(drop, activation, batch_norm, padding)
 
-    image = keras.Input((*size, 3), name="image")
-    x = layers.Rescaling(1 / 255)(image)
+    image = keras.Input((*size, bands), name="image")
+    seen = image if limits is None else _stretched(image, limits)
+    x = layers.Rescaling(1 / 255)(seen)
     if mean is not None:
         x = layers.Normalization(mean=list(mean), variance=list(variance))(x)
 
@@ -106,14 +118,19 @@ def build_unet(
     else:
         first = block(x, widths[0], rates[0])
         *skips, x = encoders.encode(
-            encoder, image, depth, encoder_weights or encoders.IMAGENET
+            encoder, seen, depth, encoder_weights or encoders.IMAGENET
         )
         skips = [first, *skips]
         x = block(x, widths[-1], rates[-1])
 
     x = _way_up(x, block, widths[:-1], rates, skips)
-    channels, function = len(classes) + 1, "softmax"
-    if len(classes) == 1:
+    return keras.Model(image, _outputs(x, len(classes), objects), name="unet")
+
+
+def _outputs(x, classes, objects):
+    """The probabilities, and with ``objects`` seams and borders beside."""
+    channels, function = classes + 1, "softmax"
+    if classes == 1:
         channels, function = 1, "sigmoid"
     name = MASK if objects else None
     output = layers.Conv2D(channels, 1, activation=function, name=name)(x)
@@ -122,7 +139,16 @@ def build_unet(
             SEAM_CHANNELS, 1, activation="sigmoid", name=SEAMS
         )
         output = [output, drawn(x)]
-    return keras.Model(image, output, name="unet")
+    return output
+
+
+def _stretched(image, limits):
+    """Values between limits as numbers from 0 to 255."""
+    lines = [(255 / (high - low), low) for low, high in limits]
+    scales = [scale for scale, _ in lines]
+    offsets = [-scale * low for scale, low in lines]
+    x = layers.Rescaling(scales, offsets, name=STRETCH)(image)
+    return layers.ReLU(255, name=CUT)(x)
 
 
 def _way_down(x, block, widths, rates, residual):
@@ -240,10 +266,10 @@ def for_training(model, fading=False, mixed_precision=False):
 
 
 def _set_types(config, model, policy):
-    """Let all layers but the last compute in other numbers."""
-    last = set(model.output_names)
+    """Let layers compute in other numbers, but the last and the first."""
+    exact = {*model.output_names, STRETCH, CUT}
     for layer in config["config"]["layers"]:
-        if layer["config"]["name"] in last:
+        if layer["config"]["name"] in exact:
             continue
         if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
             layer["config"]["dtype"] = policy
@@ -262,7 +288,8 @@ def any_size(model):
     config = own_layers.description(model, fused=True)
     for layer in config["config"]["layers"]:
         if layer["class_name"] == "InputLayer":
-            layer["config"]["batch_shape"] = [None, None, None, 3]
+            bands = model.input_shape[-1]
+            layer["config"]["batch_shape"] = [None, None, None, bands]
     return own_layers.made(config, model)
 
 

@@ -13,8 +13,8 @@ from matplotlib.patches import Patch
 from unet.files.atomic import replacing
 from unet.files.folders import UNKNOWN
 from unet.files.splits import spread
+from unet.imagery.bands import PICTURES
 from unet.imagery.mask_values import read_class_ids, read_mask
-from unet.imagery.reading import read_image
 from unet.pictures.overlay import (
     OUTCOMES,
     STRIPE,
@@ -49,12 +49,13 @@ def _grid(rows, columns, titles, panel=_PANEL):
     return figure, axes
 
 
-def sample_grid(samples, classes, rows=6):
+def sample_grid(samples, classes, bands=PICTURES, rows=6):
     """The article's figure: image | one instance | merged mask.
 
     Args:
         samples: labelled samples; those with masks come first.
         classes: foreground class names.
+        bands: ``unet.imagery.bands.Bands`` of the images.
         rows: how many samples are shown.
 
     Returns:
@@ -65,7 +66,7 @@ def sample_grid(samples, classes, rows=6):
     titles = ["image", "one instance", "merged mask"]
     figure, axes = _grid(len(shown), 3, titles)
     for sample, row in zip(shown, axes, strict=True):
-        image = read_image(sample.image)
+        image = bands.picture(bands.read(sample.image))
         shape = image.shape[:2]
         paths = [p for name in classes for p in sample.masks.get(name, [])]
         first = [read_mask(path, shape) for path in paths[:1]]
@@ -78,14 +79,15 @@ def sample_grid(samples, classes, rows=6):
     return figure
 
 
-def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
+def augmented_grid(X, Y, augmentation, rng, bands=PICTURES, rows=6, versions=5):
     """Originals beside what augmentation makes of them, masks outlined.
 
     Args:
-        X: uint8, N x H x W x 3.
+        X: uint8 or uint16, N x H x W x bands.
         Y: uint8, N x H x W, class ids; pairs with objects come first.
         augmentation: ``unet.training.augmentation.Augmentation``.
         rng: ``numpy.random.Generator``.
+        bands: ``unet.imagery.bands.Bands`` of the images.
         rows: how many pairs are shown.
         versions: new ones of each.
 
@@ -101,7 +103,7 @@ def augmented_grid(X, Y, augmentation, rng, rows=6, versions=5):
         new = augmentation(X[same], Y[same], rng)
         pairs = [(X[n], Y[n]), *zip(*new, strict=True)]
         for axis, (image, ids) in zip(row, pairs, strict=True):
-            axis.imshow(overlay(image, ids, strength=0))
+            axis.imshow(overlay(bands.picture(image), ids, strength=0))
     return figure
 
 
@@ -345,7 +347,7 @@ def feature_maps(model, image, most=6):
 
     Args:
         model: of ``unet.network.model.build_unet``.
-        image: uint8, H x W x 3, of the network's input size.
+        image: uint8 or uint16, H x W x bands, of the network's input size.
         most: maps shown of each kind.
 
     Returns:

@@ -88,7 +88,7 @@ def _picture(tiles, progress):
     )
     for k in progress(order, len(order), "Drawing tiles"):
         (top, left), (bottom, right) = starts[k], stops[k]
-        image = read_image(tiles[k].sample.image)
+        image = read_image(tiles[k].sample.image, first=True)
         image = resize_image(image, (bottom - top, right - left))
         picture[top:bottom, left:right] = _framed(image, tiles[k].side)
     return picture

@@ -14,7 +14,6 @@ import numpy as np
 
 from unet.files.errors import DataError
 from unet.imagery.contrast import enhance
-from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 from unet.prediction.photos import BATCH, probabilities_of
 from unet.prediction.scenes import Windows, filled
@@ -40,7 +39,8 @@ def views(samples, contract, settings, seed=0):
         seed: of the draw.
 
     Returns:
-        uint8, n x height x width x 3, of the network's own size; 16 to 64.
+        uint8 or uint16, n x height x width x bands, of the network's own
+        size; 16 to 64.
 
     Raises:
         DataError: there are fewer.
@@ -84,7 +84,7 @@ def _most_of_a_row(source):
 def _views_of(source, rows, contract, settings, rng):
     """Views of one source, of some of its rows: uint8 arrays."""
     if source.is_photo and rows:
-        image = read_image(source.sample.image, settings.bands)
+        image = settings.bands.read(source.sample.image)
         yield _seen_whole(image, contract, settings)
     if source.is_photo or not rows:
         return
@@ -102,7 +102,8 @@ def _views_of(source, rows, contract, settings, rng):
 
 
 def _seen_whole(image, contract, settings):
-    return enhance(resize_image(image, contract.size), settings.contrast)
+    small = resize_image(image, contract.size).reshape(*contract.size, -1)
+    return enhance(small, settings.contrast)
 
 
 def normalising(model):
@@ -157,7 +158,7 @@ def masks_of(model, seen, settings):
 
     Args:
         model: of ``unet.network.model.load``.
-        seen: uint8, n x H x W x 3.
+        seen: uint8 or uint16, n x H x W x bands.
         settings: ``unet.prediction.strip.Settings``.
 
     Returns:

@@ -7,9 +7,9 @@ import numpy as np
 
 from unet.geometry.masks import to_ids
 from unet.imagery.contrast import enhance
-from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 from unet.prediction.photos import BATCH
+from unet.prediction.strip import bands_of
 
 # Probabilities may differ by so much, and so far from the threshold a pixel
 # may fall to its other side.
@@ -75,15 +75,16 @@ def batches(paths, contract):
         contract: of the model.
 
     Yields:
-        uint8, N x height x width x 3.
+        uint8 or uint16, N x height x width x bands.
 
     Raises:
         DataError: an image cannot be read.
     """
     size, contrast = contract.size, contract.preprocessing.contrast
+    bands = bands_of(contract.preprocessing)
     for first in range(0, len(paths), BATCH):
         images = [
-            enhance(resize_image(read_image(path), size), contrast)
+            enhance(resize_image(bands.read(path), size), contrast)
             for path in paths[first : first + BATCH]
         ]
         yield np.stack(images)

@@ -7,7 +7,6 @@ import numpy as np
 from unet.files.cores import usable_cores
 from unet.files.errors import DataError
 from unet.imagery.contrast import enhance
-from unet.imagery.reading import read_image
 from unet.imagery.resizing import resize_image
 from unet.imagery.turns import inverse, symmetry
 from unet.prediction.strip import DEFAULTS, new_strip
@@ -24,7 +23,8 @@ def probabilities_of_images(model, images, settings=DEFAULTS):
 
     Args:
         model: of ``unet.network.model``.
-        images: list of uint8, H x W x 3.
+        images: list of arrays, H x W x bands, as ``settings.bands`` reads
+            them.
         settings: ``Settings``.
 
     Returns:
@@ -32,6 +32,8 @@ def probabilities_of_images(model, images, settings=DEFAULTS):
     """
     size = model.input_shape[1:3]
     resized = [resize_image(image, size) for image in images]
+    # OpenCV drops a channel axis of length one.
+    resized = [image.reshape(*size, -1) for image in resized]
     batch = np.stack([enhance(image, settings.contrast) for image in resized])
     probabilities = probabilities_of(model, batch, settings.flips)
     return [
@@ -45,7 +47,7 @@ def probabilities_of(model, batch, flips=False):
 
     Args:
         model: of ``unet.network.model``.
-        batch: uint8, n x H x W x 3.
+        batch: uint8 or uint16, n x H x W x bands.
         flips: show it each image in all flips and quarter turns (only flips
             and the half turn if it is not square), and take the mean.
 
@@ -88,7 +90,7 @@ def photo_strips(model, paths, settings):
 
     def read(path):
         try:
-            return read_image(path, bands=settings.bands)
+            return settings.bands.read(path)
         except DataError as error:
             return error
 

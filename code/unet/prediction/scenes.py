@@ -44,8 +44,8 @@ class Windows:
         """The windows of rows of windows that start there.
 
         Returns:
-            (windows, places): uint8, n x h x w x 3, and n pairs of row and
-            column; windows without a known pixel are left out.
+            (windows, places): uint8 or uint16, n x h x w x bands, and n pairs
+            of row and column; windows without a known pixel are left out.
         """
         rows, columns = self.tiling.rows, self.tiling.columns
         height, width = self.tiling.size
@@ -98,7 +98,7 @@ def filled(window, known):
     """A window whose unknown pixels have the mean of the known ones.
 
     Args:
-        window: uint8, h x w x 3.
+        window: uint8 or uint16, h x w x bands.
         known: bool, h x w.
     """
     if known.all():

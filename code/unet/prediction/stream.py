@@ -11,11 +11,11 @@ import numpy as np
 
 from unet.files.errors import DataError
 from unet.files.folders import Sample
+from unet.imagery.bands import PICTURES
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import Georeference, read_georeference
 from unet.imagery.mask_values import read_truth
 from unet.imagery.rasters import Scene, refuse_endless
-from unet.imagery.reading import read_image
 from unet.imagery.stored import stored_as
 from unet.network.exported import Exported
 from unet.prediction.photos import photo_strips
@@ -249,8 +249,12 @@ def _scene_strips(model, source, settings, work, watch):
         )
 
 
-def open_scene(source, bands=None):
+def open_scene(source, bands=PICTURES):
     """A ``Scene`` of a ``Source`` that is no photo.
+
+    Args:
+        source: the ``Source``.
+        bands: ``unet.imagery.bands.Bands``.
 
     Raises:
         DataError: the image is damaged.
@@ -258,4 +262,4 @@ def open_scene(source, bands=None):
     path = source.sample.image
     if source.streams:
         return Scene(path, bands)
-    return Scene.of_array(read_image(path, bands))
+    return Scene.of_array(bands.read(path))

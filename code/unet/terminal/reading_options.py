@@ -1,10 +1,10 @@
 """The options that say how images and annotations are read."""
 
-import argparse
 from pathlib import Path
 
 from unet.annotations.formats import FORMATS
 from unet.annotations.rules import Limits, Rules
+from unet.terminal.band_options import add_bands_to_read
 from unet.terminal.cli import DATA, number
 
 
@@ -92,7 +92,7 @@ def add_rules(parser):
         "{name}_label (default: as their images, or found by the prefix or "
         "suffix that all of them share)",
     )
-    add_bands(group)
+    add_bands_to_read(group)
     limits = parser.add_argument_group("bounds beyond which input is refused")
     for option, name, what in (
         ("--max-file", "mebibytes", "MiB of an annotation file"),
@@ -108,30 +108,6 @@ def add_rules(parser):
             default=getattr(Limits, name),
             help=what,
         )
-
-
-def add_bands(parser):
-    """Add ``--bands``: see ``unet.imagery.reading.read_image``."""
-    parser.add_argument(
-        "--bands",
-        type=_bands,
-        metavar="R,G,B",
-        help="bands to take of images with more than three, counted from 1",
-    )
-
-
-def _bands(text):
-    """``3,2,1`` as a tuple of one or three numbers."""
-    try:
-        bands = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        bands = ()
-    if len(bands) not in (1, 3) or min(bands) < 1:
-        raise argparse.ArgumentTypeError(
-            f"expected three numbers from 1 on, such as 3,2,1, or one, found "
-            f"{text}"
-        )
-    return bands
 
 
 def rules_of(args, places=()):

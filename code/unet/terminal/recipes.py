@@ -46,6 +46,7 @@ RECIPES = {"article": ARTICLE, "scratch": SCRATCH, "best": BEST}
 # What belongs to the network: a model to start from brings it along.
 NETWORK = (
     "size",
+    "bands",
     "contrast",
     "normalisation",
     "filters",

@@ -11,6 +11,8 @@ from unet.network.contract import (
     read_contract,
 )
 from unet.terminal import cli
+from unet.terminal.band_options import add_bands_to_learn
+from unet.terminal.network_options import add_network, check_encoder
 from unet.terminal.recipes import NETWORK, RECIPES, WORD_ORDER
 
 _COUNT, _RATE = cli.number(int, 1), cli.number(float, 0, 1)
@@ -94,6 +96,7 @@ def add_data(add):
         "columns name and group; without it the groups of data/split.csv, if "
         "there are any; '(.+)' takes every image on its own",
     )
+    add_bands_to_learn(add)
     add(
         "--contrast",
         choices=["none", "clahe", "stretch"],
@@ -109,83 +112,6 @@ def add_data(add):
         help="scale of the input: pixels / 255, then the training set's mean "
         "and variance (centred), or pixels / 255 alone (article), which fails "
         "on real images",
-    )
-
-
-def add_network(add):
-    """What the network is."""
-    add(
-        "--filters",
-        type=_COUNT,
-        default=16,
-        help="convolutions of the first level; they double on each level",
-    )
-    add(
-        "--depth",
-        type=cli.number(int, 1, 7),
-        default=4,
-        help="number of times that the image is halved",
-    )
-    add(
-        "--dropout",
-        type=cli.number(float, 0, 0.95),
-        nargs="+",
-        metavar="RATE",
-        default=[0.1, 0.1, 0.2, 0.2, 0.3],
-        help="rate of each level, from the top",
-    )
-    add(
-        "--dropout-kind",
-        choices=["standard", "spatial", "fading", "none"],
-        default="fading",
-        help="values that are dropped: single ones, at rates that fall in a "
-        "line to 0 in the last of --epochs (fading) or stay (standard); whole "
-        "maps (spatial); or none",
-    )
-    add(
-        "--activation",
-        choices=["elu", "relu", "selu", "gelu", "swish"],
-        default="elu",
-        help="function after every convolution but the last",
-    )
-    add(
-        "--batch-norm",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="normalise the batch after each activation",
-    )
-    add_encoder(add)
-    add(
-        "--objects",
-        action=argparse.BooleanOptionalAction,
-        default=False,
-        help="second output: the seams between objects that touch, and their "
-        "borders; needs a mask file for each object",
-    )
-
-
-def add_encoder(add):
-    """Which way down the network has, and what it knows before."""
-    add(
-        "--encoder",
-        metavar="NAME",
-        default="plain",
-        help="way down: blocks as on the way up (plain), or blocks that add "
-        "their input to their output (residual); or one that has learned from "
-        "ImageNet: efficientnet-lite0, whose weights are here, or a network of "
-        "keras.applications, such as EfficientNetV2B0",
-    )
-    add(
-        "--encoder-weights",
-        metavar="WEIGHTS",
-        help="what such an encoder begins with: imagenet (the default), "
-        "random, or a file of its weights",
-    )
-    add(
-        "--freeze",
-        choices=["encoder"],
-        help="leave the way down as it is: of the model of --start-from, or "
-        "an encoder that has learned before",
     )
 
 
@@ -317,25 +243,8 @@ def read(parser, words=None):
                 f"Leave --{name.replace('_', '-')} out, or train without "
                 "--start-from."
             )
-    _check_encoder(args, parser)
+    check_encoder(args, parser)
     return args
-
-
-def _check_encoder(args, parser):
-    """Refuse what does not fit the encoder; a model to start from has one."""
-    learned = args.encoder not in PLAIN_ENCODERS
-    if args.encoder_weights and (args.start_from or not learned):
-        parser.error(
-            "argument --encoder-weights: goes with "
-            "an --encoder that has learned, not with --start-from"
-        )
-    if learned and not args.start_from:
-        from unet.network.encoders import check  # imports Keras, which is slow
-
-        check(args.encoder)
-    fresh = not learned or args.encoder_weights == "random"
-    if args.freeze and fresh and not args.start_from:
-        parser.error("argument --freeze: needs --start-from or learned weights")
 
 
 def _brought_along(path):

@@ -18,7 +18,7 @@ def check(wanted):
         )
 
 
-def callbacks(wanted, run, data, rows):
+def callbacks(wanted, run, data, rows, bands):
     """What a training needs beside its own callbacks: a list, mostly empty.
 
     Args:
@@ -26,6 +26,7 @@ def callbacks(wanted, run, data, rows):
         run: the run's directory.
         data: its ``unet.training.dataset.Dataset``.
         rows: of the validation images.
+        bands: ``unet.imagery.bands.Bands`` of the images.
     """
     if not wanted:
         return []
@@ -40,7 +41,10 @@ def callbacks(wanted, run, data, rows):
     def draw(answers):
         examples = [
             figures.Example(
-                data.names[row], data.X[row], to_ids(answer, 0.5), data.Y[row]
+                data.names[row],
+                bands.picture(data.X[row]),
+                to_ids(answer, 0.5),
+                data.Y[row],
             )
             for row, answer in zip(shown, answers, strict=True)
         ]

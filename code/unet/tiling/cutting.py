@@ -13,11 +13,12 @@ from unet.files.errors import DataError
 from unet.files.folders import IGNORE, class_folder
 from unet.geometry.instances import add_window
 from unet.geometry.masks import without_overlap
-from unet.imagery.georeference import write_georeference
+from unet.imagery.bands import Bands
 from unet.imagery.mask_values import write_ignored
-from unet.imagery.png import write_mask, write_png
+from unet.imagery.png import write_mask
 from unet.imagery.rasters import Scene
 from unet.imagery.resampling import Reduced
+from unet.imagery.saving import save_image
 from unet.tiling.grid import TileGrid
 
 # Share of a tile that must have data, and be annotated, to count as such.
@@ -31,14 +32,15 @@ class Source:
 
     Attributes:
         path: of the scene.
-        bands: see ``unet.imagery.reading.read_image``.
+        bands: ``unet.imagery.bands.Bands`` to keep; or those of a picture,
+            see ``unet.imagery.reading.read_image``.
         shape: (H, W) of the scene.
         grid: ``unet.tiling.grid.TileGrid``.
         labels: of ``unet.tiling.labels``; None: nobody has annotated it.
     """
 
     path: Path
-    bands: tuple[int, ...] | None
+    bands: Bands | tuple[int, ...] | str | None
     shape: tuple[int, int]
     grid: TileGrid
     labels: object = None
@@ -204,6 +206,8 @@ class _Writer:
 
     def __init__(self, tree, source, by_class, pool):
         self._tree, self._grid = tree, source.grid
+        kept = isinstance(source.bands, Bands)
+        self._bands = source.bands if kept else None
         self.by_class, self._pool = by_class, pool
         self._names, self._jobs = [], []
 
@@ -219,9 +223,7 @@ class _Writer:
 
     def _write(self, name, image, place, tile):
         folder = self._tree / name
-        path = folder / "images" / f"{name}.png"
-        write_png(path, image)
-        write_georeference(path, place)
+        save_image(folder / "images", name, image, place, self._bands)
         if tile is None:
             return 0
         (folder / "masks").mkdir()

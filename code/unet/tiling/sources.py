@@ -10,6 +10,7 @@ from unet.annotations.reading import read_file
 from unet.annotations.repairs import Repair
 from unet.files.errors import DataError
 from unet.imagery.rasters import Scene, refuse_endless
+from unet.imagery.saving import kept_bands
 from unet.imagery.stored import stored_as
 from unet.tiling.cutting import Source
 from unet.tiling.grid import tile_grid
@@ -63,7 +64,8 @@ def _source(known, cut, rules, components):
     stored = stored_as(path)
     if stored:
         refuse_endless(path, stored)
-    with Scene(path, rules.bands) as scene:
+    bands = kept_bands(path, rules.bands)
+    with Scene(path, bands or rules.bands) as scene:
         grid = tile_grid(known.name, scene, cut)
         labels = None
         if known.mask:
@@ -71,7 +73,7 @@ def _source(known, cut, rules, components):
         elif known.annotation:
             known.annotation.check_size(scene.shape)
             labels = PolygonLabels(known.annotation, grid, components)
-    return Source(path, rules.bands, scene.shape, grid, labels)
+    return Source(path, bands or rules.bands, scene.shape, grid, labels)
 
 
 def _refuse_missed(sources, rules):

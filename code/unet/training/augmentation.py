@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from unet.imagery.bands import PICTURES
 from unet.imagery.turns import symmetry
 
 # What is shown beyond the border is mirrored, in image and mask alike, so
@@ -104,17 +105,20 @@ class Augmentation:
             geometry and colour; "wide": both stronger, any rotation, half to
             double the ground resolution, and shadows, for a model that shall
             work on imagery from elsewhere.
+        bands: ``unet.imagery.bands.Bands`` of the images. Pictures have
+            colours; other bands are changed each by itself, without
+            saturation and hue.
     """
 
-    def __init__(self, level):
-        self.level = level
+    def __init__(self, level, bands=PICTURES):
+        self.level, self._bands = level, bands
         self._flips, self._geometry, self._colour = _STEPS[level]
 
     def __call__(self, X, Y, rng):
         """Make one new version of each pair.
 
         Args:
-            X: uint8, n x H x W x 3, RGB; not changed.
+            X: uint8 or uint16, n x H x W x channels; not changed.
             Y: integers, n x H x W (x anything), ids; not changed.
             rng: ``numpy.random.Generator``, the only source of chance.
 
@@ -128,8 +132,17 @@ class Augmentation:
             if self._geometry:
                 _move(image, ids, self._geometry, rng)
             if self._colour:
-                image[:] = _recolour(image, self._colour, rng)
+                image[:] = self._recoloured(image, rng)
         return X, Y
+
+    def _recoloured(self, image, rng):
+        if self._bands.dtype is None:
+            return _recolour(image, self._colour, rng)
+        limits = self._bands.limits or [(0, 255)] * image.shape[2]
+        low, high = np.float32(limits).T
+        seen = self._bands.stretched(image, limits)
+        seen = _relight(seen, self._colour, rng) * (high - low) + low
+        return np.rint(seen).astype(image.dtype)
 
 
 def _turn(image, ids, rng):
@@ -167,11 +180,14 @@ def _move(image, ids, most, rng):
     matrix[:, 2] += matrix[:, :2] @ shift
     if scale < 1:
         # As wide as scikit-image's ``rescale``: finer detail would alias.
-        image[:] = cv2.GaussianBlur(image, (0, 0), (1 / scale - 1) / 2)
+        soft = cv2.GaussianBlur(image, (0, 0), (1 / scale - 1) / 2)
+        image[:] = soft.reshape(image.shape)
     side = size.tolist()
-    image[:] = cv2.warpAffine(
+    moved = cv2.warpAffine(
         image, matrix, side, flags=cv2.INTER_LINEAR, borderMode=_BORDER
     )
+    # OpenCV drops a channel axis of length one.
+    image[:] = moved.reshape(image.shape)
     ids[:] = cv2.warpAffine(
         ids, matrix, side, flags=cv2.INTER_NEAREST, borderMode=_BORDER
     )
@@ -192,17 +208,49 @@ def _recolour(image, most, rng):
     return image
 
 
+def _relight(bands, most, rng):
+    """``_recolour`` of bands that are no colours.
+
+    Contrast is around each band's own mean, and each has a balance of its own.
+
+    Args:
+        bands: float32, H x W x channels, 0 to 1.
+
+    Returns:
+        float32, of the same shape, 0 to 1.
+    """
+    if most.shadow and _chance(rng, 0.3):
+        bands = bands * (1 - _shadow(bands, most.shadow, rng)[..., None])
+    bands = bands ** np.float32(_factor(rng, most.gamma))
+    middle = bands.mean(axis=(0, 1))
+    bands = middle + (bands - middle) * np.float32(_factor(rng, most.contrast))
+    balance = [_factor(rng, most.balance) for _ in range(bands.shape[2])]
+    light = np.float32(_factor(rng, most.brightness) * np.array(balance))
+    bands = (bands * light).clip(0, 1)
+    if _chance(rng, 0.3):
+        bands = _focus(bands, most, rng).reshape(bands.shape)
+    if _chance(rng, 0.3):
+        noise = rng.standard_normal(bands.shape, np.float32)
+        bands = bands + noise * np.float32(rng.uniform(0, most.noise) / 255)
+    return bands.clip(0, 1)
+
+
 def _shade(image, most, rng):
     """Lay soft shadows, as of clouds and trees, over parts of the image."""
+    shade = _shadow(image, most, rng)
+    # What light is left comes from the sky: shadows are bluish.
+    light = 1 - shade[..., None] * np.array([1, 0.95, 0.85], np.float32)
+    return cv2.multiply(image, light, dtype=cv2.CV_8U)
+
+
+def _shadow(image, most, rng):
+    """How much light soft shadows take from each pixel: float32, H x W."""
     height, width = image.shape[:2]
     hills = rng.standard_normal((5, 5), np.float32)
     hills = cv2.resize(hills, (width, height), interpolation=cv2.INTER_CUBIC)
     # Sharper outlines looked like cut-out blobs on real tiles.
     softness = rng.uniform(0.4, 1.5)
-    shade = np.clip(hills / softness, 0, 1) * rng.uniform(0.2, most)
-    # What light is left comes from the sky: shadows are bluish.
-    light = 1 - shade[..., None] * np.array([1, 0.95, 0.85], np.float32)
-    return cv2.multiply(image, light, dtype=cv2.CV_8U)
+    return np.clip(hills / softness, 0, 1) * rng.uniform(0.2, most)
 
 
 def _tinge(image, most, rng):

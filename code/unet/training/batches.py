@@ -28,7 +28,7 @@ class Batches(keras.utils.PyDataset):
     training goes on exactly as it would have.
 
     Args:
-        X, Y: uint8, N x H x W x 3 and N x H x W.
+        X, Y: uint8 or uint16, N x H x W x bands, and uint8, N x H x W.
         rows: the rows to use.
         batch_size: images a step.
         seed: of the order; without it each epoch is one pass in the rows'

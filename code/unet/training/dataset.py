@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -20,14 +19,17 @@ from unet.files.errors import DataError, Notice
 from unet.files.folders import UNKNOWN
 from unet.files.locks import held_directory, remove_unless_held
 from unet.geometry.masks import resize_ids
+from unet.imagery.bands import DEPTHS, Bands
 from unet.imagery.contrast import enhance
 from unet.imagery.georeference import read_georeference
 from unet.imagery.mask_values import read_truth
-from unet.imagery.reading import read_image
+from unet.imagery.reading import ALL
 from unet.imagery.resizing import resize_image
+from unet.training.array_files import install, new_array, states
+from unet.training.image_bands import BandReader, bands_of
 
 # Raise it when the same files give other arrays than before.
-_VERSION = 4
+_VERSION = 5
 _MOST_REDUCED = 4  # times; more deserves a word
 _MOST_OBJECTS = 65_534  # in an image: they are numbered in 16 bits
 
@@ -37,7 +39,7 @@ class Dataset:
     """Images and labels, one row a sample.
 
     Attributes:
-        X: uint8, N x H x W x 3, RGB; memory-mapped, read only.
+        X: uint8 or uint16, N x H x W x bands; memory-mapped, read only.
         Y: uint8, N x H x W, class ids with 0 as background, ``UNKNOWN`` where
             nobody has labelled; likewise.
         instances: uint16, N x H x W, which object each pixel belongs to, 0 is
@@ -50,6 +52,8 @@ class Dataset:
             originals, metres a pixel; None of those without a place on the
             ground.
         digest: of X, Y and the names: the same data give the same digest.
+        bands: ``unet.imagery.bands.Bands``: what the channels of X are;
+            without limits.
     """
 
     X: np.ndarray
@@ -60,6 +64,7 @@ class Dataset:
     contrast: str
     resolutions: list[tuple[float, float] | None]
     digest: str
+    bands: Bands
     instances: np.ndarray | None = None
 
     @property
@@ -109,13 +114,15 @@ class Dataset:
         """What each image is like: share of each class, and mean colour.
 
         Returns:
-            float array, N x (classes + 3); shares, of the labelled pixels,
-            and colours from 0 to 1.
+            float array, N x (classes + bands); shares, of the labelled
+            pixels, and mean values divided by 255.
         """
         labelled = self.pixels[:, :UNKNOWN].sum(axis=1, keepdims=True)
         counts = self.pixels[:, 1 : len(self.classes) + 1]
-        colours = [np.divide(cv2.mean(x)[:3], 255) for x in self.X]
-        return np.hstack([counts / np.maximum(labelled, 1), colours])
+        bands = range(self.X.shape[-1])
+        means = [[cv2.mean(x[..., k])[0] for k in bands] for x in self.X]
+        shares = counts / np.maximum(labelled, 1)
+        return np.hstack([shares, np.divide(means, 255)])
 
     def class_shares(self):
         """Share of the labelled pixels per class id, array that sums to 1.
@@ -135,7 +142,15 @@ class Dataset:
         return counts / counts.sum()
 
 
-def load(samples, size, classes, progress, contrast="none", objects=False):
+def load(
+    samples,
+    size,
+    classes,
+    progress,
+    contrast="none",
+    objects=False,
+    bands=None,
+):
     """Load labelled samples, from the cache where it holds them.
 
     The cache is keyed by the place, size and time of change of every file,
@@ -151,15 +166,18 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
         contrast: how the images are enhanced at their new size, see
             ``unet.imagery.contrast``.
         objects: read which object each pixel belongs to as well.
+        bands: numbers of the bands to read, see ``unet.imagery.bands.Bands``;
+            or ``Bands`` of another data set, which these images must have.
 
     Returns:
         A ``Dataset``. A ``Notice`` tells of images that are much larger than
         the arrays.
 
     Raises:
-        DataError: a file is unreadable, or a mask does not fit its image.
+        DataError: a file is unreadable, a mask does not fit its image, or
+            images have different bands.
     """
-    how = size, classes, contrast, objects
+    how = size, classes, contrast, objects, bands
     folder = cache_directory() / _key(samples, how)
     fits = partial(_fits, samples=samples, how=how)
     dataset = _open(folder, fits)
@@ -173,7 +191,7 @@ def load(samples, size, classes, progress, contrast="none", objects=False):
         try:
             with held_directory(temporary):
                 _build(temporary, samples, progress, *how)
-                dataset = _install(temporary, folder, fits)
+                dataset = install(temporary, folder, partial(_open, fits=fits))
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     sides = np.array(dataset.shapes)
@@ -209,20 +227,23 @@ def _masks(sample, name):
     return sample.masks.get(name, [])
 
 
-def _build(folder, samples, progress, size, classes, contrast, objects):
+def _build(folder, samples, progress, size, classes, contrast, objects, bands):
     """Write the arrays and, last, meta.json into an empty folder."""
-    count = len(samples)
-    X = _new_array(folder / "X.npy", (count, *size, 3))
-    Y = _new_array(folder / "Y.npy", (count, *size))
+    count, reader = len(samples), _reader(samples, bands, contrast)
+    bands = reader.bands()
+    shape, dtype = (count, *size, bands.count), bands.dtype or np.uint8
+    X = new_array(folder / "X.npy", shape, dtype)
+    Y = new_array(folder / "Y.npy", (count, *size))
     own = None
     if objects:
-        own = _new_array(folder / "instances.npy", Y.shape, np.uint16)
+        own = new_array(folder / "instances.npy", Y.shape, np.uint16)
 
     def read(index):
         sample = samples[index]
-        image = read_image(sample.image)
+        image = reader.read(sample.image)
         truth = read_truth(sample, classes, image.shape[:2])
-        X[index] = enhance(resize_image(image, size), contrast)
+        small = enhance(resize_image(image, size), contrast)
+        X[index] = small.reshape(X.shape[1:])
         Y[index] = resize_ids(truth.ids, size)
         if own is not None:
             own[index] = _small(truth.instances, size, sample)
@@ -249,9 +270,32 @@ def _build(folder, samples, progress, size, classes, contrast, objects):
         "contrast": contrast,
         "resolutions": resolutions,
         "digest": content.hexdigest()[:16],
-        "files": _states(folder),
+        "bands": asdict(reader.bands()),
+        "files": states(folder),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
+
+
+def _reader(samples, bands, contrast):
+    """The ``BandReader`` of a data set.
+
+    Raises:
+        DataError: the first image lacks a band, or contrast is no matter of
+            such bands.
+    """
+    first = samples[0].image
+    known, asked, model = bands, bands, "the training images"
+    if isinstance(bands, Bands):
+        asked = bands.numbers
+    else:
+        known, model = bands_of(first, bands), first
+    if contrast != "none" and (known.count != 3 or known.dtype == "uint16"):
+        raise DataError(
+            f"{first}: contrast {contrast} is for red, green and blue of 8 "
+            f"bits, found {', '.join(known.names())} of "
+            f"{DEPTHS[known.dtype or 'uint8']}. Train without it."
+        )
+    return BandReader(known, asked, model)
 
 
 def _small(instances, size, sample):
@@ -269,39 +313,19 @@ def _small(instances, size, sample):
     )
 
 
-def _new_array(path, shape, dtype=np.uint8):
-    """A memory-mapped array whose space on the disk is really there.
-
-    A file that grows only when it is touched would end the process with
-    SIGBUS on a full disk, instead of an error that can be reported.
-    """
-    array = np.lib.format.open_memmap(path, "w+", dtype, shape)
-    if hasattr(os, "posix_fallocate"):  # not on every system
-        with path.open("r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-    return array
-
-
-def _states(folder):
-    """Size and time of change of the arrays: damage changes one of them."""
-    states = {}
-    for path in sorted(folder.glob("*.npy")):
-        state = path.stat()
-        states[path.name] = [state.st_size, state.st_mtime_ns]
-    return states
-
-
 def _open(folder, fits):
     """The data set in a cache folder; None if it is not whole, or odd."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        if meta.pop("files") != _states(folder):
+        if meta.pop("files") != states(folder):
             return None
         arrays = {
             path.stem: np.load(path, mmap_mode="r")
             for path in folder.glob("*.npy")
         }
-        dataset = Dataset(**arrays, **meta)
+        kept = meta.pop("bands")
+        kept = {k: tuple(v) if type(v) is list else v for k, v in kept.items()}
+        dataset = Dataset(**arrays, **meta, bands=Bands(**kept))
         return dataset if fits(dataset) else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return None
@@ -315,11 +339,13 @@ def _fits(dataset, samples, how):
     Raises:
         TypeError, ValueError: it holds something else altogether.
     """
-    size, classes, contrast, objects = how
-    count = len(samples)
+    size, classes, contrast, objects, bands = how
+    count, own = len(samples), dataset.bands
+    channels, dtype = own.count, own.dtype or "uint8"
+    asked = bands.numbers if isinstance(bands, Bands) else bands
     sides = np.array(dataset.shapes, dtype=np.int64)
     steps = [step for step in dataset.resolutions if step is not None]
-    arrays = [(dataset.X, (count, *size, 3), np.uint8)]
+    arrays = [(dataset.X, (count, *size, channels), dtype)]
     arrays.append((dataset.Y, (count, *size), np.uint8))
     if objects:
         arrays.append((dataset.instances, (count, *size), np.uint16))
@@ -331,6 +357,7 @@ def _fits(dataset, samples, how):
         and dataset.names == [sample.name for sample in samples]
         and dataset.classes == list(classes)
         and dataset.contrast == contrast
+        and asked in (own.numbers, ALL)
         and isinstance(dataset.digest, str)
         and sides.shape == (count, 2)
         and bool((sides > 0).all())
@@ -338,21 +365,6 @@ def _fits(dataset, samples, how):
         and bool((np.array(steps, float).reshape(-1, 2) > 0).all())
         and bool(np.isfinite(np.array(steps, float)).all())
     )
-
-
-def _install(temporary, folder, fits):
-    """Give a finished cache its name; another process may be faster."""
-    try:
-        temporary.rename(folder)
-    except OSError:
-        dataset = _open(folder, fits)
-        if dataset is not None:
-            return dataset
-        damaged = Path(tempfile.mkdtemp(prefix=".", dir=folder.parent))
-        folder.rename(damaged / "damaged")
-        shutil.rmtree(damaged, ignore_errors=True)
-        return _install(temporary, folder, fits)
-    return _open(folder, fits)
 
 
 def labelled(samples, root):

@@ -1,35 +1,44 @@
 """What a training needs beside batches: statistics, metrics, optimizer."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import import_module
 
 import numpy as np
 
 from unet.files.folders import UNKNOWN
+from unet.imagery.bands import DEPTHS, PICTURES, Bands
 from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, Preprocessing, read_contract
 from unet.network.model import MASK, SEAMS
 
 
-def channel_statistics(X, rows):
+def channel_statistics(X, rows, limits=None):
     """Mean and variance of each channel of images divided by 255.
 
     Args:
-        X: uint8, N x H x W x 3.
+        X: uint8 or uint16, N x H x W x channels.
         rows: the rows that count.
+        limits: (low, high) of each channel: what the network brings to 0 and
+            255 first; None: nothing, values of 8 bits.
 
     Returns:
-        (mean, variance): lists of three floats.
+        (mean, variance): lists of a float for each channel.
     """
-    counts = np.zeros((3, 256), np.int64)
+    channels, bins = X.shape[-1], np.iinfo(X.dtype).max + 1
+    counts = np.zeros((channels, bins), np.int64)
     for row in rows:
-        for channel in range(3):
+        for channel in range(channels):
             values = X[row, ..., channel].ravel()
-            counts[channel] += np.bincount(values, minlength=256)
-    levels = np.arange(256) / 255
+            counts[channel] += np.bincount(values, minlength=bins)
     share = counts / counts.sum(axis=1, keepdims=True)
-    mean = share @ levels
+    if limits is None:
+        levels = np.arange(bins) / 255
+        mean = share @ levels
+    else:
+        every = np.repeat(np.arange(bins)[:, None], channels, axis=1)
+        levels = Bands.stretched(every, limits).T.astype(float)
+        mean = (share * levels).sum(axis=1)
     variance = (share * (levels - mean[:, None]) ** 2).sum(axis=1)
     return mean.tolist(), variance.tolist()
 
@@ -135,26 +144,26 @@ def count_weights(model):
     return sum(math.prod(w.shape) for w in model.trainable_weights)
 
 
-def input_statistics(X, rows, normalisation, start_from=None):
+def input_statistics(X, rows, normalisation, start_from=None, limits=None):
     """Mean and variance that the network centres its input by.
 
     Args:
-        X, rows: see ``channel_statistics``.
+        X, rows, limits: see ``channel_statistics``.
         normalisation: ``"centred"``, or ``"article"``: not at all.
         start_from: path of a model that brings its own, or None.
 
     Returns:
-        (mean, variance): lists of three floats, or None twice.
+        (mean, variance): lists of a float for each channel, or None twice.
     """
     if start_from:
         before = read_contract(start_from).preprocessing
         return before.mean, before.variance
     if normalisation == "article":
         return None, None
-    return channel_statistics(X, rows)
+    return channel_statistics(X, rows, limits)
 
 
-def contract(train, settings, mean, variance, start_from=None):
+def contract(train, settings, mean, variance, start_from=None, bands=PICTURES):
     """What a model file says of itself, before there are scores.
 
     Args:
@@ -162,6 +171,7 @@ def contract(train, settings, mean, variance, start_from=None):
         settings: the ``TrainingSettings``.
         mean, variance: of the network's normalisation, or None.
         start_from: path of the model that the training begins with, or None.
+        bands: ``unet.imagery.bands.Bands``: what the network sees.
 
     Returns:
         A ``Contract``.
@@ -170,9 +180,7 @@ def contract(train, settings, mean, variance, start_from=None):
     return Contract(
         classes=train.classes,
         size=list(train.X.shape[1:3]),
-        preprocessing=Preprocessing(
-            contrast=train.contrast, mean=mean, variance=variance
-        ),
+        preprocessing=_preprocessing(train, mean, variance, bands),
         scale=train.scale,
         scales=train.scales,
         resolution=train.resolution,
@@ -180,6 +188,26 @@ def contract(train, settings, mean, variance, start_from=None):
         data={"images": len(train.names), "digest": train.digest},
         started_from=_origin(start_from),
         versions={name: import_module(name).__version__ for name in packages},
+    )
+
+
+def _preprocessing(train, mean, variance, bands):
+    """How an image becomes the network's input, see ``contract``."""
+    plain = Preprocessing(contrast=train.contrast, mean=mean, variance=variance)
+    if bands.dtype is None:
+        return plain
+    depth = DEPTHS[bands.dtype]
+    numbers = zip(bands.numbers or (), bands.descriptions, strict=True)
+    return replace(
+        plain,
+        input=f"{', '.join(bands.names())}, values of {depth} as files hold "
+        "them, scaled inside the network",
+        bands=[
+            {"number": number, "description": description}
+            for number, description in numbers
+        ]
+        or None,
+        limits=bands.limits and [list(pair) for pair in bands.limits],
     )
 
 
