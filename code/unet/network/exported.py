@@ -72,6 +72,7 @@ class Exported:
         )
         network = Network(
             size=values.get("size"),
+            bands=bands,
             channels=channels - 2 * self.seams,
             halvings=0,  # nobody asks what an exported one can take
         )
