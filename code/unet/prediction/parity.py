@@ -83,11 +83,13 @@ def batches(paths, contract):
     size, contrast = contract.size, contract.preprocessing.contrast
     bands = bands_of(contract.preprocessing)
     for first in range(0, len(paths), BATCH):
-        images = [
-            enhance(resize_image(bands.read(path), size), contrast)
+        # OpenCV drops a channel axis of length one.
+        resized = [
+            resize_image(bands.read(path), size).reshape(*size, -1)
             for path in paths[first : first + BATCH]
         ]
-        yield np.stack(images)
+        images = np.stack([enhance(image, contrast) for image in resized])
+        yield images
     # Scenes are seen through windows that are no squares.
     yield np.concatenate([images[-1], images[-1][::-1]])[None]
 
