@@ -152,7 +152,7 @@ def test_features_of_each_level_are_drawn(name, depth, sides):
 def test_preprocessing_is_inside(name, module):
     image = keras.Input((64, 64, 3))
     make = getattr(keras.applications, name)
-    inside = keras.Model(image, encoders._prepared(make, image))
+    inside = keras.Model(image, encoders._prepared(make, image, True))
     X = images().astype("float32")
     expected = getattr(keras.applications, module).preprocess_input(X.copy())
     found = inside.predict(X, verbose=0)

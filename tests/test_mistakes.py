@@ -30,7 +30,7 @@ def place(tmp_path_factory):
         small = rng.integers(0, 255, (5, 5, 3)).astype(np.uint8)
         write_png(root / f"images/{name}.png", cv2.resize(small, (40, 40)))
         write_png(root / f"masks/{name}.png", mask)
-        write_png(root / f"renamed/{name}_label.png", mask)
+        write_png(root / f"renamed/{name}_1.png", mask)
         write_png(root / f"small/{name}.png", mask[:20, :20])
         write_png(root / f"deep/er/{name}.png", mask)
         grey = cv2.GaussianBlur(mask * np.uint8(255), (5, 5), 0)
@@ -78,7 +78,7 @@ def said(monkeypatch, capsys, cwd, script, *words):
     [
         ([MASK, "masks", "images"], "masks: images and masks seem to be "
          "swapped"),
-        ([MASK, "images", "renamed"], "Was a meant by a_label? Names must be"),
+        ([MASK, "images", "renamed"], "Was a meant by a_1? Names must be"),
         ([MASK, "empty", "masks"], "empty: expected images, found none: the "
          "directory is empty."),
         ([MASK, "images", "empty"], "empty: expected annotations, found none: "
