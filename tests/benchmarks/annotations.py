@@ -20,8 +20,8 @@ import shapely
 
 from unet.annotations.article import read_article_text
 from unet.annotations.formats import WRITERS
-from unet.annotations.placing import in_pixels
-from unet.annotations.reading import read_file
+from unet.annotations.placing import from_shares, in_pixels
+from unet.annotations.reading import annotation_files, read_file
 from unet.annotations.writing import AnnotatedImage
 from unet.files.folders import find_samples, natural
 from unet.geometry.masks import instances
@@ -146,11 +146,12 @@ def round_trip(kind, masks, drawn, source, out):
         writer.add(AnnotatedImage(name, image, masks[name].shape, found))
     writer.close()
     read = {}
-    for path in (out / kind).iterdir():
+    for path in annotation_files(out / kind):
         read.update(read_file(path))
     pairs, least, count = [], 1.0, 0
     for name, mask in masks.items():
-        again = [one.mask(mask.shape) for one in read[name].instances]
+        annotation = from_shares(read[name], mask.shape)
+        again = [one.mask(mask.shape) for one in annotation.instances]
         pairs.append((mask, np.any([np.zeros_like(mask), *again], axis=0)))
         labels, number = instances(mask)
         count += number
