@@ -1,5 +1,6 @@
 """Bands of images: read, shown, kept by the scripts, seen by networks."""
 
+import argparse
 from dataclasses import replace
 
 import cv2
@@ -14,7 +15,7 @@ from test_dataset import load as load_plain
 from test_dataset import must_not_read, no_progress
 from unet.files.errors import DataError
 from unet.files.folders import find_samples
-from unet.imagery.bands import MOST_BANDS, PICTURES, Bands
+from unet.imagery.bands import PICTURES, Bands
 from unet.imagery.georeference import read_georeference
 from unet.imagery.png import write_png
 from unet.imagery.rasters import Scene
@@ -430,7 +431,10 @@ def test_a_contract_says_what_a_network_sees():
 
 
 def test_as_many_bands_are_read_as_a_contract_may_have():
-    assert contract_rules.MOST_BANDS == band_options.MOST == MOST_BANDS == 16
+    most = ",".join(map(str, range(1, contract_rules.MOST_BANDS + 1)))
+    assert len(band_options.numbers(most)) == 16
+    with pytest.raises(argparse.ArgumentTypeError, match="1 to 16 numbers"):
+        band_options.numbers(f"{most},17")
 
 
 def test_bands_are_written_in_one_form():

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import rasterio
 
 from conftest import CODE, assert_refused, contents, make_image, run_script
 from unet.files.atomic import write_text
@@ -65,6 +66,8 @@ def need(name):
 def make_model(path, contract):
     """A network that was never trained, and finds something in noise."""
     keras.utils.set_random_seed(4)
+    seen = contract.preprocessing
+    bands = 3 if seen.bands is None else len(seen.bands)
     model = build_unet(
         contract.size,
         contract.classes,
@@ -73,9 +76,11 @@ def make_model(path, contract):
         activation="swish",
         batch_norm=True,
         padding="reflect" if contract.training.objects else "same",
-        mean=[0.3, 0.4, 0.5],
-        variance=[0.04, 0.05, 0.06],
+        mean=[0.3, 0.4, 0.5, 0.6][:bands],
+        variance=[0.04, 0.05, 0.06, 0.07][:bands],
         objects=contract.training.objects,
+        bands=bands,
+        limits=seen.limits,
     )
     save(model, path, contract)
     return path
@@ -288,6 +293,28 @@ def test_contrast_that_qgis_does_not_make_is_not_promised(place, tmp_path):
     model = make_model(tmp_path / "m.keras", contract)
     run_export(model, "--images", place / "images")
     assert sorted(p.name for p in tmp_path.glob("*.onnx")) == ["m.onnx"]
+
+
+def test_four_bands_of_16_bits_are_exported_but_not_for_qgis(tmp_path):
+    need("onnx")
+    bands = [{"number": k, "description": None} for k in (1, 2, 3, 4)]
+    seen = replace(
+        ONE.preprocessing, bands=bands, limits=[[100, 4000]] * len(bands)
+    )
+    path = make_model(tmp_path / "m.keras", replace(ONE, preprocessing=seen))
+    values = np.random.default_rng(6).integers(0, 5000, (4, 32, 48), np.uint16)
+    profile = {"driver": "GTiff", "count": 4, "height": 32, "width": 48}
+    with rasterio.open(
+        tmp_path / "image.tif", "w", dtype="uint16", **profile
+    ) as raster:
+        raster.write(values)
+    run_export(path, "--images", tmp_path / "image.tif")
+    assert sorted(p.name for p in tmp_path.glob("*.onnx")) == ["m.onnx"]
+    batch = np.moveaxis(values, 0, 2)[None]
+    expected = load(path).predict_on_batch(batch)
+    found = Exported(tmp_path / "m.onnx").predict_on_batch(batch)
+    assert np.ptp(expected) > 0.01
+    assert np.abs(found - expected).max() < 1e-4
 
 
 def test_what_says_something_else_gets_no_name(

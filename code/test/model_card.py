@@ -88,8 +88,7 @@ def finds_and_takes(contract):
         f"* Finds: {', '.join(contract.classes)}",
         f"* Input: {seen}, {width} x {height} pixels; `test.py` shows it "
         f"larger images through windows, at {contract.scale:.3g} of their own "
-        "size "
-        "(`--scale` overrides)",
+        "size (`--scale` overrides)",
         *ground(contract),
         f"* Threshold: {threshold}",
         *separation(contract),

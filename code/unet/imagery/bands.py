@@ -16,7 +16,6 @@ from unet.imagery.reading import (
     three_of,
 )
 
-MOST_BANDS = 16
 # What a network learns from as it is. Others are pictures of 8 bits, made by
 # ``unet.imagery.reading.to_uint8``.
 DEPTHS = {"uint8": "8 bits", "uint16": "16 bits"}

@@ -50,10 +50,9 @@ def mend(exams, findings, trees, specks, progress):
     """Write a mended copy of a data set as a tree of folders.
 
     EXIF orientation is applied, images that are odd in the set become RGB of 8
-    bits, masks 0 and 255;
-    equal and empty instance masks and specks are dropped, spellings of
-    classes united, polygons drawn. A sample that cannot be mended without a
-    guess is left out.
+    bits, masks 0 and 255; equal and empty instance masks and specks are
+    dropped, spellings of classes united, polygons drawn. A sample that cannot
+    be mended without a guess is left out.
 
     Args:
         exams, findings: of ``unet.inspection.whole_set``, with those of the

@@ -74,7 +74,7 @@ def export(model, path, name, contract, saved_on):
             files of ``Format.names`` come beside it.
         name: of ``FORMATS``.
         contract: the model's ``unet.network.contract.Contract``.
-        saved_on: the day on which it was trained, for whom it may concern.
+        saved_on: the day on which it was trained, kept beside the contract.
 
     Returns:
         List of the names of the files that were written.
@@ -152,8 +152,9 @@ def _finish_onnx(path, contract, text):
     entry.key, entry.value = CONTRACT, text
     onnx.checker.check_model(model)
     onnx.save(model, path)
-    # Other contrast is made outside the network, where QGIS makes none.
-    if contract.preprocessing.contrast == "none":
+    # QGIS shows it pictures of 8 bits, and makes no contrast.
+    seen = contract.preprocessing
+    if (seen.contrast, seen.bands, seen.limits) == ("none", None, None):
         onnx.save(
             deepness.for_deepness(model, contract),
             path.with_name(FORMATS["onnx"].names(path)[1]),

@@ -2,7 +2,8 @@
 
 import argparse
 
-MOST = 16
+from unet.network.contract_rules import MOST_BANDS
+
 _ALL = "all"
 
 
@@ -57,10 +58,10 @@ def _bands(text):
         bands = tuple(int(part) for part in text.replace(",", " ").split())
     except ValueError:
         bands = ()
-    if not 1 <= len(bands) <= MOST or min(bands) < 1:
+    if not 1 <= len(bands) <= MOST_BANDS or min(bands) < 1:
         raise argparse.ArgumentTypeError(
-            f"expected 1 to {MOST} numbers from 1 on, such as 3,2,1, found "
-            f"{text}"
+            f"expected 1 to {MOST_BANDS} numbers from 1 on, such as 3,2,1, "
+            f"found {text}"
         )
     return bands
 

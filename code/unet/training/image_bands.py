@@ -8,7 +8,6 @@ from unet.files.errors import DataError
 from unet.files.folders import UNKNOWN
 from unet.imagery.bands import (
     DEPTHS,
-    MOST_BANDS,
     Bands,
     as_three,
     depth_of,
@@ -16,6 +15,7 @@ from unet.imagery.bands import (
 )
 from unet.imagery.reading import ALL, read_values, to_uint8
 from unet.network.contract import read_contract
+from unet.network.contract_rules import MOST_BANDS
 
 # Of the values of a band: what becomes black, and what white.
 PERCENTILES = (2, 98)
