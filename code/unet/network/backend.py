@@ -6,12 +6,15 @@ with the standard error stream held back; what was held back is shown when the
 import fails, or at once if the user has chosen a log level of 0 or 1.
 
 What TensorFlow reads in the environment is set here before, unless the user
-has set it.
+has set it. Where TensorFlow is not installed and JAX is, Keras computes with
+JAX; ``KERAS_BACKEND`` chooses where both are.
 """
 
 import os
 import re
+import warnings
 from contextlib import nullcontext
+from importlib.util import find_spec
 from pathlib import Path
 
 from unet.files.cores import usable_cores
@@ -22,6 +25,10 @@ from unet.files.quiet import held_back_stderr
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # By itself it knows the affinity, but not the quota of a container.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(usable_cores()))
+if find_spec("tensorflow") is None and find_spec("jax") is not None:
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+# Keras asks for them where it counts pixels. JAX takes 32 bits and says so.
+warnings.filterwarnings("ignore", "Explicitly requested dtype int64")
 
 _TALKATIVE = os.environ["TF_CPP_MIN_LOG_LEVEL"] in ("0", "1")
 with nullcontext() if _TALKATIVE else held_back_stderr():
@@ -31,14 +38,20 @@ with nullcontext() if _TALKATIVE else held_back_stderr():
     keras.distribution.list_devices()
 
 
+def gpus():
+    """The graphics cards that the backend computes on, a list of names."""
+    # Asked for cards alone, JAX complains where there are none.
+    every = keras.distribution.list_devices()
+    return [name for name in every if not name.startswith("cpu")]
+
+
 def half_precision():
     """The 16-bit type to compute in on this machine.
 
     GPUs have always had float16. Processors have bfloat16 or nothing: those
     with AVX512_BF16 or AMX train in it about 1.5 times as fast.
     """
-    gpu = keras.distribution.list_devices("gpu")
-    return "float16" if gpu else "bfloat16"
+    return "float16" if gpus() else "bfloat16"
 
 
 def has_half_precision(cpuinfo=Path("/proc/cpuinfo")):
@@ -63,4 +76,4 @@ def has_half_precision(cpuinfo=Path("/proc/cpuinfo")):
     )
 
 
-__all__ = ["half_precision", "has_half_precision", "keras"]
+__all__ = ["gpus", "half_precision", "has_half_precision", "keras"]
