@@ -5,7 +5,7 @@ polygons are corrected, and all of them train a second one; both are scored on
 the test tiles of that place. The corrections are simulated from the truth: a
 predicted polygon that matches a true one (IoU of at least 0.75) stays as it
 was predicted, every other one is deleted, and what is then missing is drawn
-anew.
+anew. Options besides those below are those of train_unet.py.
 
     python tests/benchmarks/loop.py ../shared/data/buildings --area banepa
 """
@@ -66,20 +66,21 @@ def lay_out(source, names, kind, out):
     return out
 
 
-def train(trees, sides, out):
+def train(trees, sides, out, options):
     """Split and train: the model's path and its test score.
 
     Args:
         trees: directories of folders.
         sides: CSV that names the tests; folders that it lacks train.
         out: directory for everything that is made.
+        options: of train_unet.py.
     """
     model = out / "model.keras"
     if not model.exists():
         script("util/split.py", *trees, "--from", sides, "--others", "train",
                "--group", COLUMN, "--out", out / "data")  # fmt: skip
         script("train/train_unet.py", out / "data", "--out", out / "run",
-               "--model", model)  # fmt: skip
+               "--model", model, *options)  # fmt: skip
     script("test/test.py", out / "data" / "test", "--model", model,
            "--out", out / "masks", "--overwrite")  # fmt: skip
     scores = json.loads((out / "masks" / "scores.json").read_text())
@@ -164,7 +165,7 @@ def main():
     add("--first", type=int, default=100)
     add("--more", type=int, default=50)
     add("--out", type=Path, help="default: runs/loop_AREA")
-    args = parser.parse_args()
+    args, options = parser.parse_known_args()
     index = args.index or args.source / "index.csv"
     first, more, test = choose(index, args.area, args.first, args.more)
     out = args.out or Path("runs") / f"loop_{args.area}"
@@ -175,7 +176,7 @@ def main():
     tests = pd.DataFrame({"name": test, "split": "test"})
     tests.to_csv(sides, index=False)
     annotated = folders(images, texts, out / "folders")
-    model, before = train([annotated], sides, out / "first")
+    model, before = train([annotated], sides, out / "first", options)
 
     unseen = lay_out(args.source, more, "images", out / "unseen")
     script("test/test.py", unseen, "--model", model, "--out", out / "drafts",
@@ -191,7 +192,8 @@ def main():
     picture(unseen, drafts, corrected, out / "loop.png")
 
     added = folders(unseen, corrected, out / "added")
-    _, after = train([annotated, added], sides, out / "second")
+    trees = [annotated, added]
+    _, after = train(trees, sides, out / "second", options)
     left, deleted, drawn = effort
     print(
         f"{len(more)} tiles: {left} predicted polygons left alone, {deleted} "

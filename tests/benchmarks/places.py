@@ -5,16 +5,25 @@ Banepa and aoi3 are one place. Then the place's training tiles are predicted
 with statistics of batch normalisation that go over to theirs by a share. The
 best share is what ``test.py --adapt`` advises.
 
+With --more, two other ways: one round of self-training, in which the pixels
+that the model is sure of become truth and the rest is ignored, and some tiles
+of the place labelled, from which the model learns on. Both start from the same
+trainings.
+
     python tests/benchmarks/places.py ../shared/data/buildings
+    python tests/benchmarks/places.py ../shared/data/buildings --more
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from buildings import CLASSES, prepare, script
 
 from unet.files.folders import find_samples
+from unet.files.splits import spread
+from unet.imagery.png import write_png
 from unet.network.contract import read_contract
 from unet.network.model import load
 from unet.prediction import adaptation
@@ -33,6 +42,8 @@ AREAS = [area for areas in LEFT_OUT.values() for area in areas]
 SHARES = (0, 0.1, 0.25, 0.5, 0.75, 1)
 RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
           "--epochs", "8", "--group", "(.+)_"]  # fmt: skip
+LABELLED = (16, 32, 50)  # tiles
+SURE = 0.1  # and less, or as near to 1
 
 
 def area_of(sample):
@@ -42,16 +53,66 @@ def area_of(sample):
 
 def train_without(areas, samples, out):
     """Train on the samples of all other areas, unless that is done."""
+    train([s for s in samples if area_of(s) not in areas], out)
+
+
+def train(samples, out, *options):
+    """Train on some samples, unless that is done."""
     tree = out / "data" / "train"
-    if not tree.exists():
-        tree.mkdir(parents=True)
-        for sample in samples:
-            if area_of(sample) not in areas:
-                folder = sample.image.parents[1]
-                (tree / folder.name).symlink_to(folder.resolve())
+    tree.mkdir(parents=True, exist_ok=True)
+    for sample in samples:
+        folder = sample.image.parents[1]
+        if not (tree / folder.name).exists():
+            (tree / folder.name).symlink_to(folder.resolve())
     if not (out / "run" / "summary.json").exists():
-        script("train/train_unet.py", out / "data", *RECIPE, "--out",
+        script("train/train_unet.py", out / "data", *RECIPE, *options, "--out",
                out / "run", "--model", out / "model.keras")  # fmt: skip
+
+
+def self_trained(path, samples, others, out):
+    """Building IoU of a model that learned its own sure answers, and others.
+
+    Args:
+        path: the model's file.
+        samples: of the place, whose labels are not looked at.
+        others: labelled samples of other places.
+        out: directory for everything that is made.
+    """
+    model, tree = load(path), out / "answers"
+    for name, _, strip in predict_labelled(model, samples, CLASSES):
+        p = strip.probability[..., 0]
+        masks = tree / name / "masks"
+        (masks / "ignore").mkdir(parents=True, exist_ok=True)
+        unsure = (p > SURE) & (p < 1 - SURE)
+        write_png(masks / "sure.png", np.uint8(255 * (p >= 1 - SURE)))
+        write_png(masks / "ignore" / "unsure.png", np.uint8(255 * unsure))
+    for sample in samples:
+        images = tree / sample.name / "images"
+        if not images.exists():
+            images.symlink_to(sample.image.parent.resolve())
+    train([*others, *find_samples(tree)], out, "--start-from", path)
+    return building_iou(load(out / "run" / "unet.keras"), samples)
+
+
+def with_labels(path, samples, out):
+    """Building IoU after some labelled tiles: number of tiles -> two scores.
+
+    Judged are the tiles that were not labelled: by the model as it was, and
+    after it learned on.
+    """
+    scores = {}
+    for count in LABELLED:
+        drawn = spread(samples, count)
+        names = {sample.name for sample in drawn}
+        rest = [sample for sample in samples if sample.name not in names]
+        if len(rest) < count:
+            break
+        own = out / f"labelled_{count}"
+        train(drawn, own, "--start-from", path)
+        after = load(own / "run" / "unet.keras")
+        scores[f"{count} labelled: before"] = building_iou(load(path), rest)
+        scores[f"{count} labelled"] = building_iou(after, rest)
+    return scores
 
 
 def building_iou(model, samples):
@@ -83,6 +144,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path, help="the buildings directory")
     parser.add_argument("--out", type=Path, default=Path("runs/places"))
+    parser.add_argument("--more", action="store_true", help="see above")
     args = parser.parse_args()
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
@@ -104,7 +166,16 @@ def main():
                 [sample for sample in sides[side] if area_of(sample) == area]
                 for side in ("train", "test")
             )
-            scores = with_shares(out / "run" / "unet.keras", own, others)
+            path = out / "run" / "unet.keras"
+            if args.more:
+                rest = [s for s in samples if area_of(s) not in areas]
+                scores = {
+                    "as it was": building_iou(load(path), own),
+                    "self-trained": self_trained(path, own, rest, out / area),
+                    **with_labels(path, own + others, out / area),
+                }
+            else:
+                scores = with_shares(path, own, others)
             table[area] = {"tiles": len(own), **scores}
             print(area, table[area], flush=True)
     table = pd.DataFrame(table).T
