@@ -30,8 +30,8 @@ from tqdm import tqdm
 
 SIDE, PREDICTED = 128, 16
 GFLOP = 1.5  # of one image of 128 x 128, multiplications and additions
-FITTED = 2048  # images of an epoch of ``fit``
-SECONDS = 6  # that each measurement lasts, at least
+FITTED = 1024  # images of an epoch of ``fit``
+SECONDS = 4  # that each measurement lasts, at least
 # Row -> (environment, what runs in the process).
 ROWS = {
     "TensorFlow without oneDNN": ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "keras"),
