@@ -72,9 +72,7 @@ CPUINFO = "processor\t: 0\n{}\t\t: fpu {}\nbugs\t\t: avx512_bf16\n"
 
 @pytest.fixture
 def no_gpu(monkeypatch):
-    monkeypatch.setattr(
-        backend.keras.distribution, "list_devices", lambda: []
-    )
+    monkeypatch.setattr(backend.keras.distribution, "list_devices", lambda: [])
 
 
 @pytest.mark.usefixtures("no_gpu")

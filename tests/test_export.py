@@ -394,6 +394,13 @@ def test_a_missing_package_is_said_with_the_command(
     assert "pip install -r code/test/requirements-export.txt" in text
 
 
+def test_another_backend_than_tensorflow_is_refused(place, monkeypatch):
+    monkeypatch.setattr(keras.config, "backend", lambda: "jax")
+    with pytest.raises(DataError, match="tensorflow, found jax"):
+        run_export(place / "m.keras", "--format", "saved_model")
+    assert not (place / "m_saved_model").exists()
+
+
 def test_a_runtime_that_is_missing_is_said_with_the_command(
     exported, monkeypatch
 ):

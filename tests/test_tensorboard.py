@@ -82,8 +82,10 @@ def test_a_run_writes_it_when_asked(tmp_path):
     assert len(pictures) == 1
 
 
-def test_a_missing_package_is_said_before_anything_starts(monkeypatch):
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(DataError, match="pip install tensorboard"):
+@pytest.mark.parametrize("package", ["tensorboard", "tensorflow"])
+def test_a_missing_package_is_said_before_anything_starts(package, monkeypatch):
+    pytest.importorskip("tensorboard")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(DataError, match=f"pip install {package}"):
         watching.check(True)
     watching.check(False)

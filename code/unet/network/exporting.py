@@ -80,9 +80,15 @@ def export(model, path, name, contract, saved_on):
         List of the names of the files that were written.
 
     Raises:
-        DataError: the exporter refuses the network.
+        DataError: the exporter refuses the network, or Keras does not compute
+            with TensorFlow, which all exporters need.
     """
-    path = Path(path)
+    path, backend = Path(path), keras.config.backend()
+    if backend != "tensorflow":
+        raise DataError(
+            f"{path}: expected Keras to compute with tensorflow, found "
+            f"{backend}. Install tensorflow, and leave KERAS_BACKEND out."
+        )
     network = for_export(model)
     if name == "onnx":
         network = _channels_first(network)

@@ -11,11 +11,13 @@ _SHOWN, _PLACE = 8, "tensorboard"
 
 def check(wanted):
     """Raise DataError if TensorBoard is wanted, but not installed."""
-    if wanted and find_spec("tensorboard") is None:
-        raise DataError(
-            "--tensorboard: expected the package tensorboard, found none. "
-            "Install it: pip install tensorboard"
-        )
+    # Its files are written by TensorFlow, whatever Keras computes with.
+    for package in ("tensorboard", "tensorflow"):
+        if wanted and find_spec(package) is None:
+            raise DataError(
+                f"--tensorboard: expected the package {package}, found none. "
+                f"Install it: pip install {package}"
+            )
 
 
 def callbacks(wanted, run, data, rows, bands):
