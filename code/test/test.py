@@ -6,7 +6,7 @@ from unet.annotations.formats import WRITERS
 from unet.network.export_formats import ENDINGS
 from unet.terminal import cli
 from unet.terminal.band_options import add_bands_to_predict
-from unet.terminal.sharing_options import add_sharing
+from unet.terminal.sharing_options import add_sharing, check_sharing
 
 
 def threshold(text):
@@ -58,11 +58,7 @@ def read_arguments():
             "argument --colours: expected --palette or --truth beside it, "
             "whose colours they are"
         )
-    if args.adapt and args.workers:
-        parser.error(
-            "argument --adapt: expected no --workers beside it: it changes "
-            "one model by all images. Give each place a run of its own"
-        )
+    check_sharing(parser, args)
     args.model = args.model or cli.default_model()
     if args.adapt and args.model.suffix.lower() in ENDINGS:
         parser.error(
@@ -241,7 +237,7 @@ from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation
 from unet.prediction.stream import find_sources, usable_sources
 from unet.prediction.strip import Settings, bands_of
-from unet.terminal.sharing import predict_shared
+from unet.terminal.sharing import Engine, predict_shared
 
 # Picture of what --adapt changes, and how many views it shows.
 ADAPTED, ADAPTED_SHOWN = "adapted.png", 12
@@ -400,7 +396,7 @@ def main(args):
     day = exported.saved_on if exported else saved_on(args.model)
     settings = settings_of(args, contract)
     check_classes(samples, contract.classes, args.model)
-    if args.workers:
+    if args.workers or args.dask:
         introduce(args.model, contract, day, settings)
         share(args, contract, settings, samples, refused)
         return
@@ -451,7 +447,12 @@ def share(args, contract, settings, samples, refused):
     facts = facts_of(args, settings, outputs)
     with cli.when_interrupted("The same command goes on with the scenes."):
         merged, speed = predict_shared(
-            job, outputs, facts, args.workers, args.overwrite, args.quiet
+            job,
+            outputs,
+            facts,
+            Engine(args.workers, args.dask),
+            overwrite=args.overwrite,
+            quiet=args.quiet,
         )
     report(outputs, merged.summary, speed, merged.finished)
     cli.end_with([*refused, *merged.failed], code=1)

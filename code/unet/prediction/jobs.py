@@ -24,6 +24,9 @@ from unet.prediction.scenes import row_parts
 from unet.prediction.stream import Source
 from unet.prediction.strip import Settings
 
+# Pixels of a part of a scene, at most and at least: a part is as small as is
+# good for the number of processes, but its upper windows are seen twice.
+MOST, FEWEST = 2.0**26, 2.0**22
 _PLACE = ".scenes"
 _RECORD, _STAGE, _PARTS = ".json", ".stage", "parts.json"
 
@@ -50,7 +53,12 @@ class Job:
     wanted: Wanted
     annotated: bool = False
     shown: frozenset[str] = frozenset()
-    most_pixels: float = 2.0**26
+    most_pixels: float = MOST
+
+    def divided(self, sources, processes):
+        """The same job with parts of scenes for a number of processes."""
+        share = sum(map(pixels_of, sources)) / max(1, processes)
+        return replace(self, most_pixels=min(MOST, max(FEWEST, share)))
 
     @property
     def place(self):

@@ -5,6 +5,7 @@ import shutil
 import time
 import traceback
 from dataclasses import dataclass
+from functools import lru_cache
 
 from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
@@ -16,6 +17,7 @@ from unet.prediction.jobs import (
     part_file,
     part_name,
     pixels_of,
+    state_of,
 )
 from unet.prediction.kept import Keeper, keep
 from unet.prediction.outputs import Outputs
@@ -30,8 +32,9 @@ _PAUSE = 1  # seconds between two looks at what others hold
 _NOT_ITS_FAULT = (KeyboardInterrupt, SystemExit)
 
 
-def load(path):
-    """``Networks`` of a model's file."""
+@lru_cache(maxsize=1)
+def _networks(path, _state):
+    """``Networks`` of a model's file, which a process loads once."""
     if path.suffix.lower() in ENDINGS:
         return networks_of(Exported(path))
     from unet.network import model  # imports Keras, which is slow
@@ -39,22 +42,24 @@ def load(path):
     return networks_of(model.load(path))
 
 
-def work(job, sources):
+def work(job, sources, wait=True):
     """Predict scenes until none is left, beside other processes.
 
     Args:
         job: ``unet.prediction.jobs.Job``.
         sources: list of ``unet.prediction.stream.Source``, the same ones in
             each process.
+        wait: until others are done too: one may die, and leave its scene.
     """
-    scenes, networks = WorkList(job, sources), None
+    scenes = WorkList(job, sources)
     while not scenes.is_done:
         unit = scenes.take()
-        if unit is None:
-            time.sleep(_PAUSE)  # a dead holder's scene will be free
-            continue
-        networks = networks or load(job.model)
-        perform(job, unit, networks)
+        if unit is not None:
+            perform(job, unit, _networks(job.model, state_of(job.model)))
+        elif wait:
+            time.sleep(_PAUSE)
+        else:
+            return
 
 
 def perform(job, unit, networks):

@@ -14,6 +14,7 @@ from unet.files.errors import DataError
 from unet.files.locks import lock
 from unet.prediction.jobs import WorkList, pixels_of
 from unet.prediction.merging import merge, refuse_existing
+from unet.prediction.with_dask import Tasks, dask_client, workers_of
 from unet.terminal import cli, interruption
 
 _LOOK = 0.5  # seconds between two looks at the workers
@@ -51,14 +52,36 @@ class SharedSpeed:
         return lines
 
 
-def predict_shared(job, outputs, facts, workers, overwrite, quiet):
+@dataclass(frozen=True)
+class Engine:
+    """Which processes predict.
+
+    Attributes:
+        workers: number of processes on this machine; None: as the other says.
+        dask: of ``unet.prediction.with_dask.dask_client``; None: no Dask.
+    """
+
+    workers: int | None = None
+    dask: str | None = None
+
+    @contextmanager
+    def client(self):
+        """The client of Dask's scheduler, or None."""
+        if self.dask is None:
+            yield None
+            return
+        with dask_client(self.dask, self.workers) as client:
+            yield client
+
+
+def predict_shared(job, outputs, facts, engine, overwrite, quiet):
     """Predict scenes in several processes, and join what they make.
 
     Args:
         job: ``unet.prediction.jobs.Job``.
         outputs: ``unet.prediction.outputs.Outputs`` of all scenes.
         facts: dict of what ``scores.json`` says of the run.
-        workers: number of processes.
+        engine: ``Engine``.
         overwrite: replace results of other settings.
         quiet: show no bar.
 
@@ -71,11 +94,9 @@ def predict_shared(job, outputs, facts, workers, overwrite, quiet):
     """
     scenes = WorkList(job, outputs.sources)
     refuse_existing(scenes, outputs, overwrite)
-    job.place.mkdir(parents=True, exist_ok=True)
     before, begun = set(scenes.records), time.monotonic()
     if not scenes.is_done:
-        with PixelBar(scenes, quiet) as bar:
-            _predict_in_workers(scenes, workers, bar)
+        _predict(scenes, engine, quiet)
     new = [s for s in outputs.sources if s.name not in before]
     pixels = sum(
         pixels_of(s) for s in new if not scenes.records[s.name]["failed"]
@@ -87,6 +108,19 @@ def predict_shared(job, outputs, facts, workers, overwrite, quiet):
         return merge(job, outputs, scenes.records, facts), speed
 
 
+def _predict(scenes, engine, quiet):
+    """Predict what is left of a ``WorkList``, whoever does it."""
+    with engine.client() as client:
+        processes = workers_of(client) if client else engine.workers
+        scenes.job = scenes.job.divided(scenes.sources, processes)
+        scenes.job.place.mkdir(parents=True, exist_ok=True)
+        with PixelBar(scenes, quiet) as bar:
+            if client:
+                _predict_with_dask(scenes, client, bar)
+            else:
+                _predict_in_workers(scenes, processes, bar)
+
+
 def _predict_in_workers(scenes, count, bar):
     with Workers(scenes.job, scenes.sources, count) as workers:
         while not scenes.is_done:
@@ -94,6 +128,18 @@ def _predict_in_workers(scenes, count, bar):
             scenes.refresh()
             bar.update()
             workers.look_after(len(scenes.records))
+
+
+def _predict_with_dask(scenes, client, bar):
+    tasks = Tasks(client, scenes)
+    try:
+        while not scenes.is_done:
+            time.sleep(_LOOK)
+            scenes.refresh()
+            bar.update()
+            tasks.look_after()
+    finally:
+        tasks.cancel()
 
 
 class PixelBar:
