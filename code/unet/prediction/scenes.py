@@ -10,6 +10,7 @@ it with the whole scene at once, number by number.
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,7 @@ def row_parts(tiling, most):
     rows, height = tiling.rows, tiling.shape[0]
     ends = rows.starts[:: tiling.together][1:] - rows.margin
     parts, low = [], 0
-    for end, following in zip(ends, [*ends[1:], height], strict=True):
+    for end, following in pairwise([*ends, height]):
         if low < end < height and following - low > most:
             parts.append((low, int(end)))
             low = int(end)
