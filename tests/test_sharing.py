@@ -1,10 +1,13 @@
 """Scenes by several processes are the scenes by one, whoever is killed."""
 
 import csv
+import functools
 import json
 import os
 import shutil
+import threading
 import time
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyogrio
@@ -23,9 +26,9 @@ from test_scenes import noise, write_scene
 from unet.files import leases
 from unet.files.errors import DataError
 from unet.files.folders import collect_samples
+from unet.files.virtual import name_for_gdal, path_of
 from unet.imagery.png import write_png
-from unet.network.contract import Contract, read_contract
-from unet.network.model import save
+from unet.network.contract import Contract
 from unet.prediction import units, windows, with_dask
 from unet.prediction.jobs import Job, WorkList, absolute
 from unet.prediction.merging import merge
@@ -38,6 +41,15 @@ from unet.prediction.units import work
 TEST = "test/test.py"
 
 
+CONTRACT = Contract(
+    ["building"],
+    [32, 32],
+    scale=0.5,
+    resolution=[1.0, 1.0],
+    separation={"building": 1},
+)
+
+
 def utm(zone=45, east=0):
     return {
         "crs": f"EPSG:326{zone}",
@@ -47,23 +59,24 @@ def utm(zone=45, east=0):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A directory with a model, and with scenes of several sizes."""
+    """A directory with scenes of several sizes."""
     root = tmp_path_factory.mktemp("place")
-    model = small_network()
-    contract = Contract(
-        ["building"],
-        [32, 32],
-        scale=0.5,
-        resolution=[1.0, 1.0],
-        separation={"building": 1},
-    )
-    save(model, root / "m.keras", contract)
+    (root / "plain.keras").write_text("its digest alone is asked for")
     (root / "in").mkdir()
     for k, shape in enumerate([(300, 200), (120, 400), (90, 90)]):
         path = root / "in" / f"s{k}.tif"
         write_scene(path, noise(*shape, seed=k), **utm(east=500 * k))
     write_png(root / "in" / "photo.png", noise(50, 40))
     return root
+
+
+@pytest.fixture(scope="module")
+def real(place):
+    """The same directory with a model, for those who run the script."""
+    from unet.network.model import save  # imports Keras
+
+    save(small_network(), place / "m.keras", CONTRACT)
+    return place
 
 
 class Plain:
@@ -93,14 +106,13 @@ def at_once(monkeypatch):
 
 def job_of(place, out, paths, most_pixels=2.0**26, **wanted):
     """(``Job``, sources, ``Outputs``) of a prediction in this process."""
-    model = place / "m.keras"
-    contract, settings = read_contract(model), Settings(overlap=0.5)
+    model, settings = place / "plain.keras", Settings(overlap=0.5)
     samples, _ = collect_samples(paths)
-    sources, _ = usable_sources(samples, contract, settings)
+    sources, _ = usable_sources(samples, CONTRACT, settings)
     wanted = Wanted(**wanted)
-    outputs = Outputs(out, sources, contract.classes, wanted)
+    outputs = Outputs(out, sources, CONTRACT.classes, wanted)
     job = Job(
-        out, model, settings, tuple(contract.classes), wanted,
+        out, model, settings, tuple(CONTRACT.classes), wanted,
         shown=frozenset(outputs.shown), most_pixels=most_pixels,
     )  # fmt: skip
     job.place.mkdir(parents=True, exist_ok=True)
@@ -130,67 +142,67 @@ def table(out):
         return {row["scene"]: row for row in csv.DictReader(file)}
 
 
-def test_workers_make_what_one_process_makes(place):
-    shutil.copy(place / "in" / "s2.tif", place / "cut.tif")
-    data = (place / "in" / "s1.tif").read_bytes()
-    (place / "cut.tif").write_bytes(data[: len(data) // 2])
+def test_workers_make_what_one_process_makes(real):
+    shutil.copy(real / "in" / "s2.tif", real / "cut.tif")
+    data = (real / "in" / "s1.tif").read_bytes()
+    (real / "cut.tif").write_bytes(data[: len(data) // 2])
     lines = ["# scenes", "in/s0.tif", "in/s1.tif", "", "in/s2.tif"]
-    (place / "few.txt").write_text("\n".join(lines))
+    (real / "few.txt").write_text("\n".join(lines))
     more = [*lines, "cut.tif", "nothing.tif"]
-    (place / "list.txt").write_text("\n".join(more))
+    (real / "list.txt").write_text("\n".join(more))
     words = ["--layer", "geojson", "--model", "m.keras"]
     words += ["--annotations", "labelme"]
-    one = run_script(TEST, "few.txt", *words, "--out", "one", cwd=place)
+    one = run_script(TEST, "few.txt", *words, "--out", "one", cwd=real)
     assert one.returncode == 0, one.stderr
     start = ["list.txt", *words, "--out", "two", "--workers", 2]
-    two = run_script(TEST, *start, cwd=place)
+    two = run_script(TEST, *start, cwd=real)
     assert two.returncode == 1, two.stderr
     first, second = two.stderr.strip().splitlines()
     assert "refused: list.txt: nothing.tif: expected an image" in first
     assert "refused: cut.tif: the file is truncated or damaged" in second
     # The contact sheet says of how many images it shows some.
-    made, expected = results(place / "two"), results(place / "one")
+    made, expected = results(real / "two"), results(real / "one")
     assert made.pop("contact_sheet.png") and expected.pop("contact_sheet.png")
     assert made == expected
-    rows = table(place / "two")
+    rows = table(real / "two")
     assert list(rows) == ["s0", "s1", "s2", "cut"]
     assert "truncated" in rows["cut"]["failed"]
     assert rows["s1"]["pixels"] == "48000"
-    meta, _, _, fields = pyogrio.raw.read(place / "two" / "objects.gpkg")
+    meta, _, _, fields = pyogrio.raw.read(real / "two" / "objects.gpkg")
     found = dict(zip(meta["fields"].tolist(), fields, strict=True))
     for name in ("s0", "s1", "s2"):
-        text = (place / "two" / f"{name}.geojson").read_text()
+        text = (real / "two" / f"{name}.geojson").read_text()
         ids = [one["properties"]["id"] for one in json.loads(text)["features"]]
         assert found["id"][found["scene"] == name].tolist() == ids
     assert meta["crs"] == "EPSG:32645"
-    assert {p.name for p in place.glob("two/.scenes/*")} == {
+    assert {p.name for p in real.glob("two/.scenes/*")} == {
         *(f"s{k}.{end}" for k in range(3) for end in ("json", "kept")),
         "merge.lock", "merged.state",
     }  # fmt: skip
 
     # What has failed is tried again, what is finished is not.
-    times = {p: p.stat().st_mtime_ns for p in place.glob("two/s*.tif")}
-    (place / "cut.tif").write_bytes(data)
-    again = run_script(TEST, *start, cwd=place)
+    times = {p: p.stat().st_mtime_ns for p in real.glob("two/s*.tif")}
+    (real / "cut.tif").write_bytes(data)
+    again = run_script(TEST, *start, cwd=real)
     assert again.returncode == 1
     assert "3 scenes were finished before" in again.stdout
     assert len(again.stderr.splitlines()) == 1
     assert times == {p: p.stat().st_mtime_ns for p in times}
-    assert table(place / "two")["cut"]["failed"] == ""
-    assert (place / "two" / "cut.tif").exists()
+    assert table(real / "two")["cut"]["failed"] == ""
+    assert (real / "two" / "cut.tif").exists()
 
 
-def test_results_of_others_are_not_replaced_unless_told(place, tmp_path):
+def test_results_of_others_are_not_replaced_unless_told(real, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "s2.tif").write_text("mine")
     words = ["in/s2.tif", "--model", "m.keras", "--out", out, "--workers", 1]
-    result = run_script(TEST, *words, cwd=place)
+    result = run_script(TEST, *words, cwd=real)
     assert_refused(result, "s2.tif", "exists already", "--overwrite")
     assert [path.name for path in out.iterdir()] == ["s2.tif"]
-    result = run_script(TEST, *words, "--overwrite", cwd=place)
+    result = run_script(TEST, *words, "--overwrite", cwd=real)
     assert result.returncode == 0, result.stderr
-    result = run_script(TEST, *words, "--threshold", "0.3", cwd=place)
+    result = run_script(TEST, *words, "--threshold", "0.3", cwd=real)
     assert_refused(result, "s2.tif", "exists already", "--overwrite")
 
 
@@ -406,3 +418,37 @@ def test_paths_for_other_machines_are_absolute(place, monkeypatch):
         for path in (source.sample.masks or {}).get("building", []):
             assert path.is_absolute()
     assert np.shape(sources) == (2,)
+
+
+def test_scenes_in_archives_and_on_servers_are_read(place, tmp_path):
+    archive = shutil.make_archive(tmp_path / "in", "zip", place / "in")
+    serve = functools.partial(
+        SimpleHTTPRequestHandler, directory=str(place / "in")
+    )
+    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        lines = [f"/vsizip/{archive}/s1.tif", f"http://127.0.0.1:{port}/s2.tif"]
+        lines.append(f"http://127.0.0.1:{port}/absent.tif")
+        (tmp_path / "list.txt").write_text("\n".join(lines))
+        job, sources, outputs = job_of(
+            place, tmp_path / "out", [tmp_path / "list.txt"]
+        )
+        work(job, sources)
+        (failed,) = joined(job, sources, outputs).failed
+        server.shutdown()
+    assert "absent.tif" in failed
+    paths = [place / "in" / "s1.tif", place / "in" / "s2.tif"]
+    in_one_process(place, tmp_path / "one", paths)
+    for name in ("s1.tif", "s2.tif"):
+        expected = (tmp_path / "one" / name).read_bytes()
+        assert (tmp_path / "out" / name).read_bytes() == expected
+
+
+def test_addresses_become_paths_of_gdal():
+    for text, path in {
+        "s3://a/b.tif": "/vsis3/a/b.tif",
+        "https://a.org/b.tif": "/vsicurl/https://a.org/b.tif",
+        "in/a.tif": "in/a.tif",
+    }.items():
+        assert name_for_gdal(path_of(text)) == path

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from unet.annotations.formats import WRITERS
+from unet.files.virtual import path_of
 from unet.network.export_formats import ENDINGS
 from unet.terminal import cli
 from unet.terminal.band_options import add_bands_to_predict
@@ -41,10 +42,11 @@ def read_arguments():
     parser.add_argument(
         "images",
         nargs="*",
-        type=Path,
+        type=path_of,
         default=[cli.DATA / "test"],
         help="image files, directories of images, Folder_n trees, or lists: "
-        "text files that end in .txt, with one path a line",
+        "text files that end in .txt, with one path a line; also addresses "
+        "that GDAL reads, such as s3://bucket/scene.tif",
     )
     add_common(parser.add_argument_group("most people need"))
     add_views(parser.add_argument_group("how the network sees an image"))

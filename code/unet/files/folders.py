@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unet.files.errors import DataError
 from unet.files.names import check_class_names, same
+from unet.files.virtual import is_virtual, path_of
 
 IMAGE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
@@ -188,7 +189,7 @@ def collect_samples(sources):
             found, wrong = _listed(source)
             samples, refused = samples + found, refused + wrong
             continue
-        if not source.exists():
+        if not (source.exists() or is_virtual(source)):
             raise DataError(
                 f"{source}: expected an image or a directory, found nothing. "
                 "Check the path."
@@ -218,7 +219,7 @@ def _listed(path):
                     f"{line}: expected an image in a list, found another list. "
                     "Give that one too."
                 )
-            found, wrong = collect_samples([Path(line)])
+            found, wrong = collect_samples([path_of(line)])
         except DataError as error:
             found, wrong = [], [f"{path}: {error}"]
         samples, refused = samples + found, refused + wrong

@@ -19,6 +19,7 @@ import numpy as np
 from unet.files.atomic import write_text
 from unet.files.folders import digest_of_files
 from unet.files.leases import Lease, Leases
+from unet.files.virtual import state_of
 from unet.prediction.outputs import Wanted
 from unet.prediction.scenes import row_parts
 from unet.prediction.stream import Source
@@ -114,12 +115,6 @@ class Job:
         parts = row_parts(source.tiling, rows * share)
         write_text(path, json.dumps(parts))
         return parts
-
-
-def state_of(path):
-    """Size and time of a file."""
-    state = Path(path).stat()
-    return state.st_size, state.st_mtime_ns
 
 
 def pixels_of(source):

@@ -10,6 +10,7 @@ from functools import lru_cache
 from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
 from unet.files.leases import LostLeaseError
+from unet.files.virtual import state_of
 from unet.network.export_formats import ENDINGS
 from unet.network.exported import Exported
 from unet.prediction.jobs import (
@@ -17,7 +18,6 @@ from unet.prediction.jobs import (
     part_file,
     part_name,
     pixels_of,
-    state_of,
 )
 from unet.prediction.kept import Keeper, keep
 from unet.prediction.outputs import Outputs
