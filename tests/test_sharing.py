@@ -24,11 +24,13 @@ from conftest import (
 )
 from test_scenes import noise, write_scene
 from unet.files import leases
+from unet.files.atomic import write_text
 from unet.files.errors import DataError
 from unet.files.folders import collect_samples
 from unet.files.virtual import name_for_gdal, path_of
 from unet.imagery.png import write_png
 from unet.network.contract import Contract
+from unet.pictures import figures
 from unet.prediction import units, windows, with_dask
 from unet.prediction.jobs import Job, WorkList, absolute
 from unet.prediction.merging import merge
@@ -98,6 +100,12 @@ def at_once(monkeypatch):
     """Dead holders' scenes are free at once, and no scene is given up."""
     monkeypatch.setattr(units, "_networks", lambda *_: NETWORKS)
     monkeypatch.setattr(leases, "NEW", -1)
+    # Matplotlib is slow, and none of these tests looks at a figure.
+    for name in ("place_grid", "contact_sheet", "confusion_matrix"):
+        monkeypatch.setattr(figures, name, lambda *_: None)
+    monkeypatch.setattr(
+        figures, "save_figure", lambda _, path: write_text(path, "figure")
+    )
     # Windows of several rows, even in scenes so small.
     monkeypatch.setattr(windows, "_TOGETHER", 1)
     monkeypatch.setattr(units, "_DEATHS", 10**6)
