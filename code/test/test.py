@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from unet.annotations.formats import WRITERS
+from unet.files.virtual import path_of
 from unet.network.export_formats import ENDINGS
 from unet.terminal import cli
 from unet.terminal.band_options import add_bands_to_predict
+from unet.terminal.sharing_options import add_sharing, check_sharing
 
 
 def threshold(text):
@@ -34,19 +36,23 @@ def read_arguments():
             "python code/test/test.py my/photos photo.jpg --model my.keras",
             "python code/test/test.py --annotations labelme --square",
             "python code/test/test.py my/scene.tif --layer gpkg --square",
+            "python code/test/test.py my/scenes.txt --workers 4",
         ],
     )
     parser.add_argument(
         "images",
         nargs="*",
-        type=Path,
+        type=path_of,
         default=[cli.DATA / "test"],
-        help="image files, directories of images, or Folder_n trees",
+        help="image files, directories of images, Folder_n trees, or lists: "
+        "text files that end in .txt, with one path a line; also addresses "
+        "that GDAL reads, such as s3://bucket/scene.tif",
     )
     add_common(parser.add_argument_group("most people need"))
     add_views(parser.add_argument_group("how the network sees an image"))
     add_results(parser.add_argument_group("more results"))
     add_outlines(parser.add_argument_group("polygons"))
+    add_sharing(parser.add_argument_group("many scenes"))
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     args = parser.parse_args()
     if args.colours and not (args.palette or args.truth):
@@ -54,6 +60,7 @@ def read_arguments():
             "argument --colours: expected --palette or --truth beside it, "
             "whose colours they are"
         )
+    check_sharing(parser, args)
     args.model = args.model or cli.default_model()
     if args.adapt and args.model.suffix.lower() in ENDINGS:
         parser.error(
@@ -220,6 +227,7 @@ from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
 from unet.network.exported import Exported
+from unet.prediction.jobs import Job
 from unet.prediction.outputs import (
     CONFUSION,
     CONTACT_SHEET,
@@ -229,8 +237,9 @@ from unet.prediction.outputs import (
 from unet.prediction.palette import FOLDER as PALETTES
 from unet.prediction.run import Workplace, run
 from unet.prediction.separation import Separation
-from unet.prediction.stream import find_sources
+from unet.prediction.stream import find_sources, usable_sources
 from unet.prediction.strip import Settings, bands_of
+from unet.terminal.sharing import Engine, predict_shared
 
 # Picture of what --adapt changes, and how many views it shows.
 ADAPTED, ADAPTED_SHOWN = "adapted.png", 12
@@ -264,6 +273,13 @@ def introduction(path, contract, day):
     return (
         f"model: {cli.short_path(path)} ({title}), trained on {images}, {day}"
     )
+
+
+def introduce(path, contract, day, settings):
+    """Print it, and what the model sees of the images."""
+    print(introduction(path, contract, day))
+    for line in settings.bands.lines():
+        print(f"  {line}")
 
 
 def check_classes(samples, classes, model):
@@ -382,26 +398,66 @@ def main(args):
     day = exported.saved_on if exported else saved_on(args.model)
     settings = settings_of(args, contract)
     check_classes(samples, contract.classes, args.model)
+    if args.workers or args.dask:
+        introduce(args.model, contract, day, settings)
+        share(args, contract, settings, samples, refused)
+        return
     sources = find_sources(samples, contract, settings)
     outputs = outputs_of(args, sources, contract)
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)
     with claim(args.out, files, args.overwrite):
-        print(introduction(args.model, contract, day))
-        for line in settings.bands.lines():
-            print(f"  {line}")
+        introduce(args.model, contract, day, settings)
         speed, damaged = predict(
             args, exported, contract, sources, settings, outputs
         )
-        facts = {
-            "model": args.model.name,
-            "threshold": settings.threshold,
-            "flips": settings.flips,
-            "adapt": args.adapt,
-            "separation": outputs.wanted.separation.heights,
-        }
-        summary = outputs.close(facts)
+        summary = outputs.close(facts_of(args, settings, outputs))
     report(outputs, summary, speed, len(sources) - len(damaged))
     cli.end_with([*refused, *damaged])
+
+
+def facts_of(args, settings, outputs):
+    """What scores.json says of the run."""
+    return {
+        "model": args.model.name,
+        "threshold": settings.threshold,
+        "flips": settings.flips,
+        "adapt": args.adapt,
+        "separation": outputs.wanted.separation.heights,
+    }
+
+
+def share(args, contract, settings, samples, refused):
+    """Predict scenes in several processes, see ``unet.prediction.jobs``.
+
+    Args:
+        refused: sentences that say what of the images given is none.
+    """
+    sources, wrong = usable_sources(samples, contract, settings)
+    refused = refused + wrong
+    if not sources:
+        raise DataError(refused[0])
+    outputs = outputs_of(args, sources, contract)
+    job = Job(
+        out=args.out,
+        model=args.model,
+        settings=settings,
+        classes=tuple(contract.classes),
+        wanted=outputs.wanted,
+        annotated=outputs.writer is not None,
+        shown=frozenset(outputs.shown),
+    )
+    facts = facts_of(args, settings, outputs)
+    with cli.when_interrupted("The same command goes on with the scenes."):
+        merged, speed = predict_shared(
+            job,
+            outputs,
+            facts,
+            Engine(args.workers, args.dask),
+            overwrite=args.overwrite,
+            quiet=args.quiet,
+        )
+    report(outputs, merged.summary, speed, merged.finished)
+    cli.end_with([*refused, *merged.failed], code=1)
 
 
 def predict(args, exported, contract, sources, settings, outputs):

@@ -4,8 +4,15 @@ import math
 import os
 from pathlib import Path
 
+# The most that the process takes of them, by its own choice.
+_limit = math.inf
 # Where Linux says what a container may use.
 CGROUP = Path("/sys/fs/cgroup")
+# What libraries take for the number of their threads.
+_THREADS = (
+    *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
+    *("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"),
+)
 
 
 def usable_cores(cgroup=CGROUP):
@@ -25,7 +32,22 @@ def usable_cores(cgroup=CGROUP):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return min(cores, _quota(cgroup) or cores)
+    return min(cores, _quota(cgroup) or cores, _limit)
+
+
+def one_thread():
+    """What libraries that compute with one thread find in the environment."""
+    return dict.fromkeys(_THREADS, "1")
+
+
+def use_one_core():
+    """Let this process compute with one thread: others do the like beside it.
+
+    Call it before Keras is imported.
+    """
+    global _limit
+    _limit = 1
+    os.environ.update(one_thread())
 
 
 def _quota(cgroup):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from unet.files.errors import DataError
 from unet.files.names import check_class_names, same
+from unet.files.virtual import is_virtual, path_of
 
 IMAGE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"),
@@ -26,6 +27,7 @@ BACKGROUND = "background"
 IGNORE, UNKNOWN = "ignore", 255
 # Beside the folders, or beside train/ and test/: the classes in their order.
 CLASSES = "classes.txt"
+LIST = ".txt"  # of images
 # Into these Ultralytics and others divide images, and labels in the same way.
 SIDES = ("train", "val", "valid", "test")
 
@@ -171,18 +173,23 @@ def collect_samples(sources):
     """The images of files, directories of images and trees of folders.
 
     Args:
-        sources: paths of any of these.
+        sources: paths of any of these, and of lists of images: text files
+            with one path a line.
 
     Returns:
         (list of ``Sample``, of plain images without masks; list of sentences:
-        what is wrong with folders that are none).
+        what is wrong with folders that are none, and with lines of lists).
 
     Raises:
         DataError: a path is not there.
     """
     samples, refused = [], []
     for source in sources:
-        if not source.exists():
+        if source.suffix.lower() == LIST and source.is_file():
+            found, wrong = _listed(source)
+            samples, refused = samples + found, refused + wrong
+            continue
+        if not (source.exists() or is_virtual(source)):
             raise DataError(
                 f"{source}: expected an image or a directory, found nothing. "
                 "Check the path."
@@ -193,6 +200,29 @@ def collect_samples(sources):
             samples, refused = samples + found, refused + wrong
         else:
             samples += [Sample(same(path.stem), path, None) for path in images]
+    return samples, refused
+
+
+def _listed(path):
+    """The images that a list names: (samples, sentences), see above."""
+    lines = [line for line in _lines_of(path) if not line.startswith("#")]
+    if not lines:
+        raise DataError(
+            f"{path}: expected a list of images, one path a line, found an "
+            "empty file."
+        )
+    samples, refused = [], []
+    for line in lines:
+        try:
+            if Path(line).suffix.lower() == LIST:
+                raise DataError(
+                    f"{line}: expected an image in a list, found another list. "
+                    "Give that one too."
+                )
+            found, wrong = collect_samples([path_of(line)])
+        except DataError as error:
+            found, wrong = [], [f"{path}: {error}"]
+        samples, refused = samples + found, refused + wrong
     return samples, refused
 
 
@@ -276,22 +306,27 @@ def class_order(root):
     """The lines of ``classes.txt`` in a directory or the one above, or []."""
     for place in (Path(root), Path(root).resolve().parent):
         if (place / CLASSES).is_file():
-            return _lines_of(place / CLASSES)
+            return _classes_of(place / CLASSES)
     return []
 
 
-def _lines_of(path):
+def _classes_of(path):
     """The classes that a ``classes.txt`` names."""
-    try:
-        text = same(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise DataError(
-            f"{path}: expected a text file in UTF-8, one class a line: "
-            f"{error}. Save it so."
-        ) from None
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    names = list(map(same, _lines_of(path, "one class")))
     check_class_names(names, path)
     return names
+
+
+def _lines_of(path, content="one path"):
+    """The lines of a text file that are not empty."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except ValueError as error:
+        raise DataError(
+            f"{path}: expected a text file in UTF-8, {content} a line: "
+            f"{error}. Save it so."
+        ) from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def digest_of_files(sides):

@@ -77,6 +77,28 @@ def _open_locked(path, place):
         file.close()  # removed by its last owner meanwhile
 
 
+def lock(file):
+    """Lock an open file until it is closed, where the system can."""
+    if fcntl is not None:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+
+
+def is_unlocked(path):
+    """Whether a file that was locked on this machine is so no more.
+
+    False where the system cannot tell.
+    """
+    if fcntl is None:
+        return False
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False  # held, or gone, or nobody can know
+
+
 @contextmanager
 def held_directory(path):
     """Keep other processes from removing a directory: a hint, not a lock.

@@ -21,6 +21,7 @@ from rasterio.errors import (
 )
 
 from unet.files.errors import DataError
+from unet.files.virtual import is_virtual, name_for_gdal
 
 # Plain images have no place on the ground; that is no fault of the user's.
 warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -80,7 +81,8 @@ def open_raster(path):
         _refuse_remote(path)
         drivers = [*DRIVERS, "VRT"]
     with _one_error():
-        return rasterio.DatasetReader(path, driver=drivers)
+        name = name_for_gdal(path) if is_virtual(path) else path
+        return rasterio.DatasetReader(name, driver=drivers)
 
 
 @contextmanager

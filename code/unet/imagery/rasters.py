@@ -18,6 +18,7 @@ from rasterio.windows import Window
 from unet.files.atomic import replacing
 from unet.files.errors import DataError
 from unet.files.quiet import held_back_stderr
+from unet.files.virtual import is_virtual
 from unet.imagery.bands import as_bands, as_three
 from unet.imagery.bounds import MOST_PIXELS
 from unet.imagery.georeference import place_of
@@ -194,6 +195,8 @@ def refuse_endless(path, stored):
     read. Photos have the bound that they have everywhere; a raster may
     be larger, if it is no void.
     """
+    if is_virtual(path):
+        return  # nobody knows how many bytes it has
     most, size = MOST_PIXELS, Path(path).stat().st_size
     if not stored.is_photo:
         most = max(most, _MOST_PIXELS_A_BYTE * size)

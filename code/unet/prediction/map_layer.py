@@ -6,7 +6,7 @@ soon as no row of it can follow: memory holds the objects of the current rows.
 
 import json
 import warnings
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -216,6 +216,14 @@ class _GeoJson:
         self.file.close()
 
 
+@contextmanager
+def quiet_without_crs():
+    """Let pyogrio write scenes without a CRS, which is no fault, silently."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")
+        yield
+
+
 class _GeoPackage:
     """A layer of a GeoPackage, written in batches."""
 
@@ -226,9 +234,7 @@ class _GeoPackage:
 
     def write(self, geometries, table):
         """Add features: shapely geometries, and lists by field."""
-        with warnings.catch_warnings():
-            # Of a scene without a CRS, which is no fault.
-            warnings.filterwarnings("ignore", "'crs' was not provided")
+        with quiet_without_crs():
             pyogrio.raw.write(
                 self._path,
                 shapely.to_wkb(np.array(geometries, object)),

@@ -69,8 +69,11 @@ class Outputs:
         writer: ``unet.annotations.writing.Writer``, or None.
 
     Attributes:
+        sources: the same list.
         scores: ``Scores`` of the images whose truth is known.
         notes: lines about the files, for the user.
+        shown: names of the images of the contact sheet.
+        examples: list of ``unet.pictures.figures.Example`` of these.
         palette: uint8, (classes + 1) x 3, the colours of the masks of all
             classes; None: there are none.
 
@@ -85,15 +88,15 @@ class Outputs:
         self.palette = None
         if wanted.palette:
             self.palette = palette_of(classes, wanted.colours)
-        self._sources = sources
+        self.sources = sources
         self._refuse_photos()
         self._truth = self._open_truth()
         held = [source for source in sources if self._is_held_whole(source)]
-        self._shown = {source.name for source in spread(held, _EXAMPLES)}
-        self._examples = []
+        self.shown = {source.name for source in spread(held, _EXAMPLES)}
+        self.examples = []
 
     def _refuse_photos(self):
-        photos = [source for source in self._sources if source.is_photo]
+        photos = [source for source in self.sources if source.is_photo]
         for name in ("layer", "truth"):
             if getattr(self.wanted, name) and photos:
                 raise DataError(
@@ -103,7 +106,7 @@ class Outputs:
                 )
 
     def _open_truth(self):
-        path, sources = self.wanted.truth, self._sources
+        path, sources = self.wanted.truth, self.sources
         if path is None:
             return None
         if len(sources) > 1 or sources[0].sample.masks is not None:
@@ -149,6 +152,10 @@ class Outputs:
             return None
         return self.wanted.separation.of(source, self.classes)
 
+    def names_of(self, source):
+        """What the files of one source are called."""
+        return [name for sink in self.sinks(source) for name in sink.files()]
+
     def files(self):
         """Every file that the run writes.
 
@@ -157,17 +164,16 @@ class Outputs:
                 its name.
         """
         files = []
-        for source in self._sources:
-            for sink in self.sinks(source):
-                files += [self.out / name for name in sink.files()]
+        for source in self.sources:
+            files += [self.out / name for name in self.names_of(source)]
         if self.writer:
-            files += self.writer.files([s.name for s in self._sources])
-        samples = [source.sample for source in self._sources]
+            files += self.writer.files([s.name for s in self.sources])
+        samples = [source.sample for source in self.sources]
         if self._truth or any(s.masks is not None for s in samples):
             files.append(self.out / SCORES)
             if len(self.classes) > 1:
                 files.append(self.out / CONFUSION)
-        if self._shown:
+        if self.shown:
             files.append(self.out / CONTACT_SHEET)
         check_results(self.out, files)
         twice = len(files) - len(set(files))
@@ -191,11 +197,11 @@ class Outputs:
         )
 
     def _keep_example(self, source, strip, truth):
-        if source.name in self._shown:
+        if source.name in self.shown:
             from unet.pictures.figures import Example  # slow to import
 
             ids = truth and truth.ids
-            self._examples.append(
+            self.examples.append(
                 Example(source.name, strip.image, strip.ids, ids).smaller()
             )
 
@@ -227,9 +233,9 @@ class Outputs:
 
         if self.writer:
             self.writer.close()
-        if self._examples:
-            total = len(self._sources)
-            sheet = figures.contact_sheet(self._examples, total)
+        if self.examples:
+            total = len(self.sources)
+            sheet = figures.contact_sheet(self.examples, total)
             figures.save_figure(sheet, self.out / CONTACT_SHEET)
         if not self.scores.names:
             return None

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from unet.files.errors import DataError
+from unet.files.virtual import state_of
 from unet.prediction.stream import predict
 
 
@@ -37,9 +38,9 @@ class Workplace:
         """Where the files of a source are written first; made if absent."""
         if not source.streams:
             return self._out
-        state, settings = source.sample.image.stat(), self._settings
+        state, settings = state_of(source.sample.image), self._settings
         facts = (
-            *(self._digest, state.st_size, state.st_mtime_ns),
+            *(self._digest, *state),
             *(source.tiling.shape, source.tiling.size, settings.overlap),
             *(settings.flips, settings.bands, *self._also),
         )

@@ -10,6 +10,7 @@ it with the whole scene at once, number by number.
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,9 @@ from unet.prediction.strip import new_strip
 
 # Pixels that the network sees at once: they keep it busy, and change no result.
 _BATCH_PIXELS = 16 * 128 * 128
-# Windows that it sees at once at least, on as many cores: oneDNN gives each
-# core images of its own, and of a single one a second core computes nothing.
-_TOGETHER = 4
+# Windows that it sees at once at least: oneDNN gives each core images of its
+# own, and is slow with a single one (``probabilities_of``).
+_FEWEST, _TOGETHER = 2, 4
 # RowBlocks that are on their way to the network or back.
 _AHEAD = 3
 
@@ -37,7 +38,7 @@ class Windows:
         self.tiling, self.settings = tiling, settings
         self.reduced = Reduced(scene, tiling.shape)
         height, width = tiling.size
-        fewest = min(usable_cores(), _TOGETHER)
+        fewest = max(_FEWEST, min(usable_cores(), _TOGETHER))
         self.most = max(fewest, _BATCH_PIXELS // (height * width))
 
     def read(self, starts):
@@ -108,12 +109,14 @@ def filled(window, known):
     return window
 
 
-def _predicted_rows(model, scene, tiling, settings, first, watch):
+def _predicted_rows(model, scene, tiling, settings, first, watch, stop=None):
     """Rows of blended probabilities of the reduced scene.
 
     Args:
         first: the first row wanted; those above are not predicted.
         watch: see ``strips``.
+        stop: the first row behind, where a part of ``row_parts`` ends; None:
+            to the last.
 
     Yields:
         float32, h x W' x channels, from row ``first`` on without a gap.
@@ -123,13 +126,12 @@ def _predicted_rows(model, scene, tiling, settings, first, watch):
     starts, step = rows.starts, tiling.together
     # The first row of windows that reaches below the finished rows.
     begin = int(np.argmax(starts + height > first + rows.margin))
-    groups = [
-        starts[k : k + step]
-        for k in range(begin // step * step, len(starts), step)
-    ]
-    skipped = len(starts) - sum(map(len, groups))
-    if watch and skipped:
-        watch(skipped * len(columns.starts), 0.0)
+    begin = begin // step * step
+    stop = tiling.shape[0] if stop is None else stop
+    count = int(np.searchsorted(starts, stop + rows.margin))
+    groups = [starts[k : k + step] for k in range(begin, count, step)]
+    if watch and begin:
+        watch(begin * len(columns.starts), 0.0)
     channels = model.output_shape[-1]
     top = groups[0][0]
     depth = (step - 1) * rows.step + height
@@ -153,10 +155,10 @@ def _predicted_rows(model, scene, tiling, settings, first, watch):
                     part += probability * weight
                 if watch:
                     watch(len(group) * len(columns.starts), seconds)
-                last = not (waiting or pending)
+                last = group[-1] == starts[-1]
                 end = top + (depth if last else len(group) * rows.step)
                 low = max(top, rows.margin + first)
-                high = min(end, rows.margin + tiling.shape[0])
+                high = min(end, rows.margin + stop)
                 if low < high:
                     left = columns.margin
                     inside = slice(left, left + tiling.shape[1])
@@ -208,6 +210,58 @@ class Finished:
                 file.write(np.ascontiguousarray(rows))
                 file.flush()
                 yield rows
+
+
+def row_parts(tiling, most):
+    """Divide the rows of a reduced scene into parts to be predicted apart.
+
+    Parts end where windows that are predicted together do.
+
+    Args:
+        tiling: ``Tiling`` that has windows.
+        most: rows of a part, if it can have so few.
+
+    Returns:
+        List of pairs: the first row, and the first one behind.
+    """
+    rows, height = tiling.rows, tiling.shape[0]
+    ends = rows.starts[:: tiling.together][1:] - rows.margin
+    parts, low = [], 0
+    for end, following in pairwise([*ends, height]):
+        if low < end < height and following - low > most:
+            parts.append((low, int(end)))
+            low = int(end)
+    return [*parts, (low, height)]
+
+
+def predict_part(model, scene, tiling, settings, part, path):
+    """Write probabilities of some rows of a reduced scene to a file.
+
+    They are those of ``strips``, number by number. What another call has
+    begun of the file it ends.
+
+    Args:
+        model, scene, tiling, settings: as of ``strips``.
+        part: of ``row_parts``.
+        path: the file.
+
+    Yields:
+        The number of rows that are in the file.
+
+    Raises:
+        DataError: the scene is damaged.
+    """
+    low, high = part
+    channels = model.output_shape[-1]
+    finished = Finished(path, tiling.shape[1], channels)
+    done = finished.rows
+    if done < high - low:
+        made = _predicted_rows(
+            model, scene, tiling, settings, low + done, None, high
+        )
+        for rows in finished.keep(made):
+            done += len(rows)
+            yield done
 
 
 def strips(model, scene, tiling, settings, work=None, watch=None):

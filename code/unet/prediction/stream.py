@@ -125,6 +125,21 @@ def find_sources(samples, contract, settings):
     return sorted(sources, key=lambda source: source.is_photo)
 
 
+def usable_sources(samples, contract, settings):
+    """``find_sources``, where an image that is none does not stop the others.
+
+    Returns:
+        (list of ``Source``, list of sentences: what is wrong with others).
+    """
+    sources, refused = [], []
+    for sample in samples:
+        try:
+            sources += find_sources([sample], contract, settings)
+        except DataError as error:
+            refused.append(str(error))
+    return sorted(sources, key=lambda source: source.is_photo), refused
+
+
 def _source(sample, contract, settings):
     stored = stored_as(sample.image)
     if stored is None:
@@ -140,7 +155,7 @@ def _source(sample, contract, settings):
     tiling = Tiling(shape, factors, contract.size, settings.overlap, step)
     is_raster = place is not None and not stored.is_photo
     if tiling.fits and not is_raster:
-        return Source(sample)
+        return Source(sample, shape=tuple(shape))
     source = Source(sample, tiling, tuple(shape), is_raster)
     return replace(source, place=place) if source.streams else source
 
@@ -160,7 +175,8 @@ def predict(model, sources, settings, work_of=None, watch=None):
     """Predict images from the top to the bottom, scenes first.
 
     Args:
-        model: of ``unet.network.model``, or an ``Exported`` one.
+        model: of ``unet.network.model``, an ``Exported`` one, or the
+            ``Networks`` of one of these.
         sources: list of ``Source``.
         settings: ``Settings``.
         work_of: function that returns the directory of a source in which
@@ -178,13 +194,14 @@ def predict(model, sources, settings, work_of=None, watch=None):
     """
     watch = watch or (lambda source, windows, seconds: None)
     scenes = [source for source in sources if not source.is_photo]
-    model, network, seams = _networks(model, bool(scenes))
-    settings = replace(settings, seams=seams)
+    if not isinstance(model, Networks):
+        model = networks_of(model, bool(scenes))
+    settings = replace(settings, seams=model.seams)
     for source in scenes:
         watch(source, 0, 0.0)
         work = work_of and source.streams and work_of(source)
         # What fits is resized to the network's own size.
-        own = model if source.tiling.fits else network
+        own = model.whole if source.tiling.fits else model.any_size
         try:
             for strip in _scene_strips(own, source, settings, work, watch):
                 yield source, strip
@@ -192,7 +209,7 @@ def predict(model, sources, settings, work_of=None, watch=None):
             yield source, error
     photos = [source for source in sources if source.is_photo]
     paths = [photo.sample.image for photo in photos]
-    made = photo_strips(model, paths, settings)
+    made = photo_strips(model.whole, paths, settings)
     for photo, strip in zip(photos, made, strict=True):
         if not isinstance(strip, DataError):
             photo = replace(photo, shape=strip.ids.shape)
@@ -200,16 +217,36 @@ def predict(model, sources, settings, work_of=None, watch=None):
         watch(photo, 1, 0.0)
 
 
-def _networks(model, scenes):
-    """(for images of its own size, for those of any size, whether it has
-    learned seams); the second is the first if there are no scenes."""
+@dataclass(frozen=True)
+class Networks:
+    """A model, ready for images of every kind.
+
+    Attributes:
+        whole: the network for images of its own size.
+        any_size: the same for images of any size.
+        seams: whether it has learned seams.
+    """
+
+    whole: object
+    any_size: object
+    seams: bool
+
+
+def networks_of(model, scenes=True):
+    """``Networks``, which many calls of ``predict`` may share.
+
+    Args:
+        model: of ``unet.network.model``, or an ``Exported`` one.
+        scenes: whether any image has another size than the network's.
+    """
     if isinstance(model, Exported):
-        return model, model, model.seams
+        return Networks(model, model, model.seams)
     # Keras is slow to import, and no exported network needs it.
     from unet.network.model import any_size, joined
 
     whole = joined(model)
-    return whole, any_size(whole) if scenes else whole, whole is not model
+    larger = any_size(whole) if scenes else whole
+    return Networks(whole, larger, whole is not model)
 
 
 def predict_labelled(model, samples, classes, settings=DEFAULTS):

@@ -1,5 +1,7 @@
 """How windows lie over a scene, and how they are blended."""
 
+from functools import cached_property
+
 import numpy as np
 
 # The network is fully convolutional: in larger windows fewer pixels are
@@ -47,10 +49,10 @@ class Tiling:
         self.rows, self.columns = axes
         self.size = self.rows.side, self.columns.side
         pixels = self.rows.side * self.columns.side
-        a_row = pixels * len(self.columns.starts)
+        a_row = pixels * self.columns.count
         # Rows of windows that are predicted together.
         self.together = max(1, _TOGETHER // a_row)
-        self.tiles = len(self.rows.starts) * len(self.columns.starts)
+        self.tiles = self.rows.count * self.columns.count
         if self.fits:
             self.tiles = 1
 
@@ -88,26 +90,47 @@ def _overlapping(length, side, overlap):
 class _Axis:
     """Windows along one side of the reduced scene.
 
+    Of thousands of scenes none but the present one's has its arrays.
+
+    Args:
+        length: of the side of the scene, pixels.
+
     Attributes:
         side: of a window, pixels.
         step: from window to window.
+        count: number of windows.
         margin: pixels before the scene's own first one.
-        starts: where they start in the scene that was continued by
-            reflection, ``margin`` pixels before its own first one.
-        index: which pixel of the scene lies at each place there.
-        weight: of the pixels of a window, before they are added.
-        total: sum of the weights at each place.
     """
 
     def __init__(self, length, side, step, count, margin):
         self.side, self.step, self.margin = side, step, margin
-        self.starts = np.arange(count) * step
-        end = self.starts[-1] + side
-        after = end - margin - length
-        self.index = np.pad(np.arange(length), (margin, after), mode="reflect")
+        self.count = count
+        self._length, self._end = length, (count - 1) * step + side
+
+    @cached_property
+    def starts(self):
+        """Where windows start in the scene that was continued by reflection,
+        ``margin`` pixels before its own first one."""
+        return np.arange(self.count) * self.step
+
+    @cached_property
+    def index(self):
+        """Which pixel of the scene lies at each place there."""
+        after = self._end - self.margin - self._length
+        around = self.margin, after
+        return np.pad(np.arange(self._length), around, mode="reflect")
+
+    @cached_property
+    def weight(self):
+        """Of the pixels of a window, before they are added."""
         # Half overlapping windows of this form add up to one everywhere.
-        self.weight = np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2
-        self.weight = self.weight.astype(np.float32)
-        self.total = np.zeros(end, np.float32)
+        angle = np.pi * (np.arange(self.side) + 0.5) / self.side
+        return (np.sin(angle) ** 2).astype(np.float32)
+
+    @cached_property
+    def total(self):
+        """Sum of the weights at each place."""
+        total = np.zeros(self._end, np.float32)
         for start in self.starts:
-            self.total[start : start + side] += self.weight
+            total[start : start + self.side] += self.weight
+        return total

@@ -20,12 +20,13 @@ class Scores:
 
     Attributes:
         names: of the images.
+        images: ``ImageCounts`` of each.
     """
 
     def __init__(self, classes):
         self.classes = list(classes)
         self.names = []
-        self._images = []
+        self.images = []
 
     def add(self, name, truth, predicted, probability, objects=NOT_KNOWN):
         """Add one image.
@@ -52,8 +53,8 @@ class Scores:
             ``ImageCounts``, to be fed and closed.
         """
         self.names.append(name)
-        self._images.append(ImageCounts(shape, self.classes, heights))
-        return self._images[-1]
+        self.images.append(ImageCounts(shape, self.classes, heights))
+        return self.images[-1]
 
     def summary(self, seed=0):
         """All scores, pooled over the images.
@@ -84,7 +85,7 @@ class Scores:
         counts = self._counts()
         pooled = counts.sum(axis=0)
         judged = int(pooled.sum())
-        entropy = float(np.sum([image.entropy for image in self._images]))
+        entropy = float(np.sum([image.entropy for image in self.images]))
         several = len(self.classes) > 1
         # Of land cover no pixel is background: its IoU would be 0.
         first = 1 if several and not pooled[0].any() else 0
@@ -94,14 +95,14 @@ class Scores:
             "cross_entropy": _ratio(entropy, judged),
             "classes": {},
         }
-        whole = all(image.edges is not None for image in self._images)
+        whole = all(image.edges is not None for image in self.images)
         weights = self._resamples(seed) if whole else None
         if several:
             result |= self._of_all_classes(counts, weights)
         of_whole_images = [{} for _ in self.classes]
         if whole:
             of_whole_images = self._of_whole_images(counts, weights)
-        objects = sum(image.objects() for image in self._images)
+        objects = sum(image.objects() for image in self.images)
         for k, name in enumerate(self.classes, start=1):
             result["classes"][name] = {
                 **_of_pixels(pooled, k),
@@ -125,9 +126,9 @@ class Scores:
     def _of_whole_images(self, counts, weights):
         """Scores by class that need images as a whole."""
         intervals = _interval(iou(np.tensordot(weights, counts, axes=1)))
-        edges = np.array([image.edges for image in self._images])
+        edges = np.array([image.edges for image in self.images])
         shared, either = np.moveaxis(np.tensordot(weights, edges, axes=1), 2, 0)
-        objects = np.array([image.objects() for image in self._images])
+        objects = np.array([image.objects() for image in self.images])
         matched, predicted, true = np.moveaxis(
             np.tensordot(weights, objects, axes=1), 2, 0
         )
@@ -135,7 +136,7 @@ class Scores:
         with np.errstate(invalid="ignore"):
             of_objects = _interval(2 * matched / (predicted + true))
             of_edges = _interval(shared / either)
-        components = sum(image.components for image in self._images)
+        components = sum(image.components for image in self.images)
         return [
             {
                 "iou_interval": interval,
@@ -156,7 +157,7 @@ class Scores:
 
     def _counts(self):
         """int64, images x classes x classes."""
-        return np.array([image.counts for image in self._images])
+        return np.array([image.counts for image in self.images])
 
     def per_image(self):
         """IoU of each image and class: list of (name, {class: IoU})."""
@@ -179,7 +180,7 @@ class Scores:
             List of int64 arrays, one weight an image.
         """
         rng = np.random.default_rng(seed)
-        total = len(self._images)
+        total = len(self.images)
         chosen = rng.integers(0, total, (_RESAMPLES, total))
         return [np.bincount(row, minlength=total) for row in chosen]
 

@@ -173,16 +173,17 @@ class PredictionBars:
         )
 
 
-def end_with(refused):
-    """Tell what was left out, if anything was: then the exit code is 2.
+def end_with(refused, code=2):
+    """Tell what was left out, if anything was.
 
     Args:
         refused: sentences that name a file and what is wrong with it.
+        code: with which the script ends then.
     """
     for sentence in refused:
         print(f"  refused: {sentence}", file=sys.stderr)
     if refused:
-        raise SystemExit(2)
+        raise SystemExit(code)
 
 
 def short_path(path):
