@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+import forked
 from unet.imagery.png import write_png
 from unet.prediction.strip import Strip
 
@@ -40,14 +42,26 @@ def small_network(classes=("building",)):
     return build_unet((32, 32), classes, filters=2, depth=2)
 
 
-def run_script(script, *arguments, cwd, env=None, timeout=600):
+def run_script(script, *arguments, cwd, env=None, timeout=600, anew=False):
     """Run a script of code/ as a user does.
+
+    Args:
+        script: path below code/.
+        arguments: of its command line.
+        cwd: working directory.
+        env: variables that its Python must find when it starts.
+        timeout: in seconds.
+        anew: start Python anew, although that takes seconds.
 
     Returns:
         ``subprocess.CompletedProcess`` with text output.
     """
+    words = [CODE / script, *arguments]
+    if forked.POSSIBLE and not (env or anew):
+        with tempfile.TemporaryDirectory() as out:
+            return forked.Script(words, cwd, out).communicate(timeout)
     return subprocess.run(
-        [sys.executable, str(CODE / script), *map(str, arguments)],
+        [sys.executable, *map(str, words)],
         cwd=cwd,
         env={**os.environ, **(env or {})},
         capture_output=True,

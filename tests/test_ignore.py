@@ -668,7 +668,8 @@ def test_grabcut_leaves_it_as_it_is_drawn(tmp_path, images):
 
 
 def test_training_refuses_in_one_line_and_the_model_has_no_such_class(tmp_path):
-    options = ["--size", 32, "--filters", 2, "--quiet", "--out", "run"]
+    options = ["--size", 32, "--filters", 2, "--depth", 2, "--quiet"]
+    options += ["--out", "run"]
     train = make_tree(tmp_path / "train", 6)
     test = make_tree(tmp_path / "test", 2)
 

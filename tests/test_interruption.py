@@ -12,12 +12,13 @@ from conftest import CODE, interruptible, make_tree, run_script
 from test_train_unet import SMALL, TRAIN
 from unet.network.backend import keras
 
+WORDS = [*SMALL, "--epochs", 6, "--patience", 6, "--model", "my.keras"]
+WORDS += ["--out", "run"]
+
 
 def start(data, cwd):
-    command = [sys.executable, CODE / TRAIN, data, *SMALL, "--epochs", 6]
-    command += ["--patience", 6, "--model", "my.keras", "--out", "run"]
     return subprocess.Popen(
-        [str(part) for part in command],
+        [sys.executable, *map(str, [CODE / TRAIN, data, *WORDS])],
         cwd=cwd,
         env=os.environ,
         stderr=subprocess.PIPE,
@@ -32,7 +33,8 @@ def test_interrupted_run_keeps_its_best_model_and_goes_on(tmp_path):
     broken = tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    assert start(tmp_path, whole).wait(300) == 0
+    result = run_script(TRAIN, tmp_path, *WORDS, cwd=whole)
+    assert result.returncode == 0, result.stderr
 
     process = start(tmp_path, broken)
     state = broken / "run" / "state.weights.h5"

@@ -45,7 +45,7 @@ def test_notebook_runs_from_top_to_bottom(tmp_path):
     )
     options = (
         f"args.data = Path({str(tmp_path)!r})\n"
-        "args.dry_run, args.size, args.filters = True, 32, 2"
+        "args.dry_run, args.size, args.filters, args.depth = True, 32, 2, 2"
     )
     cell = nbformat.v4.new_code_cell(options)
     notebook.cells.insert(place + 1, cell)

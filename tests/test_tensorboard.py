@@ -72,6 +72,7 @@ def test_a_run_writes_it_when_asked(tmp_path):
     make_tree(tmp_path / "data" / "train", 6)
     result = run_script(
         *("train/train_unet.py", "data", "--size", 32, "--filters", 2),
+        *("--depth", 2),
         *("--dry-run", "--tensorboard", "--out", "run", "--quiet"),
         cwd=tmp_path,
     )

@@ -14,7 +14,9 @@ from unet.network.contract import read_contract
 from unet.terminal import cli
 
 TRAIN = "train/train_unet.py"
-SMALL = ["--size", 32, "--filters", 2, "--batch-size", 4, "--quiet"]
+PLAIN = ["--size", 32, "--filters", 2, "--batch-size", 4, "--quiet"]
+# Half as many convolutions: what takes time is to trace them.
+SMALL = [*PLAIN, "--depth", 2]
 
 
 @pytest.fixture(scope="module")
@@ -25,17 +27,17 @@ def data(tmp_path_factory):
     return root
 
 
-def train(data, cwd, *options):
-    return run_script(
-        TRAIN, data, *SMALL, "--model", "my.keras", *options, cwd=cwd
-    )
+def train(data, cwd, *options, small=SMALL, **how):
+    words = [data, *small, "--model", "my.keras", *options]
+    return run_script(TRAIN, *words, cwd=cwd, **how)
 
 
 @pytest.fixture(scope="module")
 def trained(data, tmp_path_factory):
     """A finished run of three epochs: (directory, process)."""
     cwd = tmp_path_factory.mktemp("trained")
-    result = train(data, cwd, "--epochs", 3, "--out", "run")
+    words = ["--epochs", 3, "--out", "run"]
+    result = train(data, cwd, *words, small=PLAIN, anew=True)
     assert result.returncode == 0, result.stderr
     return cwd, result
 
@@ -85,7 +87,8 @@ def test_model_is_copied_and_knows_itself(trained, data):
 
 def test_the_same_command_gives_the_same_weights(trained, data, tmp_path):
     cwd, _ = trained
-    result = train(data, tmp_path, "--epochs", 3, "--out", "run")
+    words = ["--epochs", 3, "--out", "run"]
+    result = train(data, tmp_path, *words, small=PLAIN)
     assert result.returncode == 0, result.stderr
     first, second = (
         keras.models.load_model(place / "my.keras").get_weights()
@@ -99,25 +102,40 @@ def test_the_same_command_gives_the_same_weights(trained, data, tmp_path):
     assert first.equals(second)
 
 
-def test_mixed_precision_never_makes_a_training_slower(data, tmp_path):
-    result = train(
-        *(data, tmp_path, "--epochs", 1, "--out", "run", "--mixed-precision")
-    )
+def train_over_a_model(data, cwd, *options):
+    """Train one epoch where there is a model already."""
+    (cwd / "my.keras").write_text("precious")
+    result = train(data, cwd, "--epochs", 1, "--out", "run", *options)
     assert result.returncode == 0, result.stderr
-    contract = read_contract(tmp_path / "my.keras")
+    return cwd, result
+
+
+@pytest.fixture(scope="module")
+def mixed(data, tmp_path_factory):
+    """A training in 16 bits that may replace a model."""
+    cwd = tmp_path_factory.mktemp("mixed")
+    return train_over_a_model(data, cwd, "--mixed-precision", "--overwrite")
+
+
+@pytest.fixture(scope="module")
+def article(data, tmp_path_factory):
+    """A training with the article's input that may replace nothing."""
+    cwd = tmp_path_factory.mktemp("article")
+    return train_over_a_model(data, cwd, "--normalisation", "article")
+
+
+def test_mixed_precision_never_makes_a_training_slower(mixed):
+    cwd, result = mixed
+    contract = read_contract(cwd / "my.keras")
     assert contract.training.mixed_precision == has_half_precision()
     refused = "this processor has no bfloat16" in result.stdout
     assert refused != has_half_precision()
 
 
-def test_old_model_is_kept_unless_told_otherwise(data, tmp_path):
-    (tmp_path / "my.keras").write_text("precious")
-    train(data, tmp_path, "--epochs", 1, "--out", "first")
-    kept = tmp_path / "my.before-first.keras"
+def test_old_model_is_kept_unless_told_otherwise(article, mixed):
+    kept = article[0] / "my.before-run.keras"
     assert kept.read_text() == "precious"
-    kept.unlink()
-    train(data, tmp_path, "--epochs", 1, "--out", "second", "--overwrite")
-    assert not list(tmp_path.glob("*before*"))
+    assert not list(mixed[0].glob("*before*"))
 
 
 @pytest.mark.parametrize("words", [[], ["--overwrite"], ["--dry-run"]])
@@ -145,24 +163,32 @@ def test_the_model_that_ships_is_kept_and_that_of_a_training_is_not():
     assert git("check-ignore", "--no-index", cli.SHIPPED).returncode == 1
 
 
-def test_dry_run_does_everything_once_and_leaves_the_model_alone(
-    data, tmp_path
-):
-    result = train(data, tmp_path, "--dry-run", "--epochs", 9)
+@pytest.fixture(scope="module")
+def tried_out(data, tmp_path_factory):
+    """The directory of a dry run whose gradients are as long as they are."""
+    cwd = tmp_path_factory.mktemp("dry")
+    words = ["--dry-run", "--epochs", 9, "--clip-norm", 0]
+    result = train(data, cwd, *words)
     assert result.returncode == 0, result.stderr
-    (run,) = (tmp_path / "runs").iterdir()
+    return cwd
+
+
+def test_dry_run_does_everything_once_and_leaves_the_model_alone(tried_out):
+    (run,) = (tried_out / "runs").iterdir()
     assert len(pd.read_csv(run / "log.csv")) == 1
     assert (run / "predictions.png").exists()
-    assert not (tmp_path / "my.keras").exists()
+    assert not (tried_out / "my.keras").exists()
 
 
-def test_gradients_are_clipped_as_asked(data, tmp_path):
+def test_gradients_are_clipped_as_asked(tried_out, data, tmp_path):
     # So short that Adam's epsilon is longer: the step leads nowhere.
-    losses = []
-    for number, length in enumerate((0, 1e-12)):
-        run = tmp_path / str(number)
-        train(data, tmp_path, "--dry-run", "--clip-norm", length, "--out", run)
-        losses.append(pd.read_csv(run / "log.csv")["val_loss"].item())
+    words = ["--dry-run", "--epochs", 9, "--clip-norm", 1e-12]
+    train(data, tmp_path, *words, "--out", "run").check_returncode()
+    (before,) = (tried_out / "runs").iterdir()
+    losses = [
+        pd.read_csv(run / "log.csv")["val_loss"].item()
+        for run in (before, tmp_path / "run")
+    ]
     assert losses[0] != losses[1]
 
 
@@ -183,35 +209,36 @@ def test_several_classes_train_a_softmax(tmp_path):
     assert model.output_shape[-1] == 3
 
 
-def test_groups_of_the_split_are_kept_together(tmp_path):
-    make_tree(tmp_path / "train", 12)
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """What a dry run says of 12 images in groups, and one without masks."""
+    cwd = tmp_path_factory.mktemp("told")
+    make_tree(cwd / "train", 13)
+    shutil.rmtree(cwd / "train" / "Folder_13" / "masks")
     table = pd.DataFrame(
         {
-            "name": [f"Folder_{k}" for k in range(1, 13)],
-            "group": ["a", "b", "c", "d"] * 3,
+            "name": [f"Folder_{k}" for k in range(1, 14)],
+            "group": [*["a", "b", "c", "d"] * 3, "e"],
         }
     )
-    table.to_csv(tmp_path / "split.csv", index=False)
-    result = train(tmp_path, tmp_path, "--dry-run", "--validation", 0.2)
+    table.to_csv(cwd / "split.csv", index=False)
+    result = train(cwd, cwd, "--dry-run", "--validation", 0.2)
     assert result.returncode == 0, result.stderr
-    assert "9 images to learn from, 3 to validate, 4 groups" in result.stdout
+    return result.stdout
 
 
-def test_unlabelled_folders_are_left_out_and_told(tmp_path):
-    make_tree(tmp_path / "train", 6)
-    shutil.rmtree(tmp_path / "train" / "Folder_3" / "masks")
-    result = train(tmp_path, tmp_path, "--dry-run")
-    assert result.returncode == 0, result.stderr
-    assert "5 images" in result.stdout
-    assert "1 without masks/ left out" in result.stdout
-    assert "test: 0 images, 0 instances" in result.stdout
+def test_groups_of_the_split_are_kept_together(told):
+    assert "9 images to learn from, 3 to validate, 4 groups" in told
 
 
-def test_article_normalisation_has_no_centring_layer(data, tmp_path):
-    train(
-        data, tmp_path, "--epochs", 1, "--normalisation", "article"
-    ).check_returncode()
-    model = keras.models.load_model(tmp_path / "my.keras")
+def test_unlabelled_folders_are_left_out_and_told(told):
+    assert "12 images" in told
+    assert "1 without masks/ left out" in told
+    assert "test: 0 images, 0 instances" in told
+
+
+def test_article_normalisation_has_no_centring_layer(article):
+    model = keras.models.load_model(article[0] / "my.keras")
     kinds = {type(layer).__name__ for layer in model.layers}
     assert "Normalization" not in kinds
 
@@ -275,7 +302,8 @@ TRIED = [
 def tried(data, tmp_path_factory):
     """A directory with a model trained with many options at once."""
     cwd = tmp_path_factory.mktemp("tried")
-    result = train(data, cwd, *TRIED, "--epochs", 2, "--out", "run")
+    words = [*TRIED, "--epochs", 2, "--out", "run"]
+    result = train(data, cwd, *words)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return cwd
@@ -294,7 +322,7 @@ def test_options_are_recorded_and_their_pictures_drawn(tried):
     one = contract.scores_at_best_threshold["classes"]["building"]
     assert summary["scores_at_best_threshold"]["classes"]["building"] == one
     assert summary["validation"]["images"] == 1
-    assert summary["weights"] == 30_567
+    assert summary["weights"] == 1_919
     assert (tried / "run" / "augmented.png").exists()
     log = pd.read_csv(tried / "run" / "log.csv")
     assert log["learning_rate"].tolist() == [0.0002, 0.0004]

@@ -187,7 +187,7 @@ def run_training(
     run = tmp_path / name
     run.mkdir(exist_ok=True)
     keras.utils.set_random_seed(1)
-    model = build_unet((32, 32), filters=2, depth=2)
+    model = build_unet((32, 32), filters=2, depth=1)
     model = for_training(model, **options)
     precise = not options.get("mixed_precision", False)
     model.compile(
@@ -257,8 +257,15 @@ def test_the_mean_of_the_weights_is_as_short_as_the_training(steps, behind):
     assert (last[0] - moved()) / step == pytest.approx(behind, rel=0.1)
 
 
-def test_two_runs_end_in_identical_weights(tmp_path):
-    first, _ = run_training(tmp_path, "a")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A training as it is by itself: (directory, weights, checkpoint)."""
+    place = tmp_path_factory.mktemp("trained")
+    return place, *run_training(place, "a")
+
+
+def test_two_runs_end_in_identical_weights(trained, tmp_path):
+    _, first, _ = trained
     second, _ = run_training(tmp_path, "b")
     assert equal(first, second)
 
@@ -294,20 +301,26 @@ def test_every_kind_of_training_can_be_resumed(tmp_path, options):
     assert len(logs[0]) == 3
 
 
-def test_a_run_broken_off_in_its_first_epoch_begins_again(tmp_path):
+@pytest.fixture(scope="module")
+def first_epoch(tmp_path_factory):
+    """The weights after one epoch."""
+    return run_training(tmp_path_factory.mktemp("first"), "a", epochs=1)[0]
+
+
+def test_a_run_broken_off_in_its_first_epoch_begins_again(
+    first_epoch, tmp_path
+):
     _, checkpoint = run_training(tmp_path, "a", kill_after=0)
     assert checkpoint.log_path.read_text() == ""
     resumed, _ = run_training(tmp_path, "a", epochs=1)
-    whole, _ = run_training(tmp_path, "b", epochs=1)
-    assert equal(whole, resumed)
+    assert equal(first_epoch, resumed)
 
 
-def test_without_the_mean_the_last_weights_are_kept(tmp_path):
+def test_without_the_mean_the_last_weights_are_kept(first_epoch, tmp_path):
     _, checkpoint = run_training(tmp_path, "a", epochs=1, last=True)
     assert not checkpoint.model.optimizer.use_ema
     saved = keras.models.load_model(checkpoint.best_path)
-    with_mean, _ = run_training(tmp_path, "b", epochs=1)
-    assert not equal(saved.get_weights(), with_mean)
+    assert not equal(saved.get_weights(), first_epoch)
 
 
 def test_weight_decay_leaves_offsets_alone():
@@ -400,19 +413,19 @@ def test_an_epoch_that_was_logged_but_not_saved_is_forgotten(tmp_path):
     assert again.log()["epoch"].tolist() == [0, 1, 2]
 
 
-def test_best_weights_are_saved_and_come_back(tmp_path):
-    weights, checkpoint = run_training(tmp_path, "a")
+def test_best_weights_are_saved_and_come_back(trained):
+    _, weights, checkpoint = trained
     values = checkpoint.log()["val_building_iou"]
     assert checkpoint.best_epoch == values.argmax()
     saved = keras.models.load_model(checkpoint.best_path)
     assert equal(weights, saved.get_weights())
 
 
-def test_what_is_saved_is_what_was_validated(tmp_path):
-    _, checkpoint = run_training(tmp_path, "a")
+def test_what_is_saved_is_what_was_validated(trained):
+    place, _, checkpoint = trained
     saved = keras.models.load_model(checkpoint.best_path)
     saved.compile(loss="mse", metrics=fitting.metrics(["building"]))
-    data = load(tmp_path / "tree")
+    data = load(place / "tree")
     result = saved.evaluate(
         Batches(data.X, data.Y, [6, 7], 2), verbose=0, return_dict=True
     )

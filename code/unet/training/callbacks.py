@@ -74,6 +74,8 @@ class Checkpoint:
             DataError: the run had other data.
         """
         epoch = 0
+        # Built within the first step it would let Keras trace that step twice.
+        self.model.optimizer.build(self.model.trainable_variables)
         if self.state_path.exists():
             trained_on = read_contract(self.best_path).data
             if trained_on != self.contract.data:
@@ -82,7 +84,6 @@ class Checkpoint:
                     f"({trained_on['images']} images) than there are now "
                     f"({self.contract.data['images']}). Start a new run."
                 )
-            self.model.optimizer.build(self.model.trainable_variables)
             self.model.load_weights(self.state_path)
             with h5py.File(self.state_path) as file:
                 epoch = int(file.attrs["epochs"])
