@@ -1,13 +1,13 @@
 """Scenes by several processes are the scenes by one, whoever is killed."""
 
 import csv
-import functools
 import json
 import os
+import re
 import shutil
-import threading
+import subprocess
+import sys
 import time
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pyogrio
@@ -428,29 +428,47 @@ def test_paths_for_other_machines_are_absolute(place, monkeypatch):
     assert np.shape(sources) == (2,)
 
 
-def test_scenes_in_archives_and_on_servers_are_read(place, tmp_path):
+@pytest.fixture
+def server(place):
+    """The address of a server of the scenes.
+
+    It is another process: GDAL waits for it and lets no thread of ours run.
+    """
+    words = [sys.executable, "-u", "-m", "http.server", "0"]
+    words += ["--bind", "127.0.0.1", "--directory", str(place / "in")]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        port = re.search(r"port (\d+)", process.stdout.readline())[1]
+        yield f"http://127.0.0.1:{port}"
+        process.kill()
+
+
+def test_scenes_in_archives_and_on_servers_are_read(place, server, tmp_path):
     archive = shutil.make_archive(tmp_path / "in", "zip", place / "in")
-    serve = functools.partial(
-        SimpleHTTPRequestHandler, directory=str(place / "in")
+    lines = [f"/vsizip/{archive}/s1.tif", f"{server}/s2.tif"]
+    lines.append(f"{server}/absent.tif")
+    (tmp_path / "list.txt").write_text("\n".join(lines))
+    job, sources, outputs = job_of(
+        place, tmp_path / "out", [tmp_path / "list.txt"]
     )
-    with ThreadingHTTPServer(("127.0.0.1", 0), serve) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        port = server.server_port
-        lines = [f"/vsizip/{archive}/s1.tif", f"http://127.0.0.1:{port}/s2.tif"]
-        lines.append(f"http://127.0.0.1:{port}/absent.tif")
-        (tmp_path / "list.txt").write_text("\n".join(lines))
-        job, sources, outputs = job_of(
-            place, tmp_path / "out", [tmp_path / "list.txt"]
-        )
-        work(job, sources)
-        (failed,) = joined(job, sources, outputs).failed
-        server.shutdown()
+    work(job, sources)
+    (failed,) = joined(job, sources, outputs).failed
     assert "absent.tif" in failed
     paths = [place / "in" / "s1.tif", place / "in" / "s2.tif"]
     in_one_process(place, tmp_path / "one", paths)
     for name in ("s1.tif", "s2.tif"):
         expected = (tmp_path / "one" / name).read_bytes()
         assert (tmp_path / "out" / name).read_bytes() == expected
+
+
+def test_an_archive_is_found_by_either_kind_of_path(place, monkeypatch):
+    shutil.make_archive(place / "packed", "zip", place / "in")
+    monkeypatch.chdir(place)
+    absolute = path_of(f"/vsizip/{place}/packed.zip/s1.tif")
+    assert name_for_gdal(absolute) == f"/vsizip/{place}/packed.zip/s1.tif"
+    relative = path_of("/vsizip/packed.zip/s1.tif")
+    assert name_for_gdal(relative) == "/vsizip/packed.zip/s1.tif"
 
 
 def test_addresses_become_paths_of_gdal():

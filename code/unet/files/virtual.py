@@ -7,6 +7,8 @@ within a file leads there.
 
 from pathlib import Path
 
+# Before the path of an archive on this machine.
+_ARCHIVES = ("/vsizip/", "/vsitar/", "/vsi7z/")
 _PREFIXES = {
     "s3://": "/vsis3/",
     "gs://": "/vsigs/",
@@ -36,6 +38,13 @@ def name_for_gdal(path):
         if text.startswith(f"/vsicurl/{scheme}:/"):
             rest = text.removeprefix(f"/vsicurl/{scheme}:/").lstrip("/")
             return f"/vsicurl/{scheme}://{rest}"
+    for prefix in _ARCHIVES:
+        absolute = Path("/" + text.removeprefix(prefix))
+        # Without the second slash GDAL looks below the working directory.
+        if text.startswith(prefix) and any(
+            place.is_file() for place in absolute.parents
+        ):
+            return f"{prefix}{absolute}"
     return text
 
 
