@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import sys
 from dataclasses import replace
 
@@ -394,11 +395,14 @@ def test_a_missing_package_is_said_with_the_command(
     assert "pip install -r code/test/requirements-export.txt" in text
 
 
-def test_another_backend_than_tensorflow_is_refused(place, monkeypatch):
+def test_another_backend_than_tensorflow_is_refused(
+    place, tmp_path, monkeypatch
+):
+    shutil.copy(place / "m.keras", tmp_path)
     monkeypatch.setattr(keras.config, "backend", lambda: "jax")
     with pytest.raises(DataError, match="tensorflow, found jax"):
-        run_export(place / "m.keras", "--format", "saved_model")
-    assert not (place / "m_saved_model").exists()
+        run_export(tmp_path / "m.keras", "--format", "saved_model")
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
 
 
 def test_a_runtime_that_is_missing_is_said_with_the_command(

@@ -93,6 +93,6 @@ def test_a_network_trained_on_cells_counts_them(tmp_path):
 
 def test_the_pages_example_counts_the_coins_of_scikit_image(capsys):
     page = (CODE / "test" / "README.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```\n(import numpy.*?)```", page, re.DOTALL)
-    exec(example, {})
+    coins, _ = re.findall(r"```\n(import numpy.*?)```", page, re.DOTALL)
+    exec(coins, {})
     assert capsys.readouterr().out == "24 coins\n"
