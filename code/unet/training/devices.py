@@ -98,11 +98,14 @@ class Devices:
         Raises:
             SystemExit: at the end, on all hosts but the first.
         """
+        if keras.backend.backend() == "jax":
+            # Keras 3.15 would build the metrics by a batch of its own, and
+            # begin the first epoch with those that were made meanwhile.
+            model._symbolic_build(data_batch=batches[0])
         if self.total > 1:
             # Batches lie where they belong. Keras would place them anew, and
             # cannot where they do not divide: it prepares here, and knows of
             # one device in ``fit``.
-            model._symbolic_build(data_batch=batches[0])
             model.make_train_function()
             model.make_test_function()
             keras.distribution.set_distribution(None)
