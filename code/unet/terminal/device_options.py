@@ -8,6 +8,7 @@ import platform
 import shutil
 import sys
 import tempfile
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -115,8 +116,12 @@ def join(args):
 
 def _write_elsewhere(args, hosts):
     """Let a host that is not the first leave nothing."""
+    from unet.training.hosts import at_end
+
     place = Path(tempfile.mkdtemp(prefix="unet-host-"))
-    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    remove = partial(shutil.rmtree, place, ignore_errors=True)
+    atexit.register(remove)
+    at_end.append(remove)
     args.out, args.model = place / "run", place / "model.keras"
     args.tensorboard, args.quiet = False, True
     if args.resume:

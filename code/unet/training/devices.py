@@ -12,7 +12,7 @@ import numpy as np
 
 from unet.files.errors import DataError
 from unet.network.backend import gpus, keras
-from unet.training.hosts import Hosts, end, lost
+from unet.training.hosts import Hosts, end, is_loss, lost
 
 
 class Devices:
@@ -111,11 +111,10 @@ class Devices:
             keras.distribution.set_distribution(None)
         try:
             yield
-        except RuntimeError as error:
-            # JAX' own, of a connection that has broken.
-            if self.hosts.count == 1 or "jax" not in type(error).__module__:
-                raise
-            end(lost())
+        except (RuntimeError, ValueError) as error:  # what JAX raises
+            if self.hosts.count > 1 and is_loss(error):
+                end(lost())
+            raise
         self.hosts.leave()
         if not self.hosts.first:
             raise SystemExit(0)

@@ -5,7 +5,6 @@ or ends, JAX aborts the process from C++ after many lines of its own. They are
 held back here, and one line and exit code 2 come instead.
 """
 
-import atexit
 import ctypes
 import io
 import os
@@ -17,6 +16,8 @@ import zipfile
 from unet.files.errors import DataError
 
 _CHUNK = 1 << 20  # bytes in a message between hosts
+# What must be done even where a process ends at once, functions.
+at_end = []
 _DAY = 24 * 3600 * 1000  # ms; a host that ends meanwhile is noticed by JAX
 
 
@@ -145,6 +146,13 @@ def lost():
     )
 
 
+def is_loss(error):
+    """Whether an error says that a connection to a host has broken."""
+    text = f"{type(error).__name__}: {error}"
+    words = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE", "coordination")
+    return any(word in text for word in words)
+
+
 def watch():
     """From here on an abort means that a host that was there has gone."""
     _on_abort(lost())
@@ -152,13 +160,11 @@ def watch():
 
 def end(line):
     """Tell a line and end this process now; threads of JAX still wait."""
+    # The main thread may run on for a moment, in directories that go.
+    sys.excepthook = lambda *_: None
     print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
-    import jax
-
-    # It would wait for the host that has gone.
-    atexit.unregister(jax.distributed.shutdown)
-    atexit._run_exitfuncs()
-    sys.stderr.flush()
+    for function in at_end:
+        function()
     os._exit(2)
 
 
