@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -176,11 +177,37 @@ def test_a_missing_host_is_not_waited_for_for_ever(place):
     assert not (place / "alone").exists()
 
 
-def test_a_resumed_training_gives_the_same_weights_on_jax(place):
-    import shutil
-
-    # What a run that was killed after its first epoch has left.
+def test_a_dry_run_leaves_the_model_alone_on_jax(place):
     result = train(place, "dry", "--dry-run")
     assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
     assert not (place / "dry.keras").exists()
-    shutil.rmtree(place / "dry")
+
+
+def test_a_killed_training_goes_on_to_the_same_weights_on_jax(place):
+    run = place / "resumed"
+    process = subprocess.Popen(
+        [
+            *(sys.executable, CODE / TRAIN, "data", *map(str, SMALL)),
+            *("--epochs", "2", "--out", run.name, "--model", "r.keras"),
+        ],
+        cwd=place,
+        env={**os.environ, **environment(place / "compiled")},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + TIME
+    while not (run / "state.weights.h5").exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    train(place, "resumed", "--resume", run.name).check_returncode()
+    assert_same_losses(place, "resumed")
+    from unet.network.model import load
+
+    one, other = (
+        load(place / name / "unet.keras").get_weights()
+        for name in ("one", "resumed")
+    )
+    assert all(map(np.array_equal, one, other))

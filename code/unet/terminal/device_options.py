@@ -95,9 +95,7 @@ def join(args):
             f"--hosts {args.hosts}: expected the backend JAX, found "
             f"{keras.backend.backend()}. Install JAX and set KERAS_BACKEND=jax."
         )
-    hosts = connect(
-        args.hosts, args.host, args.coordinator, args.host_timeout
-    )
+    hosts = connect(args.hosts, args.host, args.coordinator, args.host_timeout)
     first = json.loads(hosts.share("resumed", json.dumps(bool(args.resume)))[0])
     if first != bool(args.resume):
         raise DataError(
@@ -127,7 +125,7 @@ def _write_elsewhere(args, hosts):
     if args.resume:
         args.resume = args.out
         hosts.receive("run", args.resume)
-    sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
 
 
 def choose(args, data, hosts):

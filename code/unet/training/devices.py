@@ -8,11 +8,9 @@ training gives the same numbers on any number of devices, but for rounding.
 
 from contextlib import contextmanager
 
-import numpy as np
-
 from unet.files.errors import DataError
 from unet.network.backend import gpus, keras
-from unet.training.hosts import Hosts, end, is_loss, lost
+from unet.training.hosts import Hosts
 
 
 class Devices:
@@ -33,6 +31,7 @@ class Devices:
     def _distribute(self):
         """Let all variables from here on be on all devices."""
         import jax
+        from jax.experimental import multihost_utils
         from jax.sharding import NamedSharding, PartitionSpec
 
         each = [[] for _ in range(self.hosts.count)]
@@ -44,6 +43,10 @@ class Devices:
             device_mesh=mesh, auto_shard_dataset=False
         )
         keras.distribution.set_distribution(everywhere)
+        if self.hosts.count > 1:
+            # They connect for computing now, while none has to wait: Gloo
+            # gives up after 30 seconds.
+            multihost_utils.sync_global_devices("devices")
         self._layouts = {
             shared: NamedSharding(mesh.backend_mesh, PartitionSpec(*axes))
             for shared, axes in ((True, ["batch"]), (False, []))
@@ -109,12 +112,7 @@ class Devices:
             model.make_train_function()
             model.make_test_function()
             keras.distribution.set_distribution(None)
-        try:
-            yield
-        except (RuntimeError, ValueError) as error:  # what JAX raises
-            if self.hosts.count > 1 and is_loss(error):
-                end(lost())
-            raise
+        yield
         self.hosts.leave()
         if not self.hosts.first:
             raise SystemExit(0)

@@ -12,12 +12,15 @@ import signal
 import sys
 import tempfile
 import zipfile
+from pathlib import Path
 
 from unet.files.errors import DataError
 
 _CHUNK = 1 << 20  # bytes in a message between hosts
 # What must be done even where a process ends at once, functions.
 at_end = []
+# Words of errors that say that a connection has broken.
+_BROKEN = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _DAY = 24 * 3600 * 1000  # ms; a host that ends meanwhile is noticed by JAX
 
 
@@ -137,32 +140,29 @@ def connect(count, number, address, seconds):
     return Hosts(count, jax.process_index())
 
 
-def lost():
-    """What to say of a host that has ended, as a text."""
-    return (
+def watch():
+    """From here on tell of a host that has gone, and end with it."""
+    line = (
         "another host has ended, or cannot be reached: look at its last "
         "lines. All hosts go on with the run's last whole epoch when they are "
         "started again to resume it."
     )
+    former = sys.excepthook
 
+    def hook(kind, error, trace):
+        if any(word in f"{error}" for word in _BROKEN):
+            end(line)
+        former(kind, error, trace)
 
-def is_loss(error):
-    """Whether an error says that a connection to a host has broken."""
-    text = f"{type(error).__name__}: {error}"
-    words = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE", "coordination")
-    return any(word in text for word in words)
-
-
-def watch():
-    """From here on an abort means that a host that was there has gone."""
-    _on_abort(lost())
+    sys.excepthook = hook
+    _on_abort(line)
 
 
 def end(line):
     """Tell a line and end this process now; threads of JAX still wait."""
     # The main thread may run on for a moment, in directories that go.
     sys.excepthook = lambda *_: None
-    print(f"{os.path.basename(sys.argv[0])}: {line}", file=sys.stderr)
+    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
     for function in at_end:
         function()
     os._exit(2)
