@@ -125,7 +125,7 @@ def _write_elsewhere(args, hosts):
     if args.resume:
         args.resume = args.out
         hosts.receive("run", args.resume)
-    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
+    sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
 
 
 def choose(args, data, hosts):
