@@ -41,7 +41,7 @@ def test_notebook_runs_from_top_to_bottom(tmp_path):
     place = next(
         number
         for number, cell in enumerate(notebook.cells)
-        if "args = read_arguments()" in cell.source
+        if "= read_arguments()" in cell.source
     )
     options = (
         f"args.data = Path({str(tmp_path)!r})\n"

@@ -18,7 +18,13 @@
 # %%
 from pathlib import Path
 
-from unet.terminal import cli, runs, training_options, watching
+from unet.terminal import (
+    cli,
+    device_options,
+    runs,
+    training_options,
+    watching,
+)
 
 
 def read_arguments():
@@ -41,6 +47,7 @@ def read_arguments():
         help="directory with train/ and, for the scores, test/",
     )
     training_options.add(parser)
+    device_options.add(parser)
     add = parser.add_argument_group("files").add_argument
     add(
         "--model",
@@ -77,15 +84,16 @@ def read_arguments():
     )
     add("--quiet", action="store_true", help="hide the progress bars")
     args = training_options.read(parser, [] if cli.in_notebook() else None)
+    hosts = device_options.join(args)
     args = runs.resumed(args) if args.resume else args
     watching.check(args.tensorboard)
     runs.refuse_shipped(args.model)
-    return args
+    return args, hosts
 
 
 if not cli.in_notebook():
     cli.one_line_errors()
-args = read_arguments()
+args, hosts = read_arguments()
 
 # %% [markdown]
 # ## 1. Analyse
@@ -165,6 +173,7 @@ from unet.training.batches import Batches
 from unet.training.schedule import LearningRate
 
 keras.utils.set_random_seed(args.seed)
+devices = device_options.choose(args, train, hosts)
 rule = args.group or splits.recorded_groups(args.data)
 groups = group_names(train.names, rule)
 fit_rows, validation_rows = splits.split_validation(
@@ -314,7 +323,7 @@ model.compile(
 # %%
 import time
 
-own = {"instances": train.instances}
+own = {"instances": train.instances, "devices": devices}
 batches = Batches(
     train.X, train.Y, fit_rows, args.batch_size, args.seed, augment, **own
 )
@@ -323,7 +332,9 @@ settings = training_options.settings_of(args)
 contract = fitting.contract(
     train, settings, mean, variance, args.start_from, bands
 )
-checkpoint = callbacks.Checkpoint(model, run, contract, classes, args.patience)
+checkpoint = callbacks.Checkpoint(
+    model, run, contract, classes, args.patience, hosts
+)
 learning_rate = LearningRate(
     args.learning_rate, args.schedule, args.warm_up, args.epochs
 )
@@ -339,7 +350,8 @@ def draw_curves():
 
 
 started = time.monotonic()
-with cli.when_interrupted(f"Go on with --resume {cli.short_path(run)}"):
+advice = f"Go on with --resume {cli.short_path(run)}"
+with cli.when_interrupted(advice), devices.training(model, validation):
     model.fit(
         batches,
         validation_data=validation,

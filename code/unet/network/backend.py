@@ -35,7 +35,9 @@ with nullcontext() if _TALKATIVE else held_back_stderr():
     import keras
 
     # Looking for devices is what makes TensorFlow complain of a missing GPU.
-    keras.distribution.list_devices()
+    # JAX must not look before several hosts have met.
+    if keras.config.backend() == "tensorflow":
+        keras.distribution.list_devices()
 
 
 def gpus():

@@ -13,6 +13,7 @@ from unet.files.atomic import replacing, write_text
 from unet.files.errors import DataError
 from unet.files.leftovers import remove_leftovers
 from unet.files.locks import sole_writer
+from unet.terminal import device_options
 from unet.terminal.cli import SHIPPED, short_path
 from unet.terminal.run_settings import read_settings
 
@@ -79,7 +80,7 @@ def start_run(args):
     settings = {
         name: str(value.resolve()) if isinstance(value, Path) else value
         for name, value in vars(args).items()
-        if name not in ("out", "resume", "quiet")
+        if name not in ("out", "resume", "quiet", *device_options.NAMES)
     }
     write_text(run / "settings.json", json.dumps(settings, indent=2) + "\n")
     return run

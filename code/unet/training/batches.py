@@ -7,6 +7,7 @@ import numpy as np
 from unet.files.folders import UNKNOWN
 from unet.geometry.seams import seams
 from unet.network.backend import keras
+from unet.training.devices import ONE
 
 # Early stopping counts epochs. With far fewer steps than this in each a
 # small data set would be given up before the network has moved, so small
@@ -38,6 +39,8 @@ class Batches(keras.utils.PyDataset):
             It runs in threads while the network computes.
         instances: uint16, N x H x W: which object each pixel belongs to, for
             a network that learns seams as well; None: for one that does not.
+        devices: ``unet.training.devices.Devices`` that share each batch;
+            None: there is one.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Batches(keras.utils.PyDataset):
         seed=None,
         augment=None,
         instances=None,
+        devices=None,
     ):
         super().__init__(workers=_WORKERS)
         self.augment, self.instances = augment, instances
+        self.devices = devices or ONE
         self.X, self.Y = X, Y
         self.rows, self.batch_size, self.seed = rows, batch_size, seed
         steps = math.ceil(len(rows) / batch_size)
@@ -72,18 +77,38 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         start = index * self.batch_size
         rows = self.order[start : start + self.batch_size]
-        x, y = self.X[rows], self.Y[rows]
-        if self.instances is not None:
-            y = np.stack([y, self.instances[rows]], axis=-1)
+        part = self.devices.part(len(rows))
+        x, y = self._read(rows[part])
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, index])
-            x, y = self.augment(x, y, rng)
+            x, y = self._augmented(x, y, part, len(rows), rng)
         if self.instances is None:
-            return x, y[..., None]
+            return self.devices.place((x, y[..., None]), len(rows))
         ids = y[..., 0]
         pairs = zip(y[..., 1], ids == UNKNOWN, strict=True)
         drawn = np.stack([seams(own, ignored) for own, ignored in pairs])
-        return x, (ids[..., None].astype(np.uint8), drawn)
+        truth = ids[..., None].astype(np.uint8), drawn
+        return self.devices.place((x, truth), len(rows))
+
+    def _read(self, rows):
+        """Images, and ids or pairs of id and object."""
+        x, y = self.X[rows], self.Y[rows]
+        if self.instances is not None:
+            y = np.stack([y, self.instances[rows]], axis=-1)
+        return x, y
+
+    def _augmented(self, x, y, part, images, rng):
+        """A part of a batch as the augmentation of the whole would show it.
+
+        What is drawn for an image depends on how many came before it, not on
+        what they show: those of other hosts are black.
+        """
+        if len(x) == images:
+            return self.augment(x, y, rng)
+        every = [np.zeros((images, *a.shape[1:]), a.dtype) for a in (x, y)]
+        every[0][part], every[1][part] = x, y
+        x, y = self.augment(*every, rng)
+        return x[part], y[part]
 
     def on_epoch_end(self):
         self.start_at(self.epoch + 1)

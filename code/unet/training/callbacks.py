@@ -18,6 +18,7 @@ from unet.network.contract import read_contract
 from unet.network.model import MASK, load, save
 from unet.network.own_layers import FadingDropout, copy_weights
 from unet.training.fitting import metric_name
+from unet.training.hosts import Hosts
 
 
 class Checkpoint:
@@ -34,10 +35,14 @@ class Checkpoint:
         contract: a ``unet.network.contract.Contract`` for the model file.
         classes: foreground class names.
         patience: epochs without a new best after which training stops.
+        hosts: ``unet.training.hosts.Hosts``. Each decides by a log of its
+            own, which says the same; the first alone saves. None: this one
+            is alone.
     """
 
-    def __init__(self, model, run, contract, classes, patience):
+    def __init__(self, model, run, contract, classes, patience, hosts=None):
         self.model, self.contract, self.patience = model, contract, patience
+        self.hosts = hosts or Hosts()
         self.monitor = metric_name(classes)
         self.best_path = run / "unet.keras"
         self.log_path = run / "log.csv"
@@ -127,6 +132,8 @@ class Checkpoint:
             self._save_best()
         if self.out_of_patience:
             self.model.stop_training = True
+        if not self.hosts.first:
+            return
         with replacing(self.state_path) as temporary:
             self.model.save_weights(temporary)
             with h5py.File(temporary, "a") as file:
@@ -137,10 +144,13 @@ class Checkpoint:
         last = self.model.get_weights()
         trained = self.model.trainable_variables
         self.model.optimizer.finalize_variable_values(trained)
-        save(self.model, self.best_path, self.contract)
+        if self.hosts.first:
+            save(self.model, self.best_path, self.contract)
         self.model.set_weights(last)
 
     def _restore_best(self, logs):
+        if self.hosts.count > 1:
+            return  # the others have no file
         copy_weights(load(self.best_path), self.model)
 
     def forget(self):
