@@ -14,6 +14,14 @@
 #            Folder_1/masks/Folder_1_mask_1.png ... one file per building
 # data/test/Folder_41/...
 # ```
+#
+# All GPUs of a machine take part. On several machines, with JAX, the same
+# command starts on each, with the number of its own as `--host`:
+#
+# ```
+# KERAS_BACKEND=jax python code/train/train_unet.py prepared/data --hosts 2 \
+#     --host 0 --coordinator ADDRESS_OF_HOST_0:7000 --model my.keras
+# ```
 
 # %%
 from pathlib import Path
@@ -302,12 +310,14 @@ model.compile(
         args.weight_decay,
         args.mixed_precision,
     ),
-    loss=losses.loss(
-        args.loss,
-        classes,
-        class_weights,
-        args.objects,
-        ignoring=train.ignored_share() > 0,
+    loss=devices.loss(
+        losses.loss(
+            args.loss,
+            classes,
+            class_weights,
+            args.objects,
+            ignoring=devices.ignoring or train.ignored_share() > 0,
+        )
     ),
     metrics=fitting.metrics(classes, args.objects),
 )

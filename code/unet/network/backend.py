@@ -13,7 +13,7 @@ JAX; ``KERAS_BACKEND`` chooses where both are.
 import os
 import re
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,6 +38,10 @@ with nullcontext() if _TALKATIVE else held_back_stderr():
     # JAX must not look before several hosts have met.
     if keras.config.backend() == "tensorflow":
         keras.distribution.list_devices()
+    else:
+        # Keras seeds its random numbers as well, and would import it then.
+        with suppress(ImportError):
+            import tensorflow  # noqa: F401
 
 
 def gpus():

@@ -82,6 +82,7 @@ class Batches(keras.utils.PyDataset):
         if self.augment:
             rng = np.random.default_rng([self.seed, self.epoch, index])
             x, y = self._augmented(x, y, part, len(rows), rng)
+        x, y = self.devices.filled(x, y)
         if self.instances is None:
             return self.devices.place((x, y[..., None]), len(rows))
         ids = y[..., 0]

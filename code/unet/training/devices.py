@@ -1,49 +1,163 @@
 """The devices that share the images of each batch.
 
 Every device has all weights and a part of the images; gradients are added up
-over all of them before each step (``keras.distribution.DataParallel``, on
-JAX). Losses, metrics and batch normalisation see the whole batch, so that a
-training gives the same numbers on any number of devices, but for rounding.
+over all of them before each step. On JAX
+(``keras.distribution.DataParallel``) losses, metrics and batch normalisation
+see the whole batch, so that a training gives the same numbers on any number
+of devices, but for rounding. On TensorFlow (``tf.distribute``, the devices of
+one host) every device clips the gradients of its own part, draws its own
+dropout, and takes overlaps and batch normalisation of its own part.
 """
 
 from contextlib import contextmanager
 
+import numpy as np
+
 from unet.files.errors import DataError
+from unet.files.folders import UNKNOWN
 from unet.network.backend import gpus, keras
 from unet.training.hosts import Hosts
 
 
 class Devices:
-    """What a training computes on.
+    """What a training computes on: here one device, or the processor.
+
+    Attributes:
+        hosts: ``unet.training.hosts.Hosts``.
+        total: devices of all hosts.
+        ignoring: whether a batch may hold pixels of ``UNKNOWN`` although the
+            data has none.
+    """
+
+    total = 1
+    ignoring = False
+
+    def __init__(self, hosts=None):
+        self.hosts = hosts or Hosts()
+
+    def loss(self, function):
+        """A loss, or a dict of them by output, as the devices share it."""
+        return function
+
+    def part(self, images):
+        """Which images of a batch this host reads, a slice."""
+        return slice(0, images)
+
+    def filled(self, x, y):
+        """Images and truths of a batch that the devices can divide.
+
+        Args:
+            x: N x H x W x bands.
+            y: N x H x W, or N x H x W x 2 with ids of objects; those of
+                class come first.
+        """
+        return x, y
+
+    def place(self, arrays, images):
+        """Bring this host's part of a batch to its devices.
+
+        Args:
+            arrays: a NumPy array, or a tuple of them, of the images that
+                ``part`` says.
+            images: in the whole batch.
+        """
+        return arrays
+
+    @contextmanager
+    def training(self, model, batches):
+        """Train on all devices in here; afterwards the first host is alone.
+
+        Args:
+            model: compiled, made after these devices were chosen.
+            batches: ``unet.training.batches.Batches`` with these devices.
+
+        Raises:
+            SystemExit: at the end, on all hosts but the first.
+        """
+        if self.total > 1 or keras.backend.backend() == "jax":
+            # Keras 3.15 would build the metrics by a batch of its own, and
+            # begin the first epoch with those that were made meanwhile.
+            model._symbolic_build(data_batch=batches[0])
+        yield
+        self.hosts.leave()
+        if not self.hosts.first:
+            raise SystemExit(0)
+
+
+class Mirrored(Devices):
+    """Several devices of this host, with TensorFlow.
 
     Args:
-        count: devices of this host.
+        names: of the devices, such as "gpu:0".
+    """
+
+    ignoring = True
+
+    def __init__(self, names):
+        import tensorflow as tf
+
+        super().__init__()
+        self.total = len(names)
+        self._set = tf.distribute.experimental_set_strategy
+        self._set(tf.distribute.MirroredStrategy([n.upper() for n in names]))
+
+    def loss(self, function):
+        """A loss that Keras divides by the number of devices.
+
+        It does so only where it is left to take a mean.
+        """
+        if isinstance(function, dict):
+            return {name: self.loss(own) for name, own in function.items()}
+        return lambda truth, predicted: keras.ops.reshape(
+            function(truth, predicted), (1,)
+        )
+
+    def filled(self, x, y):
+        """As many images as can be divided; the added ones do not count."""
+        images = -(-len(x) // self.total) * self.total
+        if images == len(x):
+            return x, y
+        rows = np.arange(images) % len(x)
+        x, y = x[rows], y[rows]
+        y[rows != np.arange(images)] = UNKNOWN
+        return x, y
+
+    @contextmanager
+    def training(self, model, batches):
+        """Train on all devices in here; afterwards on the first one."""
+        with super().training(model, batches):
+            # Keras would take a batch again, and end an epoch by that.
+            model._maybe_symbolic_build = lambda **_: None
+            yield
+        self._set(None)
+
+
+class Sharded(Devices):
+    """Several devices, of one or of several hosts, with JAX.
+
+    Args:
+        count: devices of each host.
         hosts: ``unet.training.hosts.Hosts``.
     """
 
-    def __init__(self, count=1, hosts=None):
-        self.count, self.hosts = count, hosts or Hosts()
-        self.total = count * self.hosts.count
-        self._layouts = None
-        if self.total > 1:
-            self._distribute()
-
-    def _distribute(self):
-        """Let all variables from here on be on all devices."""
+    def __init__(self, count, hosts):
         import jax
         from jax.experimental import multihost_utils
         from jax.sharding import NamedSharding, PartitionSpec
 
-        each = [[] for _ in range(self.hosts.count)]
+        super().__init__(hosts)
+        self.total = count * hosts.count
+        each = [[] for _ in range(hosts.count)]
         for device in jax.devices():
             each[device.process_index].append(device)
-        chosen = [device for own in each for device in own[: self.count]]
+        chosen = [device for own in each for device in own[:count]]
         mesh = keras.distribution.DeviceMesh((self.total,), ["batch"], chosen)
         everywhere = keras.distribution.DataParallel(
             device_mesh=mesh, auto_shard_dataset=False
         )
+        # All variables from here on are on all devices.
         keras.distribution.set_distribution(everywhere)
-        if self.hosts.count > 1:
+        if hosts.count > 1:
             # They connect for computing now, while none has to wait: Gloo
             # gives up after 30 seconds.
             multihost_utils.sync_global_devices("devices")
@@ -64,19 +178,7 @@ class Devices:
         return slice(self.hosts.number * own, (self.hosts.number + 1) * own)
 
     def place(self, arrays, images):
-        """Bring this host's part of a batch to its devices.
-
-        Args:
-            arrays: a NumPy array, or a tuple of them, of the images that
-                ``part`` says.
-            images: in the whole batch.
-
-        Returns:
-            The same as arrays of JAX, of the whole batch; as they are where
-            there is one device.
-        """
-        if self._layouts is None:
-            return arrays
+        """Arrays of JAX, of the whole batch."""
         import jax
 
         layout = self._layouts[self._divides(images)]
@@ -92,30 +194,15 @@ class Devices:
 
     @contextmanager
     def training(self, model, batches):
-        """Train on all devices in here; afterwards the first host is alone.
-
-        Args:
-            model: compiled, made after these devices were chosen.
-            batches: ``unet.training.batches.Batches`` with these devices.
-
-        Raises:
-            SystemExit: at the end, on all hosts but the first.
-        """
-        if keras.backend.backend() == "jax":
-            # Keras 3.15 would build the metrics by a batch of its own, and
-            # begin the first epoch with those that were made meanwhile.
-            model._symbolic_build(data_batch=batches[0])
-        if self.total > 1:
+        """Train on all devices in here; afterwards the first host is alone."""
+        with super().training(model, batches):
             # Batches lie where they belong. Keras would place them anew, and
             # cannot where they do not divide: it prepares here, and knows of
             # one device in ``fit``.
             model.make_train_function()
             model.make_test_function()
             keras.distribution.set_distribution(None)
-        yield
-        self.hosts.leave()
-        if not self.hosts.first:
-            raise SystemExit(0)
+            yield
 
 
 def choose(asked, batch_size, hosts):
@@ -132,23 +219,13 @@ def choose(asked, batch_size, hosts):
     Raises:
         DataError: there are not so many, or the batch cannot be divided.
     """
-    if keras.backend.backend() != "jax":
-        if (asked or 1) > 1 or hosts.count > 1:
-            raise DataError(
-                "several devices: expected the backend JAX, found "
-                f"{keras.backend.backend()}. Install it (pip install "
-                "'jax[cuda12]') and set KERAS_BACKEND=jax, or use 1 device."
-            )
-        return Devices()
-    import jax
-
-    there = jax.local_device_count()
-    if asked and asked > there:
+    names = _own_devices()
+    if asked and asked > len(names):
         raise DataError(
-            f"expected {asked} devices on this host, found {there}: "
-            f"{', '.join(map(str, jax.local_devices()))}. Ask for fewer."
+            f"expected {asked} devices on this host, found {len(names)}: "
+            f"{', '.join(names)}. Ask for fewer."
         )
-    count = asked or (there if gpus() else 1)
+    count = asked or (len(names) if gpus() else 1)
     while not asked and count > 1 and batch_size % (count * hosts.count):
         count -= 1
     if batch_size % (count * hosts.count):
@@ -157,7 +234,20 @@ def choose(asked, batch_size, hosts):
             f"divide among them, found {batch_size}. Choose another batch "
             "size, or fewer devices."
         )
-    return Devices(count, hosts)
+    if count * hosts.count == 1:
+        return Devices()
+    if keras.backend.backend() == "jax":
+        return Sharded(count, hosts)
+    return Mirrored(names[:count])
+
+
+def _own_devices():
+    """Names of what the backend can compute on, on this host."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return [str(device) for device in jax.local_devices()]
+    return keras.distribution.list_devices()
 
 
 ONE = Devices()

@@ -116,7 +116,7 @@ def connect(count, number, address, seconds):
     import jax
 
     place = address or "the address that the batch system names"
-    _hold_back_stderr()
+    _hold_back_other_lines()
     _on_abort(
         f"expected {count} hosts to meet at {place}, found fewer within "
         f"{seconds} seconds. Start all of them, with the same address, each "
@@ -175,12 +175,14 @@ def _client():
     return distributed.global_state.client
 
 
-def _hold_back_stderr():
+def _hold_back_other_lines():
     """Give C++ a file for its lines, and Python the terminal."""
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            getattr(sys, name).flush()
+            own = os.fdopen(os.dup(number), "w", buffering=1)
+            setattr(sys, name, own)
+            os.dup2(file.fileno(), number)
 
 
 _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
