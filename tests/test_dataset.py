@@ -1,9 +1,11 @@
 """Arrays from trees, and a cache that can be trusted."""
 
 import json
+import mmap
 import multiprocessing
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from unet.files.locks import held_directory
 from unet.imagery.png import write_png
 from unet.imagery.reading import read_image
 from unet.network import sizes
-from unet.training import dataset
+from unet.training import array_files, dataset
 
 
 def no_progress(iterable, total, title):
@@ -228,3 +230,30 @@ def test_what_a_killed_process_left_in_the_cache_is_removed(tmp_path):
         load(tree)
     remaining = set(dataset.cache_directory().iterdir())
     assert remaining == {folder, young, held}
+
+
+def resident():
+    """Bytes of files that are mapped into this process' memory."""
+    pages = Path("/proc/self/statm").read_text().split()[2]
+    return int(pages) * mmap.PAGESIZE
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/statm").exists(), reason="Linux alone tells"
+)
+def test_few_rows_of_a_large_array_stay_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(array_files, "ROWS_AT_ONCE", 8)
+    written = array_files.new_array(tmp_path / "a.npy", (64, 1 << 20))
+    before = resident()
+    for row in range(64):
+        written[row] = row
+    array_files.let_go(written)
+    assert resident() - before < 8 << 20
+    array = np.load(tmp_path / "a.npy", mmap_mode="r")
+    rows = []
+    for row in array_files.in_turn(array):
+        rows.append((row[0], row[-1]))
+        assert resident() - before < 16 << 20
+    assert rows == [(k, k) for k in range(64)]
+    chosen = array_files.in_turn(array, [5, 3])
+    assert [row[0] for row in chosen] == [5, 3]

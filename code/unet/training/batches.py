@@ -7,6 +7,7 @@ import numpy as np
 from unet.files.folders import UNKNOWN
 from unet.geometry.seams import seams
 from unet.network.backend import keras
+from unet.training.array_files import ROWS_AT_ONCE, let_go
 from unet.training.devices import ONE
 
 # Early stopping counts epochs. With far fewer steps than this in each a
@@ -77,6 +78,8 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         start = index * self.batch_size
         rows = self.order[start : start + self.batch_size]
+        if index % max(ROWS_AT_ONCE // self.batch_size, 1) == 0:
+            let_go(self.X, self.Y)
         part = self.devices.part(len(rows))
         x, y = self._read(rows[part])
         if self.augment:

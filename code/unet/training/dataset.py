@@ -8,6 +8,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,7 @@ from unet.imagery.georeference import read_georeference
 from unet.imagery.mask_values import read_truth
 from unet.imagery.reading import ALL
 from unet.imagery.resizing import resize_image
-from unet.training.array_files import install, new_array, states
+from unet.training import array_files
 from unet.training.image_bands import BandReader, bands_of
 
 # Raise it when the same files give other arrays than before.
@@ -99,8 +100,8 @@ class Dataset:
     @cached_property
     def pixels(self):
         """Pixels of each image by class id: int64, N x 256."""
-        rows = [np.bincount(ids.ravel(), minlength=256) for ids in self.Y]
-        return np.array(rows)
+        rows = array_files.in_turn(self.Y)
+        return np.array([np.bincount(y.ravel(), minlength=256) for y in rows])
 
     def has_object(self):
         """Which rows show an object: bool array."""
@@ -120,7 +121,8 @@ class Dataset:
         labelled = self.pixels[:, :UNKNOWN].sum(axis=1, keepdims=True)
         counts = self.pixels[:, 1 : len(self.classes) + 1]
         bands = range(self.X.shape[-1])
-        means = [[cv2.mean(x[..., k])[0] for k in bands] for x in self.X]
+        rows = array_files.in_turn(self.X)
+        means = [[cv2.mean(x[..., k])[0] for k in bands] for x in rows]
         shares = counts / np.maximum(labelled, 1)
         return np.hstack([shares, np.divide(means, 255)])
 
@@ -179,8 +181,8 @@ def load(
     """
     how = size, classes, contrast, objects, bands
     folder = cache_directory() / _key(samples, how)
-    fits = partial(_fits, samples=samples, how=how)
-    dataset = _open(folder, fits)
+    opened = partial(_open, fits=partial(_fits, samples=samples, how=how))
+    dataset = opened(folder)
     if dataset is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         for left in folder.parent.glob(f".{folder.name}.*"):
@@ -191,7 +193,7 @@ def load(
         try:
             with held_directory(temporary):
                 _build(temporary, samples, progress, *how)
-                dataset = install(temporary, folder, partial(_open, fits=fits))
+                dataset = array_files.install(temporary, folder, opened)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     sides = np.array(dataset.shapes)
@@ -230,23 +232,24 @@ def _masks(sample, name):
 def _build(folder, samples, progress, size, classes, contrast, objects, bands):
     """Write the arrays and, last, meta.json into an empty folder."""
     count, reader = len(samples), _reader(samples, bands, contrast)
-    bands = reader.bands()
+    bands, new = reader.bands(), array_files.new_array
     shape, dtype = (count, *size, bands.count), bands.dtype or np.uint8
-    X = new_array(folder / "X.npy", shape, dtype)
-    Y = new_array(folder / "Y.npy", (count, *size))
-    own = None
+    X = new(folder / "X.npy", shape, dtype)
+    arrays = [X, Y := new(folder / "Y.npy", X.shape[:3])]
     if objects:
-        own = new_array(folder / "instances.npy", Y.shape, np.uint16)
+        arrays.append(new(folder / "instances.npy", Y.shape, np.uint16))
 
     def read(index):
         sample = samples[index]
         image = reader.read(sample.image)
         truth = read_truth(sample, classes, image.shape[:2])
         small = enhance(resize_image(image, size), contrast)
+        if index % array_files.ROWS_AT_ONCE == 0:
+            array_files.let_go(*arrays)
         X[index] = small.reshape(X.shape[1:])
         Y[index] = resize_ids(truth.ids, size)
-        if own is not None:
-            own[index] = _small(truth.instances, size, sample)
+        if objects:
+            arrays[2][index] = _small(truth.instances, size, sample)
         shape = image.shape[:2]
         place = read_georeference(sample.image)
         return shape, place and place.resolution(shape)
@@ -256,13 +259,12 @@ def _build(folder, samples, progress, size, classes, contrast, objects, bands):
             progress(pool.map(read, range(count)), count, "Reading images")
         )
     shapes, resolutions = zip(*sources, strict=True)
-    arrays = [X, Y, *([] if own is None else [own])]
     for array in arrays:
         array.flush()
     names = [sample.name for sample in samples]
     content = hashlib.sha256(repr((names, classes)).encode())
-    for array in arrays:
-        content.update(array)
+    for row in chain.from_iterable(map(array_files.in_turn, arrays)):
+        content.update(row)
     meta = {
         "names": names,
         "shapes": shapes,
@@ -271,7 +273,7 @@ def _build(folder, samples, progress, size, classes, contrast, objects, bands):
         "resolutions": resolutions,
         "digest": content.hexdigest()[:16],
         "bands": asdict(reader.bands()),
-        "files": states(folder),
+        "files": array_files.states(folder),
     }
     (folder / "meta.json").write_text(json.dumps(meta))
 
@@ -317,7 +319,7 @@ def _open(folder, fits):
     """The data set in a cache folder; None if it is not whole, or odd."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        if meta.pop("files") != states(folder):
+        if meta.pop("files") != array_files.states(folder):
             return None
         arrays = {
             path.stem: np.load(path, mmap_mode="r")

@@ -11,6 +11,7 @@ from unet.imagery.bands import DEPTHS, PICTURES, Bands
 from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, Preprocessing, read_contract
 from unet.network.model import MASK, SEAMS
+from unet.training.array_files import in_turn
 
 
 def channel_statistics(X, rows, limits=None):
@@ -27,9 +28,9 @@ def channel_statistics(X, rows, limits=None):
     """
     channels, bins = X.shape[-1], np.iinfo(X.dtype).max + 1
     counts = np.zeros((channels, bins), np.int64)
-    for row in rows:
+    for image in in_turn(X, rows):
         for channel in range(channels):
-            values = X[row, ..., channel].ravel()
+            values = image[..., channel].ravel()
             counts[channel] += np.bincount(values, minlength=bins)
     share = counts / counts.sum(axis=1, keepdims=True)
     if limits is None:

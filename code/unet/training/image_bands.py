@@ -16,6 +16,7 @@ from unet.imagery.bands import (
 from unet.imagery.reading import ALL, read_values, to_uint8
 from unet.network.contract import read_contract
 from unet.network.contract_rules import MOST_BANDS
+from unet.training.array_files import in_turn
 
 # Of the values of a band: what becomes black, and what white.
 PERCENTILES = (2, 98)
@@ -193,7 +194,8 @@ def _histogram(train, channel):
     """How often each value is there among the labelled pixels of a band."""
     bins = np.iinfo(train.X.dtype).max + 1
     counts = np.zeros(bins, np.int64)
-    for x, ids in zip(train.X, train.Y, strict=True):
+    pairs = zip(in_turn(train.X), in_turn(train.Y), strict=True)
+    for x, ids in pairs:
         values = x[..., channel][ids != UNKNOWN]
         counts += np.bincount(values, minlength=bins)
     return counts
