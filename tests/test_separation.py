@@ -2,15 +2,17 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
+from scipy import ndimage
 from shapely.geometry import shape
 
 from conftest import blobs, strips
 from unet.geometry.masks import instances
 from unet.geometry.polygons import class_outlines, outlines
 from unet.geometry.scene_objects import SceneObjects
-from unet.geometry.separation import separate
+from unet.geometry.separation import border_distances, separate
 from unet.prediction.map_layer import Layer
 
 SHAPE = (60, 90)
@@ -61,6 +63,19 @@ def test_doubt_between_two_roofs_parts_them():
     assert labels.max() == 2
     assert len(np.unique(labels[30, 5:42])) == 1
     assert labels[30, 20] != labels[30, 70]
+
+
+def test_distances_are_exact_wherever_the_mask_lies_in_memory():
+    mask = blobs(seed=0, smooth=4)
+    exact = ndimage.distance_transform_edt(mask) ** 2
+    exact = np.sqrt(np.rint(exact)).astype(np.float32)
+    before = cv2.ipp.useIPP()
+    for start in range(64):
+        memory = np.zeros(mask.size + start, bool)
+        moved = memory[start:].reshape(mask.shape)
+        moved[:] = mask
+        np.testing.assert_array_equal(border_distances(moved), exact)
+    assert cv2.ipp.useIPP() == before
 
 
 @pytest.mark.parametrize("seed", range(4))

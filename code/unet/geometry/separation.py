@@ -102,9 +102,7 @@ def separate_component(part, levels, height, place, shape, edges=None):
     whole = part.astype(np.int32)
     if framed.all():  # the whole image
         return whole, 1
-    distance = cv2.distanceTransform(
-        framed.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
-    )
+    distance = border_distances(framed)
     if distance.max() < height:
         return whole, 0
     hill = distance * (np.pad(levels, around) / np.float32(LEVELS))
@@ -120,6 +118,29 @@ def separate_component(part, levels, height, place, shape, edges=None):
         before[1] : before[1] + part.shape[1],
     ]
     return inside, int(inside.max())
+
+
+def border_distances(mask):
+    """How far each pixel is from the nearest one outside.
+
+    Distances are exact roots of whole numbers, wherever the mask lies in
+    memory. Those of Intel's library (IPP), which OpenCV calls by itself,
+    depend on the address in their last digit, and so would the labels.
+
+    Args:
+        mask: bool, H x W, False somewhere.
+
+    Returns:
+        float32, H x W, pixels; 0 outside.
+    """
+    before = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(False)  # in this thread alone
+    try:
+        return cv2.distanceTransform(
+            mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
+        )
+    finally:
+        cv2.ipp.setUseIPP(before)
 
 
 def _hills(surface, part, height):

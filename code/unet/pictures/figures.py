@@ -44,6 +44,8 @@ def _grid(rows, columns, titles, panel=_PANEL):
     axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
+        # Matplotlib would measure and place ticks that nobody sees.
+        axis.set(xticks=[], yticks=[])
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
     return figure, axes
