@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 
@@ -119,9 +120,15 @@ def _groups_in_names(names, rule):
     }
 
 
+@lru_cache(maxsize=1)  # a hundred choices are made from the same groups
+def _in_order(groups):
+    """A frozenset of group names, as people sort them."""
+    return sorted(groups, key=lambda name: (natural(name), name))
+
+
 def shuffled_groups(groups, seed):
     """Distinct group names in a seeded random order."""
-    distinct = sorted(set(groups), key=lambda name: (natural(name), name))
+    distinct = list(_in_order(frozenset(groups)))
     np.random.default_rng(seed).shuffle(distinct)
     return distinct
 
