@@ -122,6 +122,9 @@ def connect(count, number, address, seconds):
         f"{seconds} seconds. Start all of them, with the same address, each "
         "with its own number, and let nothing block the port."
     )
+    # JAX waits in C++, where Python hears no signal. Nothing is begun yet.
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_DFL) for number in signals]
     try:
         jax.distributed.initialize(
             coordinator_address=address,
@@ -137,6 +140,9 @@ def connect(count, number, address, seconds):
             f"expected {count} hosts to meet at {place}, found: {reason} Give "
             "each host its number, and all of them the first one's address."
         ) from None
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
     return Hosts(count, jax.process_index())
 
 
