@@ -32,8 +32,8 @@ def add(parser):
         "--devices",
         type=_COUNT,
         metavar="N",
-        help="GPUs of each host that share every batch, with JAX; without it "
-        "all that divide the batch evenly",
+        help="GPUs of each host that share every batch; without it all that "
+        "divide the batch evenly",
     )
     add(
         "--hosts",
