@@ -175,12 +175,12 @@ cli.show(run / "samples.png")
 # otherwise.
 
 # %%
-from unet.network.backend import keras
+from unet.network.backend import set_random_seed
 from unet.training import callbacks, fitting
 from unet.training.batches import Batches
 from unet.training.schedule import LearningRate
 
-keras.utils.set_random_seed(args.seed)
+set_random_seed(args.seed)
 devices = device_options.choose(args, train, hosts)
 rule = args.group or splits.recorded_groups(args.data)
 groups = group_names(train.names, rule)

@@ -13,7 +13,7 @@ JAX; ``KERAS_BACKEND`` chooses where both are.
 import os
 import re
 import warnings
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -38,10 +38,15 @@ with nullcontext() if _TALKATIVE else held_back_stderr():
     # JAX must not look before several hosts have met.
     if keras.config.backend() == "tensorflow":
         keras.distribution.list_devices()
-    else:
-        # Keras seeds its random numbers as well, and would import it then.
-        with suppress(ImportError):
-            import tensorflow  # noqa: F401
+
+
+def set_random_seed(seed):
+    """What ``keras.utils.set_random_seed`` does, without a word.
+
+    It imports TensorFlow where that is installed, with JAX as well.
+    """
+    with nullcontext() if _TALKATIVE else held_back_stderr():
+        keras.utils.set_random_seed(seed)
 
 
 def gpus():
@@ -82,4 +87,10 @@ def has_half_precision(cpuinfo=Path("/proc/cpuinfo")):
     )
 
 
-__all__ = ["gpus", "half_precision", "has_half_precision", "keras"]
+__all__ = [
+    "gpus",
+    "half_precision",
+    "has_half_precision",
+    "keras",
+    "set_random_seed",
+]

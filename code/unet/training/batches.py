@@ -80,6 +80,8 @@ class Batches(keras.utils.PyDataset):
         rows = self.order[start : start + self.batch_size]
         if index % max(ROWS_AT_ONCE // self.batch_size, 1) == 0:
             let_go(self.X, self.Y)
+            if self.instances is not None:
+                let_go(self.instances)
         part = self.devices.part(len(rows))
         x, y = self._read(rows[part])
         if self.augment:

@@ -98,8 +98,9 @@ class Mirrored(Devices):
 
         super().__init__()
         self.total = len(names)
-        self._set = tf.distribute.experimental_set_strategy
-        self._set(tf.distribute.MirroredStrategy([n.upper() for n in names]))
+        self._set_strategy = tf.distribute.experimental_set_strategy
+        devices = [name.upper() for name in names]
+        self._set_strategy(tf.distribute.MirroredStrategy(devices))
 
     def loss(self, function):
         """A loss that Keras divides by the number of devices.
@@ -129,7 +130,7 @@ class Mirrored(Devices):
             # Keras would take a batch again, and end an epoch by that.
             model._maybe_symbolic_build = lambda **_: None
             yield
-        self._set(None)
+        self._set_strategy(None)
 
 
 class Sharded(Devices):

@@ -50,8 +50,6 @@ class Hosts:
         Returns:
             List of str, by the number of the host.
         """
-        if self.count == 1:
-            return [value]
         _client().key_value_set(f"{name}/{self.number}", value)
         return [
             _client().blocking_key_value_get(f"{name}/{number}", _DAY)
