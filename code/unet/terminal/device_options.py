@@ -95,7 +95,9 @@ def join(args):
             f"--hosts {args.hosts}: expected the backend JAX, found "
             f"{keras.backend.backend()}. Install JAX and set KERAS_BACKEND=jax."
         )
-    hosts = connect(args.hosts, args.host, args.coordinator, args.host_timeout)
+    hosts = connect(
+        args.hosts, args.host, args.coordinator, args.host_timeout, _end
+    )
     first = json.loads(hosts.share("resumed", json.dumps(bool(args.resume)))[0])
     if first != bool(args.resume):
         raise DataError(
@@ -106,26 +108,34 @@ def join(args):
         if args.resume:
             kept = [args.resume / name for name in _KEPT]
             hosts.send("run", [path for path in kept if path.exists()])
+        watch(_end)
     else:
-        _write_elsewhere(args, hosts)
-    watch()
+        place = _write_elsewhere(args, hosts)
+        watch(partial(_end, place=place))
     return hosts
 
 
-def _write_elsewhere(args, hosts):
-    """Let a host that is not the first leave nothing."""
-    from unet.training.hosts import at_end
+def _end(line, place=None):
+    """Tell a line and end this process now, and its directory."""
+    # The main thread may run on for a moment, in a directory that goes.
+    sys.excepthook = lambda *_: None
+    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
+    if place:
+        shutil.rmtree(place, ignore_errors=True)
+    os._exit(2)
 
+
+def _write_elsewhere(args, hosts):
+    """Let a host that is not the first leave nothing; its directory."""
     place = Path(tempfile.mkdtemp(prefix="unet-host-"))
-    remove = partial(shutil.rmtree, place, ignore_errors=True)
-    atexit.register(remove)
-    at_end.append(remove)
+    atexit.register(partial(shutil.rmtree, place, ignore_errors=True))
     args.out, args.model = place / "run", place / "model.keras"
     args.tensorboard, args.quiet = False, True
     if args.resume:
         args.resume = args.out
         hosts.receive("run", args.resume)
     sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    return place
 
 
 def choose(args, data, hosts):

@@ -12,13 +12,10 @@ import signal
 import sys
 import tempfile
 import zipfile
-from pathlib import Path
 
 from unet.files.errors import DataError
 
 _CHUNK = 1 << 20  # bytes in a message between hosts
-# What must be done even where a process ends at once, functions.
-at_end = []
 # Words of errors that say that a connection has broken.
 _BROKEN = ("Gloo", "NCCL", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 _DAY = 24 * 3600 * 1000  # ms; a host that ends meanwhile is noticed by JAX
@@ -95,7 +92,7 @@ class Hosts:
             _on_abort(None)
 
 
-def connect(count, number, address, seconds):
+def connect(count, number, address, seconds, end):
     """Meet the other hosts; before anything is computed.
 
     Args:
@@ -104,6 +101,7 @@ def connect(count, number, address, seconds):
         address: "host:port" of the first process; None: likewise.
         seconds: how long to wait for them, and how long one of them may be
             silent later.
+        end: function that tells a line and ends this process at once.
 
     Returns:
         ``Hosts``.
@@ -116,9 +114,10 @@ def connect(count, number, address, seconds):
     place = address or "the address that the batch system names"
     _hold_back_other_lines()
     _on_abort(
+        end,
         f"expected {count} hosts to meet at {place}, found fewer within "
         f"{seconds} seconds. Start all of them, with the same address, each "
-        "with its own number, and let nothing block the port."
+        "with its own number, and let nothing block the port.",
     )
     # JAX waits in C++, where Python hears no signal. Nothing is begun yet.
     signals = (signal.SIGINT, signal.SIGTERM)
@@ -144,8 +143,13 @@ def connect(count, number, address, seconds):
     return Hosts(count, jax.process_index())
 
 
-def watch():
-    """From here on tell of a host that has gone, and end with it."""
+def watch(end):
+    """From here on tell of a host that has gone, and end with it.
+
+    Args:
+        end: function that tells a line and ends this process at once; threads
+            of JAX still wait.
+    """
     line = (
         "another host has ended, or cannot be reached: look at its last "
         "lines. All hosts go on with the run's last whole epoch when they are "
@@ -159,17 +163,7 @@ def watch():
         former(kind, error, trace)
 
     sys.excepthook = hook
-    _on_abort(line)
-
-
-def end(line):
-    """Tell a line and end this process now; threads of JAX still wait."""
-    # The main thread may run on for a moment, in directories that go.
-    sys.excepthook = lambda *_: None
-    print(f"{Path(sys.argv[0]).name}: {line}", file=sys.stderr)
-    for function in at_end:
-        function()
-    os._exit(2)
+    _on_abort(end, line)
 
 
 def _client():
@@ -193,11 +187,11 @@ _HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)
 _handlers = []  # C has their addresses
 
 
-def _on_abort(line):
-    """Let an abort of C++ tell a line and end with code 2; None: abort."""
+def _on_abort(end, line=None):
+    """Let an abort of C++ end the process with a line; no end: abort."""
     system = ctypes.CDLL(None)
     system.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    if line is None:
+    if end is None:
         system.signal(signal.SIGABRT, None)
         return
     handler = _HANDLER(lambda number: end(line))
