@@ -8,6 +8,12 @@ from pathlib import Path
 _limit = math.inf
 # Where Linux says what a container may use.
 CGROUP = Path("/sys/fs/cgroup")
+# Memory that was freed is kept for the next array. Systems clear the pages
+# that they give, and many processes at once wait for each other there.
+_KEPT = {
+    "MALLOC_MMAP_THRESHOLD_": f"{2**30}",  # bytes, of glibc
+    "MALLOC_TRIM_THRESHOLD_": f"{2**32}",
+}
 # What libraries take for the number of their threads.
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
@@ -36,8 +42,8 @@ def usable_cores(cgroup=CGROUP):
 
 
 def one_thread():
-    """What libraries that compute with one thread find in the environment."""
-    return dict.fromkeys(_THREADS, "1")
+    """The environment of a process of one thread, beside others like it."""
+    return dict.fromkeys(_THREADS, "1") | _KEPT
 
 
 def use_one_core():

@@ -125,7 +125,7 @@ class Example:
     ids: np.ndarray
     truth: np.ndarray | None = None
 
-    def smaller(self, most=1000):
+    def smaller(self, most=500):
         """The same with at most so many pixels a side."""
         step = -(-max(self.ids.shape) // most)
         if step == 1:
