@@ -57,7 +57,9 @@ def by_area(run, samples, areas):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("source", type=Path, help="the buildings directory")
     parser.add_argument("--out", type=Path, default=Path("runs/buildings"))
     parser.add_argument("--seeds", default="1", help="how many")

@@ -118,7 +118,9 @@ def table(lines):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     add = parser.add_argument
     add("source", type=Path, help="../shared/data/landcover")
     add("--held-out", default="tile6", help="place whose images are the test")

@@ -157,7 +157,9 @@ def picture(images, drafts, corrected, path):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     add = parser.add_argument
     add("source", type=Path, help="directory with images/ and annotations/")
     add("--index", type=Path, help="default: SOURCE/index.csv")

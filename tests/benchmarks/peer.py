@@ -149,7 +149,9 @@ def speeds(networks, X):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("data", type=Path, help="with train/ and test/")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--augment", default="flips")

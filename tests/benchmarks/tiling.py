@@ -185,7 +185,9 @@ def train(source, out, options):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("source", type=Path, help="../shared/data")
     parser.add_argument(
         "--side", type=int, nargs="*", help="mosaics of these sizes instead"
