@@ -223,6 +223,7 @@ from unet.annotations.colours import parse_colours
 from unet.files.claims import claim
 from unet.files.errors import DataError, printable
 from unet.files.folders import class_names, collect_samples
+from unet.files.memory import return_freed_memory
 from unet.geometry.outlining import Outlining
 from unet.network.archive import saved_on
 from unet.network.contract import read_contract
@@ -402,6 +403,7 @@ def main(args):
         introduce(args.model, contract, day, settings)
         share(args, contract, settings, samples, refused)
         return
+    return_freed_memory()
     sources = find_sources(samples, contract, settings)
     outputs = outputs_of(args, sources, contract)
     files = outputs.files() + [args.out / ADAPTED] * bool(args.adapt)

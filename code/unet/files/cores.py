@@ -4,16 +4,12 @@ import math
 import os
 from pathlib import Path
 
+from unet.files.memory import KEEPING
+
 # The most that the process takes of them, by its own choice.
 _limit = math.inf
 # Where Linux says what a container may use.
 CGROUP = Path("/sys/fs/cgroup")
-# Memory that was freed is kept for the next array. Systems clear the pages
-# that they give, and many processes at once wait for each other there.
-_KEPT = {
-    "MALLOC_MMAP_THRESHOLD_": f"{2**30}",  # bytes, of glibc
-    "MALLOC_TRIM_THRESHOLD_": f"{2**32}",
-}
 # What libraries take for the number of their threads.
 _THREADS = (
     *("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"),
@@ -43,7 +39,7 @@ def usable_cores(cgroup=CGROUP):
 
 def one_thread():
     """The environment of a process of one thread, beside others like it."""
-    return dict.fromkeys(_THREADS, "1") | _KEPT
+    return dict.fromkeys(_THREADS, "1") | KEEPING
 
 
 def use_one_core():

@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import time
 from contextlib import ExitStack
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -157,33 +157,28 @@ def _filled(pairs, outputs, workplace):
     Returns:
         (the source, the ``DataError`` of its image or its truth or None).
     """
-    source, strip = next(pairs)
-    strips = chain([strip], (following for _, following in pairs))
+    sinks = None
     try:
-        _fill(source, _sound(strips), outputs, workplace)
+        with ExitStack() as stack:
+            for source, strip in pairs:
+                if isinstance(strip, DataError):
+                    raise strip
+                if sinks is None:  # for an image without strips there are none
+                    sinks = _opened(source, outputs, workplace, stack)
+                for sink in sinks:
+                    sink.add(strip)
+                # While the next one is made nobody needs its memory.
+                del strip
     except DataError as error:
         return source, error
+    outputs.notes += [note for sink in sinks for note in sink.notes()]
     return source, None
 
 
-def _sound(strips):
-    """Strips, up to the first that is an error: it is raised."""
-    for strip in strips:
-        if isinstance(strip, DataError):
-            raise strip
-        yield strip
-
-
-def _fill(source, strips, outputs, workplace):
-    # Nothing is opened for an image that has no strip.
-    first = next(strips)
-    with ExitStack() as stack:
-        directory = workplace.directory(source)
-        sinks = [
-            stack.enter_context(sink.opened(source, directory))
-            for sink in outputs.sinks(source)
-        ]
-        for strip in chain([first], strips):
-            for sink in sinks:
-                sink.add(strip)
-    outputs.notes += [note for sink in sinks for note in sink.notes()]
+def _opened(source, outputs, workplace, stack):
+    """The sinks of a source, until a stack is left."""
+    directory = workplace.directory(source)
+    return [
+        stack.enter_context(sink.opened(source, directory))
+        for sink in outputs.sinks(source)
+    ]

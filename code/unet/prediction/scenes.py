@@ -27,8 +27,9 @@ _BATCH_PIXELS = 16 * 128 * 128
 # Windows that it sees at once at least: oneDNN gives each core images of its
 # own, and is slow with a single one (``probabilities_of``).
 _FEWEST, _TOGETHER = 2, 4
-# RowBlocks that are on their way to the network or back.
-_AHEAD = 3
+# Rows of windows on their way to the network or back: one is computed while
+# the rows of another are used, and the next one is read.
+_AHEAD = 2
 
 
 class Windows:
@@ -122,7 +123,7 @@ def _predicted_rows(model, scene, tiling, settings, first, watch, stop=None):
         float32, h x W' x channels, from row ``first`` on without a gap.
     """
     rows, columns = tiling.rows, tiling.columns
-    height, width = tiling.size
+    height = tiling.size[0]
     starts, step = rows.starts, tiling.together
     # The first row of windows that reaches below the finished rows.
     begin = int(np.argmax(starts + height > first + rows.margin))
@@ -143,16 +144,17 @@ def _predicted_rows(model, scene, tiling, settings, first, watch, stop=None):
         try:
             while waiting or pending:
                 while waiting and len(pending) < _AHEAD:
-                    reading = reader.submit(windows.read, waiting[0])
-                    answer = network.submit(windows.predicted, model, reading)
-                    pending.append((waiting.popleft(), answer))
+                    group = waiting.popleft()
+                    answer = network.submit(
+                        windows.predicted,
+                        model,
+                        reader.submit(windows.read, group),
+                    )
+                    pending.append((group, answer))
                 group, answer = pending.popleft()
-                probabilities, places, seconds = answer.result()
-                for probability, (row, column) in zip(
-                    probabilities, places, strict=True
-                ):
-                    part = sums[row : row + height, column : column + width]
-                    part += probability * weight
+                seconds = _blend(sums, weight, *answer.result())
+                # What others do with the rows needs the memory.
+                del answer
                 if watch:
                     watch(len(group) * len(columns.starts), seconds)
                 last = group[-1] == starts[-1]
@@ -162,15 +164,25 @@ def _predicted_rows(model, scene, tiling, settings, first, watch, stop=None):
                 if low < high:
                     left = columns.margin
                     inside = slice(left, left + tiling.shape[1])
-                    total = rows.total[low:high, None] * columns.total[inside]
-                    done = sums[low - top : high - top, inside]
-                    yield done / total[..., None]
+                    yield sums[low - top : high - top, inside] / (
+                        rows.total[low:high, None, None]
+                        * columns.total[inside, None]
+                    )
                 sums[: top - end] = sums[end - top :]
                 sums[top - end :] = 0
                 top = end
         finally:
             for pool in (reader, network):
                 pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _blend(sums, weight, probabilities, places, seconds):
+    """Add windows to the sums, as ``Windows.predicted`` returns them."""
+    height, width = weight.shape[:2]
+    for probability, (row, column) in zip(probabilities, places, strict=True):
+        part = sums[row : row + height, column : column + width]
+        part += probability * weight
+    return seconds
 
 
 class Finished:
@@ -209,7 +221,9 @@ class Finished:
             for rows in blocks:
                 file.write(np.ascontiguousarray(rows))
                 file.flush()
-                yield rows
+                passed = [rows]
+                del rows  # it is large, and nobody else keeps it
+                yield passed.pop()
 
 
 def row_parts(tiling, most):
@@ -333,16 +347,21 @@ def _enlarged(scene, tiling, blocks, settings):
     """Strips from rows of probabilities of the reduced scene."""
     height, width = scene.shape
     rows = Rows(tiling.shape[0], height)
-    held, first, end = [], 0, 0
+    held, first, end = None, 0, 0
     for top in range(0, height, ROWS):
         bottom = min(top + ROWS, height)
         low, high = rows.needed(top, bottom)
-        while end < high:
-            held.append(next(blocks))
-            end += len(held[-1])
-        array = np.concatenate(held)[low - first :]
-        held, first = [array], low
-        probability = rows.resized(array, low, top, bottom)
-        probability = wider(probability, width)
-        image, known = scene.read(top, bottom)
-        yield new_strip(top, image, known, probability, settings)
+        if held is not None:
+            held, first = held[low - first :], low
+        if end < high:
+            # A part of an array would keep all of it.
+            parts = [] if held is None else [held.copy()]
+            held = None
+            while end < high:
+                parts.append(next(blocks))
+                end += len(parts[-1])
+            held = np.concatenate(parts)[low - first :]
+            parts, first = None, low
+        probability = wider(rows.resized(held, low, top, bottom), width)
+        yield new_strip(top, *scene.read(top, bottom), probability, settings)
+        del probability

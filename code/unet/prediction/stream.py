@@ -5,6 +5,7 @@ A photo is a scene of one strip. To see what is made of the strips go to
 """
 
 from dataclasses import dataclass, replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -203,8 +204,9 @@ def predict(model, sources, settings, work_of=None, watch=None):
         # What fits is resized to the network's own size.
         own = model.whole if source.tiling.fits else model.any_size
         try:
-            for strip in _scene_strips(own, source, settings, work, watch):
-                yield source, strip
+            strips = _scene_strips(own, source, settings, work, watch)
+            # A variable would keep each strip while the next one is made.
+            yield from map(_pair, repeat(source), strips)
         except DataError as error:
             yield source, error
     photos = [source for source in sources if source.is_photo]
@@ -215,6 +217,10 @@ def predict(model, sources, settings, work_of=None, watch=None):
             photo = replace(photo, shape=strip.ids.shape)
         yield photo, strip
         watch(photo, 1, 0.0)
+
+
+def _pair(*pair):
+    return pair
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,31 @@
+"""What a process does with memory that was freed, where glibc is used."""
+
+import ctypes
+import os
+import sys
+
+_ARENAS, _THRESHOLD = "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"
+_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of malloc.h
+_LARGE = 12 * 2**20  # bytes
+# Freed memory is kept for the next array. The system clears each page that it
+# gives, and many processes at once wait for each other there.
+KEEPING = {
+    _ARENAS: "1",
+    _THRESHOLD: f"{2**30}",  # bytes
+    "MALLOC_TRIM_THRESHOLD_": f"{2**32}",
+}
+
+
+def return_freed_memory():
+    """Let this process keep little of the memory that it has freed.
+
+    Threads share one pool; else each has pools of its own, and does not use
+    what others have freed. Large arrays go back to the system at once. Call it
+    before there are threads. A user's own choice in the environment stays.
+    """
+    if sys.platform != "linux" or {_ARENAS, _THRESHOLD} & os.environ.keys():
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # others than glibc lack it
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
