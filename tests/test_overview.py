@@ -1,5 +1,6 @@
 """unet.prediction.overview: pictures of a scene, made while it streams."""
 
+import tracemalloc
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -198,3 +199,17 @@ def test_a_scene_without_its_end_is_refused(tmp_path):
         for strip in strips(50, ids, probability, image):
             sink.add(strip)
     assert not list(tmp_path.iterdir())
+
+
+def test_an_overlay_takes_little_more_than_its_picture():
+    size = (1000, 1200)
+    picture = overview.Picture(size, 1)
+    picture.add(np.full((*size, 3), 90, np.uint8), np.eye(*size, dtype="u1"))
+    tracemalloc.start()
+    try:
+        picture.overlay()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # With the whole picture in fractions it would take 78 million bytes.
+    assert most < 40e6
