@@ -10,8 +10,12 @@ that the model is sure of become truth and the rest is ignored, and some tiles
 of the place labelled, from which the model learns on. Both start from the same
 trainings.
 
+With --drawn the trainings also see the sample's scenes. Options besides those
+below are those of train_unet.py.
+
     python tests/benchmarks/places.py ../shared/data/buildings
     python tests/benchmarks/places.py ../shared/data/buildings --more
+    python tests/benchmarks/places.py ../shared/data/buildings --drawn
 """
 
 import argparse
@@ -30,6 +34,7 @@ from unet.prediction import adaptation
 from unet.prediction.stream import predict_labelled
 from unet.prediction.strip import Settings
 from unet.scoring.counts import confusion, iou
+from unet.terminal import cli
 
 # Name of a training -> the areas it does not see.
 LEFT_OUT = {
@@ -49,11 +54,6 @@ SURE = 0.1  # and less, or as near to 1
 def area_of(sample):
     """The area of a tile, by its name."""
     return sample.name.split("_")[0]
-
-
-def train_without(areas, samples, out):
-    """Train on the samples of all other areas, unless that is done."""
-    train([s for s in samples if area_of(s) not in areas], out)
 
 
 def train(samples, out, *options):
@@ -141,11 +141,16 @@ def with_shares(path, samples, others):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("source", type=Path, help="the buildings directory")
     parser.add_argument("--out", type=Path, default=Path("runs/places"))
     parser.add_argument("--more", action="store_true", help="see above")
-    args = parser.parse_args()
+    parser.add_argument("--drawn", action="store_true", help="see above")
+    args, options = parser.parse_known_args()
+    # Each way to train has trainings of its own.
+    way = "_".join(["drawn"] * args.drawn + options)
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
     sides = {
@@ -157,10 +162,12 @@ def main():
         for side in ("train", "test")
     }
     samples = sides["train"]
+    drawn = find_samples(cli.DATA / "train") if args.drawn else []
     table = {}
     for name, areas in LEFT_OUT.items():
-        out = args.out / name
-        train_without(areas, samples, out)
+        out = args.out / way / name
+        rest = [s for s in samples if area_of(s) not in areas] + drawn
+        train(rest, out, *options)
         for area in areas:
             own, others = (
                 [sample for sample in sides[side] if area_of(sample) == area]
@@ -168,7 +175,6 @@ def main():
             )
             path = out / "run" / "unet.keras"
             if args.more:
-                rest = [s for s in samples if area_of(s) not in areas]
                 scores = {
                     "as it was": building_iou(load(path), own),
                     "self-trained": self_trained(path, own, rest, out / area),
