@@ -69,8 +69,7 @@ NOTES = {
         "roof: in Sweden paved yards, hedges and shadows beside the roofs, "
         "and whole playgrounds.",
         "The score in Barnarp is somewhat kind: that such augmentation helps "
-        "there was known from former models. No weights were chosen there. "
-        "One seed.",
+        "there was known from former models. No weights were chosen there.",
         "Roofs that touch are one region of the mask. As polygons most come "
         "apart; a little more than half of the buildings are found at an IoU "
         "of 0.5.",
