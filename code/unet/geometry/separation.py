@@ -99,19 +99,19 @@ def separate_component(part, levels, height, place, shape, edges=None):
     behind = [int(end < side) for end, side in zip(ends, shape, strict=True)]
     around = tuple(zip(before, behind, strict=True))
     framed = np.pad(part, around)
-    whole = part.astype(np.int32)
     if framed.all():  # the whole image
-        return whole, 1
-    distance = border_distances(framed)
-    if distance.max() < height:
-        return whole, 0
-    hill = distance * (np.pad(levels, around) / np.float32(LEVELS))
+        return part.astype(np.int32), 1
+    hill = border_distances(framed)
+    if hill.max() < height:
+        return part.astype(np.int32), 0
+    hill *= np.pad(levels, around) / np.float32(LEVELS)
     if edges is not None:
         hill *= 1 - np.pad(edges, around) / np.float32(LEVELS)
     surface = ndimage.gaussian_filter(hill, _SMOOTH, mode="nearest")
+    del hill  # the watershed needs the memory
     surface[~framed] = 0
     if surface.max() < height:
-        return whole, 0
+        return part.astype(np.int32), 0
     labels = _hills(surface, framed, height)
     inside = labels[
         before[0] : before[0] + part.shape[0],
