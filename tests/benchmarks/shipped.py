@@ -232,7 +232,7 @@ def train(seed, out, options):
     return run / "unet.keras"
 
 
-def spread(paths, out):
+def scores_by_seed(paths, out):
     """How far models of several seeds differ, a sentence for the card."""
     parts = []
     for tree, where in (
@@ -256,7 +256,10 @@ def publish(paths, out, path):
     """Write the first model with all that is to be said of it, and its card."""
     model, notes = load(paths[0]), NOTES
     if len(paths) > 1:
-        notes = {**NOTES, "limits": [*NOTES["limits"], spread(paths, out)]}
+        notes = {
+            **NOTES,
+            "limits": [*NOTES["limits"], scores_by_seed(paths, out)],
+        }
     contract = replace(
         read_contract(paths[0]),
         separation=heights(model, out),
