@@ -89,34 +89,26 @@ class Region:
                 region is one. A region that is nowhere as high is none.
             shape: (H, W) of the scene.
         """
-        top, left, bottom, right = self.box.tolist()
-        places = self._places(top, left, right - left)
-
-        def window(pieces, dtype):
-            array = np.zeros((bottom - top, right - left), dtype)
-            if pieces is not None:
-                array.flat[places] = pieces
-            return array
-
-        mask = window(True, bool)
-        values = np.concatenate(self.values) if self.values else None
-        mean = self.sum / self.pixels
+        top, left = self.box[:2].tolist()
+        mask, levels, edges, values = self._windows()
+        whole = Part(
+            mask,
+            top,
+            left,
+            self.pixels,
+            self.sum / self.pixels,
+            None if values is None else values[mask],
+        )
         if height is None:
-            yield Part(mask, top, left, self.pixels, mean, values)
+            yield whole
             return
-        levels = window(np.concatenate(self.levels), np.uint8)
-        edges = None
-        if self.edges:
-            edges = window(np.concatenate(self.edges), np.uint8)
         labels, hills = separate_component(
             mask, levels, height, (top, left), shape, edges
         )
         if hills == 1:
-            yield Part(mask, top, left, self.pixels, mean, values)
+            yield whole
         if hills < 2:
             return
-        if values is not None:
-            values = window(values, values.dtype)
         from scipy import ndimage  # slow to import
 
         boxes = ndimage.find_objects(labels)
@@ -131,13 +123,27 @@ class Region:
                 None if values is None else values[box][own],
             )
 
-    def _places(self, top, left, width):
-        """Of each pixel, in the order of the runs, its index in the box."""
-        row, start, end = np.concatenate(self.runs).astype(np.int64).T
-        length = end - start
-        first = (row - top) * width + start - left
-        before = np.cumsum(length) - length
-        return np.repeat(first - before, length) + np.arange(length.sum())
+    def _windows(self):
+        """Its mask, levels, edges and values in its box; None: not known."""
+        top, left, bottom, right = self.box.tolist()
+        shape = bottom - top, right - left
+        mask = np.zeros(shape, bool)
+        lists = self.levels, self.edges, self.values
+        windows = [
+            np.zeros(shape, pieces[0].dtype) if pieces else None
+            for pieces in lists
+        ]
+        for k, runs in enumerate(self.runs):
+            row, start, end = (runs - [top, left, left]).T
+            length = end - start
+            # Of each pixel, in the order of the runs, its index in the box.
+            first = row * shape[1] + start - np.cumsum(length) + length
+            places = np.repeat(first, length) + np.arange(length.sum())
+            mask.ravel()[places] = True
+            for window, pieces in zip(windows, lists, strict=True):
+                if pieces:
+                    window.ravel()[places] = pieces[k]
+        return mask, *windows
 
 
 class SceneObjects:
@@ -258,7 +264,7 @@ def _regions(labels, numbers, sums, top, arrays):
     boxes = np.concatenate([low, high], axis=1)
     # A view would keep the runs of the whole block in memory.
     parts = [part.copy() for part in np.split(runs, first[1:])]
-    grouped = _grouped(labels, numbers, pixels, arrays)
+    grouped = _grouped(labels, np.append(0, owner), pixels, arrays)
     for number, part, box, count, total, *lists in zip(
         names.tolist(),
         parts,
@@ -271,11 +277,12 @@ def _regions(labels, numbers, sums, top, arrays):
         yield number, Region([part], box, count, total, *lists)
 
 
-def _grouped(labels, numbers, pixels, arrays):
+def _grouped(labels, owners, pixels, arrays):
     """The values of each region's pixels, in the order of its runs.
 
     Args:
-        labels, numbers: see ``_regions``.
+        labels: see ``_regions``.
+        owners: of each label, the index of its region; 0 first.
         pixels: of each region.
         arrays: h x W, or None.
 
@@ -286,7 +293,9 @@ def _grouped(labels, numbers, pixels, arrays):
     if all(array is None for array in arrays):
         return [[[] for _ in pixels] for _ in arrays]
     inside = labels > 0
-    order = np.argsort(numbers[labels[inside]], kind="stable")
+    # Small numbers are sorted faster.
+    owners = owners.astype(np.min_scalar_type(len(pixels)))
+    order = np.argsort(owners[labels[inside]], kind="stable")
     ends = np.cumsum(pixels)[:-1]
     return [
         [[] for _ in pixels]

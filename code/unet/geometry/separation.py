@@ -11,6 +11,8 @@ Each connected component is separated by itself, in its own bounding box. It
 comes out the same alone, in an image and in a scene that comes by strips.
 """
 
+from contextlib import contextmanager
+
 import cv2
 import numpy as np
 
@@ -18,7 +20,8 @@ from unet.geometry.masks import instances
 
 # Of probabilities: a scene keeps a byte for each pixel until it is separated.
 LEVELS = 255
-_SMOOTH = 1  # pixels, of the landscape: without it each pixel's step is a hill
+# Pixels, of the landscape: without it each pixel's step is a hill.
+_SMOOTH, _REACH = 1, 4
 # To each pixel's neighbour on the right, below, and on both diagonals below.
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -92,8 +95,6 @@ def separate_component(part, levels, height, place, shape, edges=None):
         the number of its hills, 0 where it is nowhere as high as ``height``,
         which is one label too.
     """
-    from scipy import ndimage  # slow to import
-
     ends = np.add(place, part.shape)
     before = [int(start > 0) for start in place]
     behind = [int(end < side) for end, side in zip(ends, shape, strict=True)]
@@ -104,28 +105,26 @@ def separate_component(part, levels, height, place, shape, edges=None):
     hill = border_distances(framed)
     if hill.max() < height:
         return part.astype(np.int32), 0
-    hill *= np.pad(levels, around) / np.float32(LEVELS)
+    inner = tuple(
+        slice(start, start + side)
+        for start, side in zip(before, part.shape, strict=True)
+    )
+    hill[inner] *= levels / np.float32(LEVELS)
     if edges is not None:
-        hill *= 1 - np.pad(edges, around) / np.float32(LEVELS)
-    surface = ndimage.gaussian_filter(hill, _SMOOTH, mode="nearest")
+        hill[inner] *= 1 - edges / np.float32(LEVELS)
+    surface = _smoothed(hill)
     del hill  # the watershed needs the memory
     surface[~framed] = 0
     if surface.max() < height:
         return part.astype(np.int32), 0
-    labels = _hills(surface, framed, height)
-    inside = labels[
-        before[0] : before[0] + part.shape[0],
-        before[1] : before[1] + part.shape[1],
-    ]
-    return inside, int(inside.max())
+    labels = _hills(surface, framed, height)[inner]
+    return labels, int(labels.max())
 
 
 def border_distances(mask):
     """How far each pixel is from the nearest one outside.
 
-    Distances are exact roots of whole numbers, wherever the mask lies in
-    memory. Those of Intel's library (IPP), which OpenCV calls by itself,
-    depend on the address in their last digit, and so would the labels.
+    Distances are exact roots of whole numbers.
 
     Args:
         mask: bool, H x W, False somewhere.
@@ -133,12 +132,32 @@ def border_distances(mask):
     Returns:
         float32, H x W, pixels; 0 outside.
     """
-    before = cv2.ipp.useIPP()
-    cv2.ipp.setUseIPP(False)  # in this thread alone
-    try:
+    with _without_ipp():
         return cv2.distanceTransform(
             mask.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE
         )
+
+
+def _smoothed(hill):
+    """A landscape, float32, H x W, without the steps of its pixels."""
+    size = (2 * _REACH + 1,) * 2
+    with _without_ipp():
+        return cv2.GaussianBlur(
+            hill, size, _SMOOTH, borderType=cv2.BORDER_REPLICATE
+        )
+
+
+@contextmanager
+def _without_ipp():
+    """OpenCV by itself, in this thread.
+
+    What Intel's library (IPP) finds depends in its last digit on where an
+    array lies in memory, and so would the labels.
+    """
+    before = cv2.ipp.useIPP()
+    cv2.ipp.setUseIPP(False)
+    try:
+        yield
     finally:
         cv2.ipp.setUseIPP(before)
 
@@ -157,13 +176,15 @@ def _hills(surface, part, height):
     from skimage.segmentation import watershed  # slow to import
 
     square = np.ones((3, 3), np.uint8)
-    peaks, count = instances(part & (cv2.dilate(surface, square) == surface))
+    highest = part & (cv2.dilate(surface, square) == surface)
+    peaks, count = instances(highest)
     if count == 1:
         return part.astype(np.int32)
-    labels = watershed(-surface, peaks, mask=part, connectivity=2)
     # Every local maximum is a peak, so none is higher in a peak's region.
     tops = np.zeros(count + 1, surface.dtype)
-    tops[peaks] = np.where(peaks, surface, 0)
+    tops[peaks[highest]] = surface[highest]
+    del highest  # the watershed needs the memory
+    labels = watershed(-surface, peaks, mask=part, connectivity=2)
     owner = _owners(tops, *_valleys(surface, labels), height)
     _, first, owner = np.unique(owner, return_index=True, return_inverse=True)
     # The background is 0, and the number of a hill that of its first peak.
@@ -178,14 +199,18 @@ def _valleys(surface, labels):
         of the lower sides of the steps between them.
     """
     pairs, levels, total = [], [], int(labels.max()) + 1
+    inside = labels > 0
     height, width = labels.shape
     for down, right in _NEIGHBOURS:
         here = np.s_[: height - down, max(0, -right) : width - max(0, right)]
         there = np.s_[down:, max(0, right) : width + min(0, right)]
-        a, b = labels[here], labels[there]
-        meet = (a != b) & (a > 0) & (b > 0)
-        ends = np.stack([a[meet], b[meet]], axis=1).astype(np.int64)
-        pairs.append(ends.min(axis=1) * total + ends.max(axis=1))
+        meet = labels[here] != labels[there]
+        meet &= inside[here]
+        meet &= inside[there]
+        meet = np.unravel_index(np.flatnonzero(meet), meet.shape)
+        a, b = labels[here][meet], labels[there][meet]
+        low, high = np.minimum(a, b).astype(np.int64), np.maximum(a, b)
+        pairs.append(low * total + high)
         levels.append(np.minimum(surface[here][meet], surface[there][meet]))
     pairs, levels = np.concatenate(pairs), np.concatenate(levels)
     pairs, owner = np.unique(pairs, return_inverse=True)
