@@ -8,7 +8,7 @@ contract, and model_card.py writes MODEL.md from it. Seed 0 is the model; the
 card says how far trainings with other seeds differ from it. The same command
 gives the same weights.
 
-    python tests/benchmarks/shipped.py ../shared/data/buildings --seeds 2
+    python tests/benchmarks/shipped.py ../shared/data/buildings --seeds 3
 
 Without a training, where roofs that touch come apart:
 
@@ -243,7 +243,8 @@ def scores_by_seed(paths, out):
             scores(load(path), tree, 1.0)["classes"]["building"]["iou"]
             for path in paths
         ]
-        values = " and ".join(f"{iou:.3f}" for iou in found)
+        *others, last = (f"{iou:.3f}" for iou in found)
+        values = f"{', '.join(others)} and {last}"
         print(f"building IoU {where}: {values}", flush=True)
         parts.append(f"{values} {where}")
     return (
