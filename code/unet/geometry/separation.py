@@ -183,8 +183,9 @@ def _hills(surface, part, height):
     # Every local maximum is a peak, so none is higher in a peak's region.
     tops = np.zeros(count + 1, surface.dtype)
     tops[peaks[highest]] = surface[highest]
-    del highest  # the watershed needs the memory
-    labels = watershed(-surface, peaks, mask=part, connectivity=2)
+    seeds = [peaks]
+    del highest, peaks  # the watershed needs the memory
+    labels = watershed(-surface, seeds.pop(), mask=part, connectivity=2)
     owner = _owners(tops, *_valleys(surface, labels), height)
     _, first, owner = np.unique(owner, return_index=True, return_inverse=True)
     # The background is 0, and the number of a hill that of its first peak.

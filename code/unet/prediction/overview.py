@@ -7,13 +7,14 @@ import numpy as np
 
 from unet.geometry.components import RowBlocks
 from unet.geometry.masks import boundary
+from unet.geometry.separation import LEVELS, to_levels
 from unet.imagery.georeference import Ground
 from unet.imagery.resizing import resize_image
 from unet.pictures.overlay import OUTCOMES, hatched, mixed, overlay_shares
 
 _LARGEST = 2000  # pixels of a side of a picture
 _PLACES = 12
-_ROWS = 256  # that are reduced at once, or as many as one row of a picture
+_ROWS = 64  # that are reduced at once, or as many as one row of a picture
 _AT_ONCE = 64  # rows whose uncertainty is computed at once
 
 
@@ -28,7 +29,8 @@ class Place:
         row, column: of its first pixel.
         image: uint8, h x w x 3.
         ids: uint8, h x w, predicted.
-        probability: float32, h x w, of any foreground class.
+        probability: float32, h x w, of any foreground class, in steps of
+            1 / 255.
     """
 
     uncertainty: float
@@ -139,10 +141,16 @@ class UncertainPlaces:
 
     def add(self, strip):
         """Add the next ``Strip``."""
-        for top, block in self._blocks.add(
-            strip.image, strip.ids, strip.probability, strip.known
+        several = strip.probability.shape[-1] > 1
+        p = strip.probability[..., 0]
+        for top, (*pictures, sums) in self._blocks.add(
+            strip.image,
+            strip.ids,
+            to_levels(1 - p if several else p),
+            self._sums(strip.probability, strip.known),
         ):
-            values = self._values(*block[2:])
+            # What is beyond the border counts as certain.
+            values = sums.sum(axis=0) / self._window**2
             self._decide(values)
             if self._above is None:
                 self._above = np.zeros_like(values)
@@ -151,12 +159,13 @@ class UncertainPlaces:
             chosen = (values > larger) & (values >= _right(values))
             least = self._best[0][0] if len(self._best) == _PLACES else 0
             for k in np.flatnonzero(chosen & (values > least)):
-                self._pending[k] = self._place(values[k], top, k, block)
+                self._pending[k] = self._place(values[k], top, k, pictures)
             self._above = values
 
-    def _values(self, probability, known):
-        """The uncertainty of each window in a row of them."""
-        columns = np.zeros(known.shape[1])
+    def _sums(self, probability, known):
+        """The uncertainty in each row of each window: rows x windows."""
+        starts = np.arange(0, known.shape[1], self._window)
+        sums = np.empty((len(known), len(starts)))
         for top in range(0, len(known), _AT_ONCE):
             rows = slice(top, top + _AT_ONCE)
             p = probability[rows]
@@ -164,19 +173,17 @@ class UncertainPlaces:
                 unsure = 2 * p[..., 0] * (1 - p[..., 0])
             else:
                 unsure = 1 - (p**2).sum(axis=-1)
-            columns += (unsure * known[rows]).sum(axis=0, dtype=float)
-        starts = np.arange(0, len(columns), self._window)
-        # What is beyond the border counts as certain.
-        return np.add.reduceat(columns, starts) / self._window**2
+            unsure *= known[rows]
+            np.add.reduceat(unsure, starts, axis=1, dtype=float, out=sums[rows])
+        return sums
 
-    def _place(self, value, top, k, block):
-        left = k * self._window
-        image, ids, probability, _ = [
-            array[:, left : left + self._window].copy() for array in block
+    def _place(self, value, top, k, pictures):
+        left = int(k * self._window)
+        image, ids, levels = [
+            array[:, left : left + self._window].copy() for array in pictures
         ]
-        several = probability.shape[-1] > 1
-        p = 1 - probability[..., 0] if several else probability[..., 0]
-        return Place(float(value), top, int(left), image, ids, p)
+        probability = levels / np.float32(LEVELS)
+        return Place(float(value), top, left, image, ids, probability)
 
     def _decide(self, below):
         """Keep the pending places that no window below them exceeds."""
