@@ -82,7 +82,7 @@ class Region:
         return (bottom - top) * (right - left)
 
     def parts(self, height, shape):
-        """Yield its objects, ``Part``, top to bottom.
+        """Yield its objects, ``Part``, top to bottom. It is empty then.
 
         Args:
             height: see ``unet.geometry.separation.separate``; None: the
@@ -118,7 +118,7 @@ class Region:
                 own,
                 top + box[0].start,
                 left + box[1].start,
-                int(own.sum()),
+                int(np.count_nonzero(own)),
                 float(levels[box][own].mean() / 255),
                 None if values is None else values[box][own],
             )
@@ -133,8 +133,8 @@ class Region:
             np.zeros(shape, pieces[0].dtype) if pieces else None
             for pieces in lists
         ]
-        for k, runs in enumerate(self.runs):
-            row, start, end = (runs - [top, left, left]).T
+        while self.runs:  # what is drawn is freed
+            row, start, end = (self.runs.pop() - [top, left, left]).T
             length = end - start
             # Of each pixel, in the order of the runs, its index in the box.
             first = row * shape[1] + start - np.cumsum(length) + length
@@ -142,7 +142,7 @@ class Region:
             mask.ravel()[places] = True
             for window, pieces in zip(windows, lists, strict=True):
                 if pieces:
-                    window.ravel()[places] = pieces[k]
+                    window.ravel()[places] = pieces.pop()
         return mask, *windows
 
 
@@ -188,9 +188,12 @@ class SceneObjects:
                 None if array is None else array[rows]
                 for array in (mask, probability, values, edge)
             ]
-            yield from self._add_rows(top + first, *arrays)
+            finished = self._added(top + first, *arrays)
+            yield from self._taken(finished)
+            yield from self._too_large()
 
-    def _add_rows(self, top, mask, probability, values, edge):
+    def _added(self, top, mask, probability, values, edge):
+        """Add rows: the numbers of the regions that are whole now."""
         labels, numbers, merged, finished = self._components.add(mask)
         for old, new in merged.items():
             # Of a region that was cut nothing is left.
@@ -206,8 +209,7 @@ class SceneObjects:
                 labels, numbers, sums, top, (levels, edges, values)
             ):
                 self._add(number, region)
-        yield from self._taken(finished)
-        yield from self._too_large()
+        return finished
 
     def close(self):
         """Yield the objects that are still open."""

@@ -99,9 +99,9 @@ def separate_component(part, levels, height, place, shape, edges=None):
     before = [int(start > 0) for start in place]
     behind = [int(end < side) for end, side in zip(ends, shape, strict=True)]
     around = tuple(zip(before, behind, strict=True))
-    framed = np.pad(part, around)
-    if framed.all():  # the whole image
+    if part.shape == tuple(shape) and part.all():  # the whole image
         return part.astype(np.int32), 1
+    framed = np.pad(part, around)
     hill = border_distances(framed)
     if hill.max() < height:
         return part.astype(np.int32), 0
@@ -189,7 +189,8 @@ def _hills(surface, part, height):
     owner = _owners(tops, *_valleys(surface, labels), height)
     _, first, owner = np.unique(owner, return_index=True, return_inverse=True)
     # The background is 0, and the number of a hill that of its first peak.
-    return np.argsort(np.argsort(first))[owner].astype(np.int32)[labels]
+    numbers = np.argsort(np.argsort(first))[owner].astype(np.int32)
+    return np.take(numbers, labels)
 
 
 def _valleys(surface, labels):
