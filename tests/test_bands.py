@@ -165,7 +165,7 @@ def test_a_scene_of_bands_is_read_and_reduced_by_rows(tmp_path):
     values, known = scene.read(10, 30)
     assert np.array_equal(values, image[10:30, :, [4, 1]])
     assert not known[:10].any()
-    reduced, known = Reduced(scene, (150, 20)).read(0, 150)
+    reduced, known = Reduced(scene, (150, 20)).read(0, 150, 150)
     means = image[..., [4, 1]].reshape(150, 2, 20, 2, 2).mean(axis=(1, 3))
     assert reduced.dtype == np.uint16
     assert np.abs(reduced[20:] - means[20:]).max() <= 1

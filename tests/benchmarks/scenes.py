@@ -229,29 +229,39 @@ def mosaic(source, path, side):
             raster.write(part, window=window)
 
 
+def measured(words):
+    """Run a command, and say what it took: (what it printed, resources)."""
+    process = subprocess.Popen(
+        list(map(str, words)), stdout=subprocess.PIPE, text=True
+    )
+    printed = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{words}: wait status {status}")
+    return printed, used
+
+
 def cost(source, model, place, sides):
-    """Print memory and time of test.py on mosaics."""
+    """Print memory and time of test.py on mosaics, and the share of objects."""
     for side in sides:
-        path = place / f"mosaic_{side}.tif"
+        path, cpu = place / f"mosaic_{side}.tif", {}
         mosaic(source, path, side)
-        words = [sys.executable, CODE / "test" / "test.py", path, "--model",
-                 model, "--out", place / f"out_{side}"]  # fmt: skip
-        begun = time.monotonic()
-        process = subprocess.Popen(
-            list(map(str, words)), stdout=subprocess.PIPE, text=True
-        )
-        printed = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - begun
-        told = re.search(r".* of scenes.*", printed)
-        cpu = used.ru_utime + used.ru_stime
-        print(
-            f"{side} x {side}: exit {status}, {seconds:.0f} s "
-            f"({cpu:.0f} s of CPU, {cpu / side**2 * 1e6:.2f} s a million "
-            f"pixels), at most {used.ru_maxrss / 2**20:.2f} GiB;"
-            f"{told and told[0]}",
-            flush=True,
-        )
+        for way, options in {"apart": [], "off": ["--separate", "off"]}.items():
+            begun = time.monotonic()
+            printed, used = measured(
+                [sys.executable, CODE / "test" / "test.py", path, "--model",
+                 model, "--out", place / f"out_{side}_{way}", *options]
+            )  # fmt: skip
+            told = re.search(r".* of scenes.*", printed)
+            cpu[way] = used.ru_utime + used.ru_stime
+            print(
+                f"{side} x {side}, objects {way}: "
+                f"{time.monotonic() - begun:.0f} s ({cpu[way]:.0f} s of CPU), "
+                f"at most {used.ru_maxrss / 2**20:.3f} GiB;{told and told[0]}",
+                flush=True,
+            )
+        share = 1 - cpu["off"] / cpu["apart"]
+        print(f"{side} x {side}: objects take {share:.1%} of the CPU time")
 
 
 def main():

@@ -88,8 +88,12 @@ class Reduced:
         self.step = max(1, _AT_ONCE * shape[0] // scene.shape[0])
         self.first = self.end = None
 
-    def read(self, top, bottom):
+    def read(self, top, bottom, later):
         """Rows, of which none lies above those of the last call.
+
+        Args:
+            top, bottom: the rows wanted.
+            later: the first row that the next call can want.
 
         Returns:
             (image, known): of the scene's type, h x W' x channels, the mean
@@ -107,9 +111,12 @@ class Reduced:
             images.append(image)
             knowns.append(known)
             self.end = end
-        self.image, self.known = np.concatenate(images), np.concatenate(knowns)
-        self.first = top
-        return self.image[: bottom - top], self.known[: bottom - top]
+        image, known = np.concatenate(images), np.concatenate(knowns)
+        self.first = min(later, self.end)
+        # A part of an array would keep all of it.
+        self.image = image[self.first - top :].copy()
+        self.known = known[self.first - top :].copy()
+        return image[: bottom - top], known[: bottom - top]
 
     def _reduced(self, top, bottom):
         if tuple(self.scene.shape) == tuple(self.shape):

@@ -55,7 +55,10 @@ class Windows:
         wanted = rows.index[top:bottom]
         # The lower border reflects rows further up.
         low = rows.index[top:].min()
-        image, known = self.reduced.read(low, wanted.max() + 1)
+        following = rows.index[starts[-1] + rows.step :]
+        image, known = self.reduced.read(
+            low, wanted.max() + 1, following.min(initial=len(rows.index))
+        )
         image = image[wanted - low][:, columns.index]
         known = known[wanted - low][:, columns.index]
         windows, places = [], []

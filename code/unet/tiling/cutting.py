@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 
 from unet.annotations.drawing import write_class_list
@@ -129,8 +130,8 @@ def _rows_of(source, result, writer, keep_empty):
         source.labels or nullcontext() as labels,
     ):
         reduced = Reduced(scene, grid.shape)
-        for top in grid.rows:
-            images, known = reduced.read(top, top + grid.size)
+        for top, later in pairwise([*grid.rows, grid.shape[0]]):
+            images, known = reduced.read(top, top + grid.size, later)
             if labels:
                 labels.read(top)
             for left in grid.columns:
