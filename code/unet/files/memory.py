@@ -5,8 +5,12 @@ import os
 import sys
 
 _ARENAS, _THRESHOLD = "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"
-_M_ARENA_MAX, _M_MMAP_THRESHOLD = -8, -3  # of malloc.h
+# Of malloc.h.
+_M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 _LARGE = 12 * 2**20  # bytes
+# Bytes that are kept: with glibc's 128 KiB the system takes the memory of most
+# arrays back, and clears it for the next one.
+_KEPT = 32 * 2**20
 # Freed memory is kept for the next array. The system clears each page that it
 # gives, and many processes at once wait for each other there.
 KEEPING = {
@@ -29,3 +33,4 @@ def return_freed_memory():
     if hasattr(library, "mallopt"):  # others than glibc lack it
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
