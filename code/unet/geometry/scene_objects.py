@@ -134,11 +134,8 @@ class Region:
             for pieces in lists
         ]
         while self.runs:  # what is drawn is freed
-            row, start, end = (self.runs.pop() - [top, left, left]).T
-            length = end - start
-            # Of each pixel, in the order of the runs, its index in the box.
-            first = row * shape[1] + start - np.cumsum(length) + length
-            places = np.repeat(first, length) + np.arange(length.sum())
+            runs = self.runs.pop() - [top, left, left]
+            places = _places(runs, shape[1])
             mask.ravel()[places] = True
             for window, pieces in zip(windows, lists, strict=True):
                 if pieces:
@@ -204,9 +201,8 @@ class SceneObjects:
             if self._height is not None:
                 levels = to_levels(probability)
                 edges = None if edge is None else to_levels(edge)
-            sums = np.bincount(labels.ravel(), probability.ravel())
             for number, region in _regions(
-                labels, numbers, sums, top, (levels, edges, values)
+                labels, numbers, top, probability, (levels, edges, values)
             ):
                 self._add(number, region)
         return finished
@@ -237,71 +233,65 @@ class SceneObjects:
         yield from self._taken(large)
 
 
-def _regions(labels, numbers, sums, top, arrays):
+def _places(runs, width):
+    """Of each pixel, in the order of the runs, its index in a flat array.
+
+    Args:
+        runs: int64, n x 3: row, first column, end column.
+        width: of the array.
+    """
+    row, start, end = runs.T
+    length = end - start
+    first = row * width + start - np.cumsum(length) + length
+    return np.repeat(first, length) + np.arange(length.sum())
+
+
+def _regions(labels, numbers, top, probability, arrays):
     """What a block adds to each region.
 
     Args:
         labels: int32, h x W.
         numbers: of the region of each label.
-        sums: of the probabilities of each label.
         top: the block's first row.
+        probability: float, h x W.
         arrays: levels, edges and values, each h x W, or None.
 
     Yields:
         (number, ``Region``).
     """
     edges = np.diff(labels > 0, prepend=False, append=False, axis=1)
-    rows, columns = np.nonzero(edges)
     # Runs of different components do not touch: edges come in pairs.
-    runs = np.stack([rows[::2], columns[::2], columns[1::2]], axis=1)
+    pairs = np.flatnonzero(edges).reshape(-1, 2)
+    rows, columns = np.divmod(pairs, edges.shape[1])
+    runs = np.concatenate([rows[:, :1], columns], axis=1)
     owners = numbers[labels[runs[:, 0], runs[:, 1]]]
     order = np.argsort(owners, kind="stable")
-    runs = (runs[order] + [top, 0, 0]).astype(np.int32)
     names, first = np.unique(owners[order], return_index=True)
+    places = _places(runs[order], labels.shape[1])
+    runs = (runs[order] + [top, 0, 0]).astype(np.int32)
     low = np.minimum.reduceat(runs[:, :2], first)
     high = np.maximum.reduceat(runs[:, [0, 2]] + [1, 0], first)
     pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
-    owner = np.searchsorted(names, numbers[1:])
-    sums = np.bincount(owner, sums[1:])
-    boxes = np.concatenate([low, high], axis=1)
-    # A view would keep the runs of the whole block in memory.
-    parts = [part.copy() for part in np.split(runs, first[1:])]
-    grouped = _grouped(labels, np.append(0, owner), pixels, arrays)
+    begin = np.cumsum(pixels) - pixels
+    sums = np.add.reduceat(probability.ravel()[places], begin, dtype=float)
     for number, part, box, count, total, *lists in zip(
         names.tolist(),
-        parts,
-        boxes,
+        _divided(runs, first),
+        np.concatenate([low, high], axis=1),
         pixels.tolist(),
         sums.tolist(),
-        *grouped,
+        *(
+            [[] for _ in names]
+            if array is None
+            else _divided(array.ravel()[places], begin)
+            for array in arrays
+        ),
         strict=True,
     ):
-        yield number, Region([part], box, count, total, *lists)
+        yield number, Region(part, box, count, total, *lists)
 
 
-def _grouped(labels, owners, pixels, arrays):
-    """The values of each region's pixels, in the order of its runs.
-
-    Args:
-        labels: see ``_regions``.
-        owners: of each label, the index of its region; 0 first.
-        pixels: of each region.
-        arrays: h x W, or None.
-
-    Returns:
-        For each array a list by region: a list of one array, an empty one
-        for None.
-    """
-    if all(array is None for array in arrays):
-        return [[[] for _ in pixels] for _ in arrays]
-    inside = labels > 0
-    # Small numbers are sorted faster.
-    owners = owners.astype(np.min_scalar_type(len(pixels)))
-    order = np.argsort(owners[labels[inside]], kind="stable")
-    ends = np.cumsum(pixels)[:-1]
-    return [
-        [[] for _ in pixels]
-        if array is None
-        else [[part.copy()] for part in np.split(array[inside][order], ends)]
-        for array in arrays
-    ]
+def _divided(array, starts):
+    """Lists of one array each, which begin where the starts say."""
+    # A view would keep the whole array in memory.
+    return [[part.copy()] for part in np.split(array, starts[1:])]
