@@ -99,20 +99,24 @@ class Reduced:
             (image, known): of the scene's type, h x W' x channels, the mean
             of the known pixels, and bool, h x W': is any of them known?
         """
-        images, knowns = [], []
         if self.first is None:
-            self.first = self.end = top
-        else:
-            images.append(self.image[top - self.first :])
-            knowns.append(self.known[top - self.first :])
-        while self.end < bottom:
-            end = min(self.end + self.step, self.shape[0])
-            image, known = self._reduced(self.end, end)
-            images.append(image)
-            knowns.append(known)
-            self.end = end
-        image, known = np.concatenate(images), np.concatenate(knowns)
-        self.first = min(later, self.end)
+            self.first, self.end = top, min(top + self.step, self.shape[0])
+            self.image, self.known = self._reduced(top, self.end)
+        steps = range(self.end, bottom, self.step)
+        last = min(self.end + len(steps) * self.step, self.shape[0])
+        # Joined one by one: these are the largest arrays of a wide scene.
+        image, known = (
+            np.empty((last - top, *array.shape[1:]), array.dtype)
+            for array in (self.image, self.known)
+        )
+        here = np.s_[: self.end - top]
+        image[here] = self.image[top - self.first :]
+        known[here] = self.known[top - self.first :]
+        for low in steps:
+            high = min(low + self.step, last)
+            here = np.s_[low - top : high - top]
+            image[here], known[here] = self._reduced(low, high)
+        self.first, self.end = min(later, last), last
         # A part of an array would keep all of it.
         self.image = image[self.first - top :].copy()
         self.known = known[self.first - top :].copy()

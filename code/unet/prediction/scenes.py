@@ -59,8 +59,10 @@ class Windows:
         image, known = self.reduced.read(
             low, wanted.max() + 1, following.min(initial=len(rows.index))
         )
-        image = image[wanted - low][:, columns.index]
-        known = known[wanted - low][:, columns.index]
+        image = np.take(image, columns.index, axis=1)
+        known = np.take(known, columns.index, axis=1)
+        if len(image) < len(wanted):  # a border reflects its rows
+            image, known = image[wanted - low], known[wanted - low]
         windows, places = [], []
         for row in starts - top:
             for column in columns.starts:
