@@ -5,7 +5,7 @@ places of its 38 test tiles alone. First the scene is predicted in one run by
 tiles one by one, by a plain loop over tiles through ``model.predict``, and by
 windows with and without overlap; then in other shapes: turned, as PNG, in
 another CRS, with alpha, in a frame without data, with 16 bits. At last a mosaic
-of its mirror images, of any size, for memory and time.
+of its mirror images, of any size, for memory, time and the share of objects.
 
     python tests/benchmarks/scenes.py ../shared/data --model my.keras
     python tests/benchmarks/scenes.py ../shared/data --side 20000

@@ -5,7 +5,8 @@ import os
 import sys
 
 _ARENAS, _THRESHOLD = "MALLOC_ARENA_MAX", "MALLOC_MMAP_THRESHOLD_"
-# Of malloc.h.
+_TRIM = "MALLOC_TRIM_THRESHOLD_"
+# Numbers of malloc.h.
 _M_ARENA_MAX, _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -8, -3, -1
 _LARGE = 12 * 2**20  # bytes
 # Bytes that are kept: with glibc's 128 KiB the system takes the memory of most
@@ -16,7 +17,7 @@ _KEPT = 32 * 2**20
 KEEPING = {
     _ARENAS: "1",
     _THRESHOLD: f"{2**30}",  # bytes
-    "MALLOC_TRIM_THRESHOLD_": f"{2**32}",
+    _TRIM: f"{2**32}",
 }
 
 
@@ -27,7 +28,8 @@ def return_freed_memory():
     what others have freed. Large arrays go back to the system at once. Call it
     before there are threads. A user's own choice in the environment stays.
     """
-    if sys.platform != "linux" or {_ARENAS, _THRESHOLD} & os.environ.keys():
+    chosen = {_ARENAS, _THRESHOLD, _TRIM} & os.environ.keys()
+    if sys.platform != "linux" or chosen:
         return
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt"):  # others than glibc lack it

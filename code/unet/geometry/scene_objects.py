@@ -274,18 +274,19 @@ def _regions(labels, numbers, top, probability, arrays):
     pixels = np.add.reduceat(runs[:, 2] - runs[:, 1], first)
     begin = np.cumsum(pixels) - pixels
     sums = np.add.reduceat(probability.ravel()[places], begin, dtype=float)
+    pieces = [
+        [[] for _ in names]
+        if array is None
+        else _divided(array.ravel()[places], begin)
+        for array in arrays
+    ]
     for number, part, box, count, total, *lists in zip(
         names.tolist(),
         _divided(runs, first),
         np.concatenate([low, high], axis=1),
         pixels.tolist(),
         sums.tolist(),
-        *(
-            [[] for _ in names]
-            if array is None
-            else _divided(array.ravel()[places], begin)
-            for array in arrays
-        ),
+        *pieces,
         strict=True,
     ):
         yield number, Region(part, box, count, total, *lists)

@@ -20,7 +20,8 @@ from unet.geometry.masks import instances
 
 # Of probabilities: a scene keeps a byte for each pixel until it is separated.
 LEVELS = 255
-# Pixels, of the landscape: without it each pixel's step is a hill.
+# Pixels, standard deviation and reach of the Gaussian that smooths the
+# landscape: without it each pixel's step is a hill.
 _SMOOTH, _REACH = 1, 4
 # To each pixel's neighbour on the right, below, and on both diagonals below.
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
