@@ -1,10 +1,13 @@
 """What a process does with memory that was freed."""
 
 import ctypes
+import os
 import subprocess
 import sys
 
 import pytest
+
+from unet.files.memory import KEEPING
 
 # Two threads take 26 MB, one after the other. The first gives all back but
 # its last piece, and is not over when the second takes its share.
@@ -57,18 +60,45 @@ print((psutil.Process().memory_info().rss - before) / 1e6)
 """
 
 
-def growth(code, call):
+# All pieces but the last one are freed, and lie below it.
+PIECES = """
+import psutil
+from unet.files.memory import release_freed_memory
+
+before = psutil.Process().memory_info().rss
+pieces = [bytearray(b"1" * 65536) for _ in range(400)]
+last = pieces.pop()
+del pieces
+{call}
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
+
+
+def growth(code, call, **chosen):
     """Megabytes that a program's process has at its end, in addition."""
     command = [sys.executable, "-c", code.format(call=call)]
-    result = subprocess.run(command, check=True, capture_output=True)
+    result = subprocess.run(
+        command, check=True, capture_output=True, env=os.environ | chosen
+    )
     return float(result.stdout)
 
 
-@pytest.mark.skipif(
+pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"),
     reason="memory is not given by glibc",
 )
+
+
 @pytest.mark.parametrize("code", [TWO_THREADS, LARGE_ARRAY])
 def test_freed_memory_is_used_again_or_returned(code):
     assert growth(code, "") > 15
     assert growth(code, "return_freed_memory()") < 6
+
+
+def test_a_users_own_choice_stays():
+    assert growth(LARGE_ARRAY, "return_freed_memory()", **KEEPING) > 15
+
+
+def test_what_lies_free_between_arrays_is_given_back():
+    assert growth(PIECES, "") > 15
+    assert growth(PIECES, "release_freed_memory()") < 6

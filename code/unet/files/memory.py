@@ -28,11 +28,25 @@ def return_freed_memory():
     what others have freed. Large arrays go back to the system at once. Call it
     before there are threads. A user's own choice in the environment stays.
     """
-    chosen = {_ARENAS, _THRESHOLD, _TRIM} & os.environ.keys()
-    if sys.platform != "linux" or chosen:
-        return
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt"):  # others than glibc lack it
-        library.mallopt(_M_ARENA_MAX, 1)
-        library.mallopt(_M_MMAP_THRESHOLD, _LARGE)
-        library.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    mallopt = _of_glibc("mallopt")
+    if mallopt and not {_ARENAS, _THRESHOLD, _TRIM} & os.environ.keys():
+        mallopt(_M_ARENA_MAX, 1)
+        mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+
+
+def release_freed_memory():
+    """Give back what lies free between arrays that are in use.
+
+    It comes in pieces, and none of them may be large enough for the next array.
+    """
+    malloc_trim = _of_glibc("malloc_trim")
+    if malloc_trim:
+        malloc_trim(0)
+
+
+def _of_glibc(name):
+    """One of its functions, or None: others lack them."""
+    if sys.platform != "linux":
+        return None
+    return getattr(ctypes.CDLL(None), name, None)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from unet.files.memory import release_freed_memory
 from unet.geometry.components import Components
 from unet.geometry.separation import separate_component, to_levels
 
@@ -16,6 +17,8 @@ from unet.geometry.separation import separate_component, to_levels
 # as much, and objects that are separated are small: 2048 x 2048 there.
 LARGEST = 2**24
 _LESS = 4
+# Pixels of a box from which on the arrays that separation needs are large.
+_LARGE = 2**20
 # Rows that are added at once: of 20,000 columns they take 30 MB meanwhile.
 _AT_ONCE = 64
 
@@ -218,6 +221,8 @@ class SceneObjects:
         """Objects that are open no longer, in the order of their numbers."""
         for number in sorted(numbers & self._open.keys()):
             region = self._open.pop(number)
+            if region.size() >= _LARGE:
+                release_freed_memory()
             yield from region.parts(self._height, self._shape)
 
     def _too_large(self):

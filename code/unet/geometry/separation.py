@@ -167,7 +167,7 @@ def _hills(surface, part, height):
     """Divide a landscape into hills that rise above their valleys.
 
     Args:
-        surface: float32, H x W, 0 outside ``part``.
+        surface: float32, H x W, 0 outside ``part``; changed meanwhile.
         part: bool, H x W, one connected component.
         height: how far a hill rises at least.
 
@@ -186,7 +186,9 @@ def _hills(surface, part, height):
     tops[peaks[highest]] = surface[highest]
     seeds = [peaks]
     del highest, peaks  # the watershed needs the memory
-    labels = watershed(-surface, seeds.pop(), mask=part, connectivity=2)
+    np.negative(surface, out=surface)
+    labels = watershed(surface, seeds.pop(), mask=part, connectivity=2)
+    np.negative(surface, out=surface)
     owner = _owners(tops, *_valleys(surface, labels), height)
     _, first, owner = np.unique(owner, return_index=True, return_inverse=True)
     # The background is 0, and the number of a hill that of its first peak.

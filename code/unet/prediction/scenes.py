@@ -27,6 +27,8 @@ _BATCH_PIXELS = 16 * 128 * 128
 # Windows that it sees at once at least: oneDNN gives each core images of its
 # own, and is slow with a single one (``probabilities_of``).
 _FEWEST, _TOGETHER = 2, 4
+# Rows of probabilities that are handed over at once: others keep them.
+_AT_ONCE = 64
 # Rows of windows on their way to the network or back: one is computed while
 # the rows of another are used, and the next one is read.
 _AHEAD = 2
@@ -166,11 +168,11 @@ def _predicted_rows(model, scene, tiling, settings, first, watch, stop=None):
                 end = top + (depth if last else len(group) * rows.step)
                 low = max(top, rows.margin + first)
                 high = min(end, rows.margin + stop)
-                if low < high:
-                    left = columns.margin
-                    inside = slice(left, left + tiling.shape[1])
-                    yield sums[low - top : high - top, inside] / (
-                        rows.total[low:high, None, None]
+                inside = slice(columns.margin, columns.margin + tiling.shape[1])
+                for begin in range(low, high, _AT_ONCE):
+                    part = slice(begin, min(begin + _AT_ONCE, high))
+                    yield sums[part.start - top : part.stop - top, inside] / (
+                        rows.total[part, None, None]
                         * columns.total[inside, None]
                     )
                 sums[: top - end] = sums[end - top :]
