@@ -7,8 +7,6 @@ import sys
 
 import pytest
 
-from unet.files.memory import KEEPING
-
 # Two threads take 26 MB, one after the other. The first gives all back but
 # its last piece, and is not over when the second takes its share.
 TWO_THREADS = """
@@ -73,6 +71,18 @@ del pieces
 print((psutil.Process().memory_info().rss - before) / 1e6)
 """
 
+# What was allocated last is freed.
+LATEST = """
+import psutil
+from unet.files.memory import return_freed_memory
+
+{call}
+before = psutil.Process().memory_info().rss
+pieces = [bytearray(b"1" * 65536) for _ in range(400)]
+del pieces
+print((psutil.Process().memory_info().rss - before) / 1e6)
+"""
+
 
 def growth(code, call, **chosen):
     """Megabytes that a program's process has at its end, in addition."""
@@ -95,8 +105,11 @@ def test_freed_memory_is_used_again_or_returned(code):
     assert growth(code, "return_freed_memory()") < 6
 
 
-def test_a_users_own_choice_stays():
-    assert growth(LARGE_ARRAY, "return_freed_memory()", **KEEPING) > 15
+def test_little_is_kept_unless_the_user_wants_otherwise():
+    call, own = "return_freed_memory()", {"MALLOC_TRIM_THRESHOLD_": "131072"}
+    assert growth(LATEST, "") < 6
+    assert 15 < growth(LATEST, call) < 33
+    assert growth(LATEST, call, **own) < 6
 
 
 def test_what_lies_free_between_arrays_is_given_back():
