@@ -172,18 +172,27 @@ def test_an_edge_parts_what_has_no_waist():
     assert ((labels > 0) == mask).all()
     assert len(np.unique(labels[10:50, 5:43])) == 1
     assert len(np.unique(labels[10:50, 47:85])) == 1
+    # Where nothing is more sure than the border between them.
+    edge[:, 44] = 1
+    labels = separate(mask, sure, 4, edge=edge)
+    assert len(np.unique(labels[10:50, 5:44])) == 1
+    assert len(np.unique(labels[10:50, 45:85])) == 1
+    # A mask that is as sure as the border is doubtful is not cut.
+    assert separate(mask, sure, 4, edge=edge / 2).max() == 1
 
 
 @pytest.mark.parametrize("height", [1, 13, 150])
 def test_edges_part_a_scene_as_they_part_the_whole_image(height):
     mask = blobs(1, 5, (150, 140), 0.6)
     rng = np.random.default_rng(1)
-    probability, edge = 0.5 + rng.random((2, *mask.shape)) / 2
-    labels = separate(mask, probability, 2, weak=False, edge=edge - 0.5)
+    probability = 0.5 + rng.random(mask.shape) / 2
+    edge = np.where(np.arange(140) % 20 < 3, rng.random(mask.shape), 0)
+    labels = separate(mask, probability, 2, weak=False, edge=edge)
+    assert labels.max() > separate(mask, probability, 2, weak=False).max()
     objects, parts = SceneObjects(mask.shape, 2), []
     for top in range(0, len(mask), height):
         rows = slice(top, top + height)
-        part = mask[rows], probability[rows], top, None, edge[rows] - 0.5
+        part = mask[rows], probability[rows], top, None, edge[rows]
         parts += objects.add(*part)
     parts += objects.close()
     found = np.zeros_like(labels)

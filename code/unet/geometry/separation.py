@@ -7,6 +7,9 @@ along the valleys (Meyer's flooding, scikit-image). A hill that rises less
 than a given height above its valley belongs to its neighbour: the h-maxima
 of Soille's morphology are what counts as a hill.
 
+Where a network has learned the borders of objects, distance is counted from
+the likely ones too: they are outside, and the cut runs along them.
+
 Each connected component is separated by itself, in its own bounding box. It
 comes out the same alone, in an image and in a scene that comes by strips.
 """
@@ -23,6 +26,9 @@ LEVELS = 255
 # Pixels, standard deviation and reach of the Gaussian that smooths the
 # landscape: without it each pixel's step is a hill.
 _SMOOTH, _REACH = 1, 4
+# Probability that a pixel is of the mask times the one that no object ends
+# there: half each. From 0.15 to 0.25 validation tiles show no difference.
+_SURE = 0.25
 # To each pixel's neighbour on the right, below, and on both diagonals below.
 _NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
@@ -100,26 +106,37 @@ def separate_component(part, levels, height, place, shape, edges=None):
     before = [int(start > 0) for start in place]
     behind = [int(end < side) for end, side in zip(ends, shape, strict=True)]
     around = tuple(zip(before, behind, strict=True))
-    if part.shape == tuple(shape) and part.all():  # the whole image
-        return part.astype(np.int32), 1
     framed = np.pad(part, around)
-    hill = border_distances(framed)
-    if hill.max() < height:
-        return part.astype(np.int32), 0
     inner = tuple(
         slice(start, start + side)
         for start, side in zip(before, part.shape, strict=True)
     )
-    hill[inner] *= levels / np.float32(LEVELS)
+    core = framed
     if edges is not None:
-        hill[inner] *= 1 - edges / np.float32(LEVELS)
+        core = framed.copy()
+        core[inner] &= _inside(levels, edges)
+    if core.all():  # the whole image
+        return part.astype(np.int32), 1
+    hill = border_distances(core)
+    if hill.max() < height:
+        return part.astype(np.int32), 0
+    hill[inner] *= levels / np.float32(LEVELS)
     surface = _smoothed(hill)
     del hill  # the watershed needs the memory
+    if edges is not None:
+        # Down to where an object ends most probably.
+        slope = ~core[inner]
+        surface[inner][slope] = edges[slope] / np.float32(-LEVELS)
     surface[~framed] = 0
     if surface.max() < height:
         return part.astype(np.int32), 0
     labels = _hills(surface, framed, height)[inner]
     return labels, int(labels.max())
+
+
+def _inside(levels, edges):
+    """Where the mask is likely enough, and a border of objects is not."""
+    return levels * (LEVELS - edges.astype(np.int32)) >= _SURE * LEVELS**2
 
 
 def border_distances(mask):
@@ -219,7 +236,7 @@ def _valleys(surface, labels):
         levels.append(np.minimum(surface[here][meet], surface[there][meet]))
     pairs, levels = np.concatenate(pairs), np.concatenate(levels)
     pairs, owner = np.unique(pairs, return_inverse=True)
-    highest = np.zeros(len(pairs), levels.dtype)
+    highest = np.full(len(pairs), -np.inf, levels.dtype)
     np.maximum.at(highest, owner, levels)
     order = np.lexsort((pairs, -highest))
     ends = np.stack(np.divmod(pairs[order], total), axis=1)
@@ -256,6 +273,7 @@ def _owners(tops, pairs, levels, height):
         if (tops[high], -high) < (tops[low], -low):
             high, low, a, b = low, high, b, a
         group[low] = high
-        if tops[low] - level < height:
+        # A border's slope lies below 0, and makes no hill any higher.
+        if tops[low] - max(level, 0) < height:
             owner[root(owner, b)] = root(owner, a)
     return [root(owner, k) for k in range(len(tops))]
