@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from unet.files.memory import KEEPING
+
 # Two threads take 26 MB, one after the other. The first gives all back but
 # its last piece, and is not over when the second takes its share.
 TWO_THREADS = """
@@ -61,7 +63,7 @@ print((psutil.Process().memory_info().rss - before) / 1e6)
 # All pieces but the last one are freed, and lie below it.
 PIECES = """
 import psutil
-from unet.files.memory import release_freed_memory
+from unet.files.memory import trim_memory
 
 before = psutil.Process().memory_info().rss
 pieces = [bytearray(b"1" * 65536) for _ in range(400)]
@@ -114,4 +116,5 @@ def test_little_is_kept_unless_the_user_wants_otherwise():
 
 def test_what_lies_free_between_arrays_is_given_back():
     assert growth(PIECES, "") > 15
-    assert growth(PIECES, "release_freed_memory()") < 6
+    assert growth(PIECES, "trim_memory()") < 6
+    assert growth(PIECES, "trim_memory()", **KEEPING) > 15

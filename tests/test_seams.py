@@ -172,12 +172,12 @@ def test_an_edge_parts_what_has_no_waist():
     assert ((labels > 0) == mask).all()
     assert len(np.unique(labels[10:50, 5:43])) == 1
     assert len(np.unique(labels[10:50, 47:85])) == 1
-    # Where nothing is more sure than the border between them.
+    # They meet where the border is most probable.
     edge[:, 44] = 1
     labels = separate(mask, sure, 4, edge=edge)
     assert len(np.unique(labels[10:50, 5:44])) == 1
     assert len(np.unique(labels[10:50, 45:85])) == 1
-    # A mask that is as sure as the border is doubtful is not cut.
+    # A border that is no more likely than not cuts nothing.
     assert separate(mask, sure, 4, edge=edge / 2).max() == 1
 
 

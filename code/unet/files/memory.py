@@ -29,16 +29,17 @@ def return_freed_memory():
     before there are threads. A user's own choice in the environment stays.
     """
     mallopt = _of_glibc("mallopt")
-    if mallopt and not {_ARENAS, _THRESHOLD, _TRIM} & os.environ.keys():
+    if mallopt:
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
 
 
-def release_freed_memory():
-    """Give back what lies free between arrays that are in use.
+def trim_memory():
+    """Return what lies free now, between arrays that are in use.
 
     It comes in pieces, and none of them may be large enough for the next array.
+    A user's own choice in the environment stays, and so does ``KEEPING``.
     """
     malloc_trim = _of_glibc("malloc_trim")
     if malloc_trim:
@@ -46,7 +47,8 @@ def release_freed_memory():
 
 
 def _of_glibc(name):
-    """One of its functions, or None: others lack them."""
-    if sys.platform != "linux":
+    """A function of it; None where there is none, or others have chosen."""
+    chosen = {_ARENAS, _THRESHOLD, _TRIM} & os.environ.keys()
+    if sys.platform != "linux" or chosen:
         return None
     return getattr(ctypes.CDLL(None), name, None)

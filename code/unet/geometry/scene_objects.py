@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from unet.files.memory import release_freed_memory
+from unet.files.memory import trim_memory
 from unet.geometry.components import Components
 from unet.geometry.separation import separate_component, to_levels
 
@@ -222,7 +222,7 @@ class SceneObjects:
         for number in sorted(numbers & self._open.keys()):
             region = self._open.pop(number)
             if region.size() >= _LARGE:
-                release_freed_memory()
+                trim_memory()
             yield from region.parts(self._height, self._shape)
 
     def _too_large(self):
