@@ -198,7 +198,9 @@ def runs_of(ious, seconds=2.0, level=0.5):
             "epochs_to_level": 4.0 if iou > 0.5 else None,
             "seconds_an_epoch": seconds,
             "weights": 1941105,
-            "images": 700 if "images" not in name else int(name[7:]),
+            "images": 700
+            if "images" not in name
+            else int(name.split("images=")[1]),
             "curve": f"0.1000 {iou:.4f}" + " 0.2000" * seed,
         }
         for (name, seed), iou in ious.items()
@@ -283,6 +285,11 @@ def test_more_images_than_there_are_are_left_out():
     assert comparison.too_many_images(MADE, pd.DataFrame()) == []
     assert comparison.too_many_images(MADE, runs) == [MADE[3]]
     assert (MADE[3], 0) not in comparison.jobs_left(MADE, [0], runs)
+    fewer = comparison.fewer_images(
+        comparison.variants(["depth=3"]), [700, 720]
+    )
+    absent = comparison.too_many_images(fewer, runs)
+    assert [v.name for v in absent] == ["images=720", "depth=3, images=720"]
 
 
 IOUS = {
@@ -373,7 +380,7 @@ def test_mean_curve_goes_as_far_as_the_longest():
 def test_learning_plot_has_the_curve_and_the_articles_numbers(tmp_path):
     figure = comparison_plots.learning_plot(runs_of(IOUS))
     (axis,) = figure.axes
-    dots, means = axis.lines[:2]
+    means, dots = axis.lines[:2]
     assert sorted(dots.get_xdata()) == [32, 64, 700, 700]
     assert list(means.get_xdata()) == [32, 64, 700]
     assert means.get_ydata() == pytest.approx([0.3, 0.35, 0.55])
@@ -381,6 +388,43 @@ def test_learning_plot_has_the_curve_and_the_articles_numbers(tmp_path):
     texts = [text.get_text() for text in axis.texts]
     assert texts == ["the article's 128 ", "the article's 720 "]
     save_figure(figure, tmp_path / "learning_curve.png")
+
+
+def test_each_combination_has_a_learning_curve_of_its_own():
+    varied = comparison.variants(["loss=focal", "depth=3"], grid=True)
+    fewer = comparison.fewer_images(varied, [32, 64])
+    names = [variant.name for variant in fewer]
+    both = "loss=focal, depth=3"
+    assert names == [
+        "images=32",
+        "images=64",
+        f"{both}, images=32",
+        f"{both}, images=64",
+    ]
+    assert fewer[-1].words == (
+        "--loss", "focal", "--depth", "3", "--images", "64",
+    )  # fmt: skip
+    assert {comparison.without_images(name) for name in names} == {
+        DEFAULT,
+        both,
+    }
+    ious = {(variant.name, 0): 0.5 for variant in [*varied, *fewer]}
+    (axis,) = comparison_plots.learning_plot(runs_of(ious)).axes
+    legend = [text.get_text() for text in axis.get_legend().get_texts()]
+    assert legend == [DEFAULT, both]
+    assert [list(line.get_xdata()) for line in axis.lines[:4:2]] == [
+        [32, 64, 700],
+        [32, 64, 700],
+    ]
+
+
+def test_curves_leave_out_what_has_all_images_alone():
+    ious = {(DEFAULT, 0): 0.5, ("images=32", 0): 0.4, ("loss=focal", 0): 0.3}
+    (axis,) = comparison_plots.learning_plot(runs_of(ious)).axes
+    assert axis.get_legend() is None
+    means, dots = axis.lines[:2]
+    assert list(means.get_ydata()) == [0.4, 0.5]
+    assert len(dots.get_xdata()) == 2
 
 
 def test_runs_are_read_as_they_were_written_but_for_the_level(tmp_path):

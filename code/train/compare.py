@@ -57,7 +57,8 @@ def add_comparison(add):
     add(
         "--grid",
         action="store_true",
-        help="try every combination of the values, not one at a time",
+        help="try every combination of the values, not one at a time; with "
+        "--learning-curve each has a curve of its own",
     )
     add(
         "--learning-curve",
@@ -130,7 +131,7 @@ def variants_of(args, common):
     """
     asked = comparison.variants(args.vary or [], args.grid)
     if args.learning_curve:
-        asked += comparison.variants([f"images={','.join(map(str, IMAGES))}"])
+        asked += comparison.fewer_images(asked if args.grid else [], IMAGES)
     made = {}
     for variant in asked:
         parser = training_parser()

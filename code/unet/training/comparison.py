@@ -85,6 +85,28 @@ def combined(parts):
     return Variant(name, tuple(w for part in parts for w in part.words))
 
 
+def fewer_images(varied, counts):
+    """Variants that learn from some of the images, for learning curves.
+
+    Args:
+        varied: list of ``Variant`` that have a curve, besides the default.
+        counts: numbers of images.
+
+    Returns:
+        List of ``Variant``.
+    """
+    subsets = _choices(f"images={','.join(map(str, counts))}")
+    rest = [variant for variant in varied if variant.name != DEFAULT]
+    return subsets + [
+        combined(pair) for pair in itertools.product(rest, subsets)
+    ]
+
+
+def without_images(name):
+    """The name of the variant that learns from all images, of any."""
+    return re.sub(r"(^|, )images=\d+$", "", name) or DEFAULT
+
+
 def row_of(summary, log, level):
     """What a comparison keeps of a finished run.
 
@@ -201,7 +223,7 @@ def too_many_images(made, runs):
     if not len(runs):
         return []
     there = runs.loc[runs["variant"] == DEFAULT, "images"].max()
-    asked = {v: re.fullmatch(r"images=(\d+)", v.name) for v in made}
+    asked = {v: re.search(r"\bimages=(\d+)$", v.name) for v in made}
     return [v for v, count in asked.items() if count and int(count[1]) > there]
 
 

@@ -7,7 +7,11 @@ from matplotlib import colormaps, cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unet.training.comparison import DEFAULT, numbers_of
+from unet.training.comparison import (
+    DEFAULT,
+    numbers_of,
+    without_images,
+)
 
 # The article's numbers of images: its example, and its own data set.
 _ARTICLE = (128, 720)
@@ -115,23 +119,25 @@ def mean_curve(runs, name):
 
 
 def learning_plot(runs):
-    """IoU against the number of training images.
+    """IoU against the number of training images, a line for each variant.
 
     Args:
-        runs: of a comparison; those count that differ in nothing else, and
-            the default, which has all images.
+        runs: of a comparison; a variant counts if it was trained on fewer
+            images as well.
 
     Returns:
         A ``Figure``.
     """
-    runs = runs[runs["variant"].str.fullmatch(rf"images=\d+|{DEFAULT}")]
+    variants = runs["variant"].map(without_images)
+    curves = set(variants[variants != runs["variant"]])
     figure = Figure((6, 4), layout="constrained")
     axis = figure.subplots()
-    groups = runs.groupby("images")
-    counts = sorted(groups.groups)
-    means = [groups.get_group(count)["iou"].mean() for count in counts]
-    axis.plot(runs["images"], runs["iou"], ".", color="tab:blue", alpha=0.6)
-    axis.plot(counts, means, "-", color="tab:blue")
+    for name, group in runs.groupby(variants, sort=False):
+        if name in curves:
+            means = group.groupby("images")["iou"].mean()
+            (line,) = axis.plot(means.index, means, label=name)
+            dots = group["images"], group["iou"]
+            axis.plot(*dots, ".", color=line.get_color(), alpha=0.6)
     for number in _ARTICLE:
         axis.axvline(number, color="grey", linewidth=0.8, linestyle=":")
         axis.text(
@@ -143,10 +149,14 @@ def learning_plot(runs):
             ha="right",
             transform=axis.get_xaxis_transform(),
         )
+    runs = runs[variants.isin(curves)]
+    counts = sorted(set(runs["images"]))
     axis.set_xscale("log", base=2)
     axis.set_xticks(counts, counts)
     axis.set_xlabel("training images")
     axis.set_ylabel("IoU on the test images at 0.5")
     axis.set_ylim(0, max(0.8, runs["iou"].max() + 0.05))
     axis.grid(alpha=0.3)
+    if len(curves) > 1:
+        axis.legend(loc="lower right")
     return figure
