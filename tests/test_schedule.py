@@ -53,3 +53,26 @@ def test_fading_dropout_really_fades_in_the_compiled_graph():
     p = 0.5 * np.array([1, 0.75, 0.5, 0.25, 0])
     assert log.history["loss"] == pytest.approx(p / (1 - p), abs=0.02)
     assert np.array_equal(model.predict(ones, verbose=0), ones)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_fading_dropout_silences_as_many_as_asked_and_each_by_itself(dtype):
+    keras.utils.set_random_seed(0)
+    layer = FadingDropout(0.1, dtype=dtype)
+    ones = np.ones((1, 999, 999, 1), np.float32)  # an odd number
+    first, second = (
+        keras.ops.convert_to_numpy(
+            keras.ops.cast(layer(ones, training=True), "float32")
+        ).ravel()
+        for _ in range(2)
+    )
+    assert set(np.unique(first)) == {
+        0,
+        float(keras.ops.cast(keras.ops.cast(1 / 0.9, dtype), "float32")),
+    }
+    silent = first == 0
+    # Four standard deviations of the share.
+    assert silent.mean() == pytest.approx(0.1, abs=0.0012)
+    for other in (second[1:] == 0, silent[1:]):
+        together = (silent[:-1] & other).mean()
+        assert together == pytest.approx(0.01, abs=0.0004)

@@ -4,7 +4,8 @@ Trains with and without --objects on the 720 training tiles, as often as there
 are seeds, and finds objects on the test tiles that have polygons: the regions
 of the mask, the same cut by their shape and probability alone, and cut along
 the network's borders as well. The heights are chosen on the validation images
-of each training, those with polygons. Finished trainings are kept.
+of each training, those with polygons. Finished trainings are kept. Options
+besides those below are those of train_unet.py, for every training.
 
     python tests/benchmarks/seams.py ../shared/data/buildings --seeds 3
 """
@@ -21,6 +22,7 @@ from objects import large
 from unet.files import splits
 from unet.files.folders import find_samples
 from unet.geometry.separation import separate
+from unet.network.contract import read_contract
 from unet.network.model import load
 from unet.prediction.stream import predict_labelled
 from unet.scoring.counts import confusion, iou
@@ -32,11 +34,11 @@ HEIGHTS = (1, 2, 3, 4, 5, 6, 8)  # pixels of the tiles
 WAYS = {"shape and probability": False, "borders as well": True}
 
 
-def validation_samples(data):
+def validation_samples(data, size):
     """What train_unet.py sets aside of the training tiles, by default."""
     samples = find_samples(data / "train")
     progress = cli.progress_bar(quiet=False)
-    arrays = dataset.load(samples, (128, 128), CLASSES, progress)
+    arrays = dataset.load(samples, (size, size), CLASSES, progress)
     rule = splits.recorded_groups(data)
     _, rows = splits.split_validation(
         splits.group_names(arrays.names, rule),
@@ -45,6 +47,11 @@ def validation_samples(data):
         arrays.traits(),
     )
     return [samples[row] for row in rows]
+
+
+def size_of(run):
+    """Side of the input of a run's model, pixels."""
+    return read_contract(run / "unet.keras").size[0]
 
 
 def object_f1(predictions, height, along_borders):
@@ -82,26 +89,32 @@ def scores(run, validation, test, has_polygons):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], allow_abbrev=False
+    )
     parser.add_argument("source", type=Path, help="the buildings directory")
     parser.add_argument("--out", type=Path, default=Path("runs/seams"))
     parser.add_argument("--seeds", type=int, default=3)
-    args = parser.parse_args()
+    args, common = parser.parse_known_args()
     index = pd.read_csv(args.source / "index.csv", dtype=str)
     has_polygons = index.set_index("name")["annotation"] == "text"
     data = args.out / "data"
     if not data.exists():
         prepare(args.source, args.out)
-    validation = [s for s in validation_samples(data) if has_polygons[s.name]]
-    test, rows = find_samples(data / "test"), {}
+    test, validation, rows = find_samples(data / "test"), None, {}
     for seed in range(args.seeds):
         for variant in ("default", "objects"):
             run = args.out / f"{variant}_{seed}"
-            options = ["--objects"] if variant == "objects" else []
+            objects = ["--objects"] * (variant == "objects")
             if not (run / "summary.json").exists():
                 script("train/train_unet.py", data, "--seed", seed,
                        "--out", run, "--model", run.with_suffix(".keras"),
-                       *options)  # fmt: skip
+                       *common, *objects)  # fmt: skip
+            validation = validation or [
+                sample
+                for sample in validation_samples(data, size_of(run))
+                if has_polygons[sample.name]
+            ]
             rows[variant, seed] = scores(run, validation, test, has_polygons)
             print(rows[variant, seed], file=sys.stderr)
     table = pd.DataFrame(rows).T

@@ -28,21 +28,50 @@ class FadingDropout(layers.Layer):
         self.rate = rate
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.left = self.add_weight(
-            shape=(), initializer="ones", trainable=False, name="left"
+            shape=(),
+            initializer="ones",
+            trainable=False,
+            autocast=False,
+            name="left",
         )
 
     def call(self, x, training=False):
         """Silence values and enlarge the others, so that the sum remains."""
         if not training:
             return x
-        rate = ops.cast(self.rate * self.left, x.dtype)
-        noise = keras.random.uniform(
-            ops.shape(x), dtype=x.dtype, seed=self.seed_generator
-        )
-        return ops.where(noise >= rate, x / (1 - rate), ops.zeros_like(x))
+        rate = self.rate * self.left
+        if keras.config.backend() == "tensorflow":
+            kept = _sixteen_bits(ops.shape(x), self.seed_generator)
+            kept = kept >= ops.cast(ops.round(rate * 2**16) - 2**15, "int16")
+        else:
+            kept = keras.random.uniform(ops.shape(x), seed=self.seed_generator)
+            kept = kept >= rate
+        return x * (ops.cast(kept, x.dtype) * ops.cast(1 / (1 - rate), x.dtype))
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate}
+
+
+def _sixteen_bits(shape, seed_generator):
+    """Random numbers of 16 bits, two of each that TensorFlow draws.
+
+    Drawing is what takes time in dropout, and half as many take half of it.
+
+    Returns:
+        int16 tensor of a shape, every value as likely as another.
+    """
+    import tensorflow as tf  # the only backend that it is for
+
+    count = tf.reduce_prod(shape)
+    drawn = tf.random.stateless_uniform(
+        [(count + 1) // 2],
+        tf.cast(seed_generator.next(), tf.int32),
+        minval=None,  # every number there is
+        maxval=None,
+        dtype=tf.int32,
+    )
+    halves = tf.reshape(tf.bitcast(drawn, tf.int16), [-1])
+    return tf.reshape(halves[:count], shape)
 
 
 class FusedBatchNormalization(layers.BatchNormalization):
