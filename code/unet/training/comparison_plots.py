@@ -129,7 +129,7 @@ def learning_plot(runs):
         A ``Figure``.
     """
     variants = runs["variant"].map(without_images)
-    curves = set(variants[variants != runs["variant"]])
+    curves = {DEFAULT, *variants[variants != runs["variant"]]}
     figure = Figure((6, 4), layout="constrained")
     axis = figure.subplots()
     for name, group in runs.groupby(variants, sort=False):
