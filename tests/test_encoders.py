@@ -10,11 +10,12 @@ import skimage
 from conftest import ROOT, assert_refused, make_tree, run_script
 from unet.files.errors import DataError
 from unet.network import encoders
-from unet.network.backend import keras
+from unet.network.backend import half_precision, keras
 from unet.network.contract import Contract, read_contract
 from unet.network.model import (
     any_size,
     build_unet,
+    for_training,
     freeze_encoder,
     load,
     save,
@@ -53,6 +54,28 @@ def test_weights_are_those_of_the_original(original):
             assert np.array_equal(weight, array)
             count += 1
     assert count == 5 + 10 + 10 * 15
+
+
+@pytest.mark.skipif(
+    half_precision() == "float16", reason="cards compute all in 16 bits faster"
+)
+def test_sixteen_bits_are_for_what_they_make_faster():
+    model = build_unet(encoder=encoders.LITE0, encoder_weights="random", **BEST)
+    trained = for_training(model, mixed_precision=True)
+    plain = for_training(build_unet(batch_norm=True), mixed_precision=True)
+
+    def types(network, kind):
+        return {
+            layer.compute_dtype
+            for layer in network.layers
+            if isinstance(layer, kind)
+        }
+
+    for kind in (layers.BatchNormalization, layers.DepthwiseConv2D):
+        assert types(trained, kind) == {"float32"}
+    assert types(trained, layers.ReLU) == {"float32"}
+    assert types(trained, layers.Conv2DTranspose) == {half_precision()}
+    assert types(plain, layers.BatchNormalization) == {half_precision()}
 
 
 @pytest.mark.parametrize(

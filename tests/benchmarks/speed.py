@@ -52,6 +52,7 @@ GPU_ROWS = {
 BEST_ROWS = {
     "Keras' own batch normalisation": ({}, "unfused"),
     "as it is now": ({}, "best"),
+    "--mixed-precision": ({}, "best half"),
 }
 
 
@@ -128,7 +129,7 @@ def fitted_rates(batches, mixed=False, together=1):
     return rates
 
 
-def best_rates(batches, fused):
+def best_rates(batches, fused=True, mixed=False):
     """Images a second of the network of --recipe best."""
     from unet.network import losses
     from unet.network.model import any_size, build_unet, for_training
@@ -144,8 +145,12 @@ def best_rates(batches, fused):
     )  # fmt: skip
     rates = {}
     for size in batches:
-        model = for_training(network) if fused else network
-        optimizer = fitting.optimizer(0.001, True, 1.0, BEST["weight_decay"])
+        model = network
+        if fused:
+            model = for_training(network, mixed_precision=mixed)
+        optimizer = fitting.optimizer(
+            0.001, True, 1.0, BEST["weight_decay"], mixed
+        )
         model.compile(optimizer, losses.loss(BEST["loss"], ["building"]))
         X, Y = noise(size, side)
         rates[f"train {size}"] = rate(partial(model.train_on_batch, X, Y), size)
@@ -264,8 +269,8 @@ def measure(what, batches):
         return fitted_rates(
             batches, what == "half", 8 if what == "together" else 1
         )
-    if what in ("best", "unfused"):
-        return best_rates(batches, what == "best")
+    if what in ("best", "unfused", "best half"):
+        return best_rates(batches, what != "unfused", what == "best half")
     if what == "bound":
         return bound_rates(batches)
     return keras_rates(batches, what == "xla", what == "mixed")

@@ -25,6 +25,15 @@ MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
 # Layers that bring values of 16 bits to 0 .. 255. Numbers of 16 bits cannot
 # hold what they take.
 STRETCH, CUT = "stretch", "cut"
+# What processors compute faster in 32 bits than in bfloat16, in networks with
+# depthwise convolutions.
+SLOW_IN_BFLOAT16 = {
+    "Activation",
+    "BatchNormalization",
+    "DepthwiseConv2D",
+    "FusedBatchNormalization",
+    "ReLU",
+}
 
 
 def build_unet(
@@ -267,11 +276,16 @@ def for_training(model, fading=False, mixed_precision=False):
 
 def _set_types(config, model, policy):
     """Let layers compute in other numbers, but the last and the first."""
+    every = config["config"]["layers"]
     exact = {*model.output_names, STRETCH, CUT}
-    for layer in config["config"]["layers"]:
-        if layer["config"]["name"] in exact:
+    kept = {"InputLayer"}
+    depthwise = any(each["class_name"] == "DepthwiseConv2D" for each in every)
+    if policy == "mixed_bfloat16" and depthwise:
+        kept |= SLOW_IN_BFLOAT16
+    for layer in every:
+        if layer["config"]["name"] in exact or layer["class_name"] in kept:
             continue
-        if layer["class_name"] != "InputLayer" and "dtype" in layer["config"]:
+        if "dtype" in layer["config"]:
             layer["config"]["dtype"] = policy
 
 
