@@ -6,7 +6,6 @@ import pytest
 from unet.files.errors import DataError
 from unet.network.backend import keras
 from unet.network.losses import balanced, loss
-from unet.network.model import MASK
 
 TRUTH = np.array([[[1, 1], [0, 0]], [[0, 0], [0, 0]]], np.uint8)[..., None]
 P = np.array([[[0.9, 0.4], [0.2, 0.1]], [[0.3, 0.1], [0.1, 0.1]]], np.float32)
@@ -148,26 +147,3 @@ def test_balanced_classes_count_alike_and_the_mean_pixel_one():
 def test_weights_that_cannot_be_are_told(name, weights, words):
     with pytest.raises(DataError, match=words):
         loss(name, ONE, weights)
-
-
-@pytest.mark.parametrize("name", ["bce", "bce+dice", "focal", "tversky"])
-@pytest.mark.parametrize("classes", [ONE, TWO])
-def test_seams_count_six_times_where_objects_are_learned(name, classes):
-    truth, p = (TRUTH, P[..., None]) if classes == ONE else (IDS, Q)
-    seam = np.zeros_like(truth)
-    seam[0] = 1
-
-    def of_mask(seam):
-        both = np.concatenate([truth, seam], axis=-1).astype(np.float32)
-        return float(loss(name, classes, objects=True)[MASK](both, p))
-
-    plain = value(name, classes, truth, p)
-    assert of_mask(0 * seam) == pytest.approx(plain, rel=1e-5)
-    if name == "tversky":  # counts overlap alone
-        expected = plain
-    else:
-        # Dice is counted over the batch, the rest image by image.
-        entropy = name.removesuffix("+dice")
-        own = value(entropy, classes, truth[:1], p[:1])
-        expected = plain + 5 * own / len(truth)
-    assert of_mask(seam) == pytest.approx(expected, rel=1e-5)

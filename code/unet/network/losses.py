@@ -11,7 +11,6 @@ LOSSES = ("bce", "bce+dice", "focal", "tversky")
 _GAMMA = 2.0
 _INVENTED, _MISSED = 0.3, 0.7
 _SEAM_WEIGHT = 1.0  # what seams count beside the mask
-_CLOSE_WEIGHT = 5.0  # what a pixel of the mask counts besides in a seam
 # Overlap is counted over all pixels of a batch, class by class: in an image
 # without a single object any prediction at all would cost everything.
 _BATCH = (0, 1, 2)
@@ -38,10 +37,7 @@ def balanced(class_weights, shares):
 def loss(name, classes, class_weights=None, objects=False, ignoring=False):
     """A loss for ``compile``; truth is N x H x W x 1, class ids.
 
-    With ``ignoring`` means are taken over the labelled pixels of a batch. With
-    ``objects`` the mask's truth has the seams as a second channel. Pixels there
-    count six times in the cross-entropy or the focal loss: few as they are,
-    they decide about what touches (Ronneberger et al. 2015, section 3).
+    With ``ignoring`` means are taken over the labelled pixels of a batch.
 
     Args:
         name: one of ``LOSSES``. ``bce`` is the binary cross-entropy, or the
@@ -59,7 +55,7 @@ def loss(name, classes, class_weights=None, objects=False, ignoring=False):
     """
     if class_weights is not None:
         _check_class_weights(name, classes, class_weights)
-    of_mask = _of_mask(name, len(classes) + 1, class_weights, ignoring, objects)
+    of_mask = _of_mask(name, len(classes) + 1, class_weights, ignoring)
     of_seams = _of_labelled(seam_loss, ignoring)
     return {MASK: of_mask, SEAMS: of_seams} if objects else of_mask
 
@@ -87,7 +83,7 @@ def _of_labelled(function, ignoring):
     def of_labelled(truth, probability):
         labelled = truth != UNKNOWN
         truth = ops.where(labelled, truth, ops.zeros_like(truth))
-        # Seams and borders are known in the same pixels, ids in more.
+        # Seams and borders are known in the same pixels.
         labelled = ops.cast(labelled[..., :1], probability.dtype)
         return function(truth, probability, labelled)
 
@@ -110,26 +106,20 @@ def _dice(truth, probability, labelled):
     return keras.losses.dice(truth, probability, axis=_BATCH)
 
 
-def _of_mask(name, total, class_weights, ignoring, objects):
-    plain = class_weights is None and not ignoring and not objects
-    if name == "bce" and plain:
+def _of_mask(name, total, class_weights, ignoring):
+    if name == "bce" and class_weights is None and not ignoring:
         # Categorical cross-entropy on class ids instead of one-hot labels.
         sparse = "sparse_categorical_crossentropy"
         return "binary_crossentropy" if total == 2 else sparse
 
     def one_hot(truth):
-        if total == 2:
-            return truth[..., :1]
-        return ops.one_hot(_ids(truth), total)
+        return truth if total == 2 else ops.one_hot(_ids(truth), total)
 
     def of_pixels(function, truth, probability, labelled, **options):
         values = function(one_hot(truth), probability, **options)
         if class_weights is not None:
             table = ops.convert_to_tensor(class_weights, values.dtype)
             values = values * ops.take(table, _ids(truth), axis=0)
-        if objects:
-            close = ops.cast(truth[..., 1], values.dtype)
-            values = values * (1 + _CLOSE_WEIGHT * close)
         return _mean(values, labelled)
 
     def entropy(truth, probability, labelled=None):
@@ -185,7 +175,7 @@ def _tversky(truth, probability, total, labelled):
 
 def _ids(truth):
     """Class ids as integers, without the last axis."""
-    return ops.cast(truth[..., 0], "int32")
+    return ops.cast(ops.squeeze(truth, -1), "int32")
 
 
 def _check_class_weights(name, classes, class_weights):

@@ -93,9 +93,8 @@ class Batches(keras.utils.PyDataset):
         ids = y[..., 0]
         pairs = zip(y[..., 1], ids == UNKNOWN, strict=True)
         drawn = np.stack([seams(own, ignored) for own, ignored in pairs])
-        # Where objects are close, the mask counts more.
-        of_mask = np.stack([ids.astype(np.uint8), drawn[..., 0]], axis=-1)
-        return self.devices.place((x, (of_mask, drawn)), len(rows))
+        truth = ids[..., None].astype(np.uint8), drawn
+        return self.devices.place((x, truth), len(rows))
 
     def _read(self, rows):
         """Images, and ids or pairs of id and object."""

@@ -64,22 +64,7 @@ def metrics(classes, objects=False):
     return {MASK: of_mask, SEAMS: []} if objects else of_mask
 
 
-class _OfIds:
-    """A metric of class ids, whose truth may say more in other channels."""
-
-    def update_state(self, truth, probability, sample_weight=None):
-        super().update_state(truth[..., :1], probability, sample_weight)
-
-
-class BinaryIoU(_OfIds, keras.metrics.BinaryIoU):
-    """IoU of one class, or the mean over it and the background."""
-
-
-class IoU(_OfIds, keras.metrics.IoU):
-    """Mean IoU of some classes."""
-
-
-class MeanIoU(_OfIds, keras.metrics.MeanIoU):
+class MeanIoU(keras.metrics.MeanIoU):
     """Mean IoU that leaves out a background which no true pixel has."""
 
     def result(self):
@@ -102,14 +87,14 @@ def _of_mask(classes):
     if len(classes) == 1:
         # MeanIoU would truncate the sigmoid's probabilities to zero.
         return [
-            BinaryIoU([0, 1], threshold=0.5, name="mean_iou"),
-            BinaryIoU([1], threshold=0.5, name=name),
+            keras.metrics.BinaryIoU([0, 1], threshold=0.5, name="mean_iou"),
+            keras.metrics.BinaryIoU([1], threshold=0.5, name=name),
         ]
     total = len(classes) + 1
     foreground = list(range(1, total))
     return [
         MeanIoU(total, sparse_y_pred=False, name="mean_iou"),
-        IoU(total, foreground, sparse_y_pred=False, name=name),
+        keras.metrics.IoU(total, foreground, sparse_y_pred=False, name=name),
     ]
 
 
