@@ -158,5 +158,5 @@ def learning_plot(runs):
     axis.set_ylim(0, max(0.8, runs["iou"].max() + 0.05))
     axis.grid(alpha=0.3)
     if len(curves) > 1:
-        axis.legend(loc="lower right")
+        axis.legend(loc="lower left")
     return figure
