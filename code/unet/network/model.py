@@ -27,7 +27,7 @@ MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
 STRETCH, CUT = "stretch", "cut"
 # What processors compute faster in 32 bits than in bfloat16, in networks with
 # depthwise convolutions.
-SLOW_IN_BFLOAT16 = {
+_SLOW_IN_BFLOAT16 = {
     "Activation",
     "BatchNormalization",
     "DepthwiseConv2D",
@@ -260,8 +260,9 @@ def for_training(model, fading=False, mixed_precision=False):
     Args:
         model: of ``build_unet``.
         fading: put ``FadingDropout`` in the place of dropout.
-        mixed_precision: compute in 16 bits, but for the weights and for the
-            last layer, whose probabilities need 32.
+        mixed_precision: compute in 16 bits, but for the weights, for the
+            last layer, whose probabilities need 32, and for layers that a
+            processor computes faster in 32.
 
     Returns:
         An uncompiled ``keras.Model``: another one if anything changes.
@@ -281,7 +282,7 @@ def _set_types(config, model, policy):
     kept = {"InputLayer"}
     depthwise = any(each["class_name"] == "DepthwiseConv2D" for each in every)
     if policy == "mixed_bfloat16" and depthwise:
-        kept |= SLOW_IN_BFLOAT16
+        kept |= _SLOW_IN_BFLOAT16
     for layer in every:
         if layer["config"]["name"] in exact or layer["class_name"] in kept:
             continue

@@ -7,11 +7,7 @@ from matplotlib import colormaps, cycler
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from unet.training.comparison import (
-    DEFAULT,
-    numbers_of,
-    without_images,
-)
+from unet.training.comparison import DEFAULT, numbers_of, without_images
 
 # The article's numbers of images: its example, and its own data set.
 _ARTICLE = (128, 720)
