@@ -103,6 +103,34 @@ def test_interruption_ends_with_130(tmp_path):
     assert result.stderr.strip() == "Interrupted."
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "word"),
+    [("SIGINT", 130, "Interrupted."), ("SIGTERM", 143, "Terminated.")],
+)
+def test_interruption_of_a_garbage_collection_is_not_lost(
+    name, code, word, tmp_path
+):
+    main = f"""
+import gc, signal, time
+
+def collected(phase, counts):
+    if phase == "start":
+        gc.callbacks.remove(collected)
+        signal.raise_signal(signal.{name})
+
+def main():
+    gc.callbacks.append(collected)
+    gc.collect()
+    print("went on", flush=True)
+    for _ in range(100):
+        time.sleep(0.1)
+"""
+    result = run_code(main, tmp_path)
+    assert result.stdout == "went on\n"
+    assert result.returncode == code
+    assert result.stderr.strip() == word
+
+
 def test_a_full_disk_is_one_line(tmp_path):
     code = "def main():\n    open('/dev/full', 'w').write('x' * 9**6)"
     result = run_code(code, tmp_path)

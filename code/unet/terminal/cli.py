@@ -238,6 +238,7 @@ def one_line_errors():
 
     sys.excepthook = hook
     interruption.heed_termination()
+    interruption.repeat_lost_ones()
 
 
 @contextmanager

@@ -1,7 +1,9 @@
 """Ctrl-C and SIGTERM: one line, and an exit code that says which."""
 
+import _thread
 import signal
 import sys
+import threading
 
 
 class Terminated(KeyboardInterrupt):
@@ -29,6 +31,27 @@ def end(error):
     word = "Terminated" if terminated else "Interrupted"
     print(f"\n{word}. {error}".rstrip(), file=sys.stderr)
     raise SystemExit(143 if terminated else 130)
+
+
+def repeat_lost_ones():
+    """Let Ctrl-C stop the program although it comes at an odd moment.
+
+    Python prints a traceback and goes on when an error comes out of a garbage
+    collection or a ``__del__``. An interruption is repeated when they are over.
+    """
+    former = sys.unraisablehook
+
+    def hook(ignored):
+        if not issubclass(ignored.exc_type, KeyboardInterrupt):
+            return former(ignored)
+        number = signal.SIGINT
+        if issubclass(ignored.exc_type, Terminated):
+            number = signal.SIGTERM
+            heed_termination()
+        again = threading.Timer(0.05, _thread.interrupt_main, [number])
+        again.start()
+
+    sys.unraisablehook = hook
 
 
 def heed_termination():
