@@ -11,11 +11,13 @@ of the place labelled, from which the model learns on. Both start from the same
 trainings.
 
 With --drawn the trainings also see the sample's scenes. Options besides those
-below are those of train_unet.py.
+below are those of train_unet.py. With --keep-start a training begins with that
+of ``--freeze encoder``, as the model that comes with the project does.
 
     python tests/benchmarks/places.py ../shared/data/buildings
     python tests/benchmarks/places.py ../shared/data/buildings --more
     python tests/benchmarks/places.py ../shared/data/buildings --drawn
+    python tests/benchmarks/places.py ../shared/data/buildings --keep-start 0.5
 """
 
 import argparse
@@ -49,6 +51,7 @@ RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
           "--epochs", "8", "--group", "(.+)_"]  # fmt: skip
 LABELLED = (16, 32, 50)  # tiles
 SURE = 0.1  # and less, or as near to 1
+FROZEN = ["--freeze", "encoder"]
 
 
 def area_of(sample):
@@ -149,8 +152,11 @@ def main():
     parser.add_argument("--more", action="store_true", help="see above")
     parser.add_argument("--drawn", action="store_true", help="see above")
     args, options = parser.parse_known_args()
-    # Each way to train has trainings of its own.
-    way = "_".join(["drawn"] * args.drawn + options)
+
+    def directory(ways, name):
+        """Each way to train has trainings of its own."""
+        return args.out / "_".join(["drawn"] * args.drawn + ways) / name
+
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
     sides = {
@@ -165,9 +171,14 @@ def main():
     drawn = find_samples(cli.DATA / "train") if args.drawn else []
     table = {}
     for name, areas in LEFT_OUT.items():
-        out = args.out / way / name
+        out = directory(options, name)
         rest = [s for s in samples if area_of(s) not in areas] + drawn
-        train(rest, out, *options)
+        start = []
+        if "--keep-start" in options:
+            before = directory(FROZEN, name)
+            train(rest, before, *FROZEN)
+            start = ["--start-from", before / "run" / "unet.keras"]
+        train(rest, out, *start, *options)
         for area in areas:
             own, others = (
                 [sample for sample in sides[side] if area_of(sample) == area]
