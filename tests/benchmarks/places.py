@@ -47,8 +47,9 @@ LEFT_OUT = {
 }
 AREAS = [area for areas in LEFT_OUT.values() for area in areas]
 SHARES = (0, 0.1, 0.25, 0.5, 0.75, 1)
-RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
-          "--epochs", "8", "--group", "(.+)_"]  # fmt: skip
+RECIPE = ["--recipe", "best", "--augment", "wide", "--epochs", "8",
+          "--group", "(.+)_"]  # fmt: skip
+SIZE = "128"
 LABELLED = (16, 32, 50)  # tiles
 SURE = 0.1  # and less, or as near to 1
 FROZEN = ["--freeze", "encoder"]
@@ -151,11 +152,14 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/places"))
     parser.add_argument("--more", action="store_true", help="see above")
     parser.add_argument("--drawn", action="store_true", help="see above")
+    parser.add_argument("--size", default=SIZE, help="of the networks' input")
     args, options = parser.parse_known_args()
+    size = ["--size", args.size]
 
     def directory(ways, name):
         """Each way to train has trainings of its own."""
-        return args.out / "_".join(["drawn"] * args.drawn + ways) / name
+        words = ["drawn"] * args.drawn + ways + size * (args.size != SIZE)
+        return args.out / "_".join(words) / name
 
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
@@ -173,10 +177,10 @@ def main():
     for name, areas in LEFT_OUT.items():
         out = directory(options, name)
         rest = [s for s in samples if area_of(s) not in areas] + drawn
-        start = []
+        start = size
         if "--keep-start" in options:
             before = directory(FROZEN, name)
-            train(rest, before, *FROZEN)
+            train(rest, before, *FROZEN, *size)
             start = ["--start-from", before / "run" / "unet.keras"]
         train(rest, out, *start, *options)
         for area in areas:
