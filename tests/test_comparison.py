@@ -501,7 +501,6 @@ WORDS = {
     "batch_norm": [],
     "objects": [],
     "start_from": ["my model.keras"],
-    "keep_start": ["0.5"],
     "epochs": ["12"],
     "batch_size": ["3"],
     "encoder": ["residual"],

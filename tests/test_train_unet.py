@@ -377,8 +377,6 @@ def test_a_start_that_does_not_fit_is_told(tried, data, tmp_path):
     assert_refused(result, "my.keras", "building", "road, roof")
     result = train(data, tmp_path, "--freeze", "encoder")
     assert_refused(result, "--freeze", "--start-from")
-    result = train(data, tmp_path, "--keep-start", 0.5)
-    assert_refused(result, "--keep-start", "--start-from")
 
 
 def test_settings_of_many_options_are_enough_to_begin_again(

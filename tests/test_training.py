@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -176,12 +175,9 @@ def run_training(
     epochs=3,
     augment=None,
     last=False,
-    start=None,
     **options,
 ):
     """Train a tiny network; returns (weights, checkpoint).
-
-    Half of the weights that are saved are those of ``start``, if there is one.
 
     ``options`` are those of ``for_training``, and the ``schedule``.
     """
@@ -200,10 +196,9 @@ def run_training(
         metrics=fitting.metrics(data.classes),
     )
     batches = Batches(data.X, data.Y, np.arange(6), 3, 1, augment)
-    settings = replace(SETTINGS, keep_start=0.5) if start else SETTINGS
-    contract = fitting.contract(data, settings, None, None)
+    contract = fitting.contract(data, SETTINGS, None, None)
     checkpoint = callbacks.Checkpoint(
-        model, run, contract, data.classes, patience, start=start
+        model, run, contract, data.classes, patience
     )
     first = checkpoint.resume(batches)
     paced = []
@@ -326,20 +321,6 @@ def test_without_the_mean_the_last_weights_are_kept(first_epoch, tmp_path):
     assert not checkpoint.model.optimizer.use_ema
     saved = keras.models.load_model(checkpoint.best_path)
     assert not equal(saved.get_weights(), first_epoch)
-
-
-def test_half_of_the_start_is_mixed_into_what_is_saved(tmp_path):
-    _, first = run_training(tmp_path, "first", epochs=1, last=True)
-    _, kept = run_training(tmp_path, "mixed", start=first.best_path)
-    _, plain = run_training(tmp_path, "plain")
-    assert kept.log().equals(plain.log())
-    start, mixed, trained = (
-        keras.models.load_model(checkpoint.best_path).get_weights()
-        for checkpoint in (first, kept, plain)
-    )
-    halves = [(a + b) / 2 for a, b in zip(start, trained, strict=True)]
-    assert not equal(start, trained)
-    assert all(map(np.allclose, mixed, halves))
 
 
 def test_weight_decay_leaves_offsets_alone():

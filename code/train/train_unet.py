@@ -343,7 +343,7 @@ contract = fitting.contract(
     train, settings, mean, variance, args.start_from, bands
 )
 checkpoint = callbacks.Checkpoint(
-    model, run, contract, classes, args.patience, hosts, args.start_from
+    model, run, contract, classes, args.patience, hosts
 )
 learning_rate = LearningRate(
     args.learning_rate, args.schedule, args.warm_up, args.epochs

@@ -11,13 +11,11 @@ of the place labelled, from which the model learns on. Both start from the same
 trainings.
 
 With --drawn the trainings also see the sample's scenes. Options besides those
-below are those of train_unet.py. With --keep-start a training begins with that
-of ``--freeze encoder``, as the model that comes with the project does.
+below are those of train_unet.py.
 
     python tests/benchmarks/places.py ../shared/data/buildings
     python tests/benchmarks/places.py ../shared/data/buildings --more
     python tests/benchmarks/places.py ../shared/data/buildings --drawn
-    python tests/benchmarks/places.py ../shared/data/buildings --keep-start 0.5
 """
 
 import argparse
@@ -47,12 +45,10 @@ LEFT_OUT = {
 }
 AREAS = [area for areas in LEFT_OUT.values() for area in areas]
 SHARES = (0, 0.1, 0.25, 0.5, 0.75, 1)
-RECIPE = ["--recipe", "best", "--augment", "wide", "--epochs", "8",
-          "--group", "(.+)_"]  # fmt: skip
-SIZE = "128"
+RECIPE = ["--recipe", "best", "--size", "128", "--augment", "wide",
+          "--epochs", "8", "--group", "(.+)_"]  # fmt: skip
 LABELLED = (16, 32, 50)  # tiles
 SURE = 0.1  # and less, or as near to 1
-FROZEN = ["--freeze", "encoder"]
 
 
 def area_of(sample):
@@ -152,15 +148,9 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("runs/places"))
     parser.add_argument("--more", action="store_true", help="see above")
     parser.add_argument("--drawn", action="store_true", help="see above")
-    parser.add_argument("--size", default=SIZE, help="of the networks' input")
     args, options = parser.parse_known_args()
-    size = ["--size", args.size]
-
-    def directory(ways, name):
-        """Each way to train has trainings of its own."""
-        words = ["drawn"] * args.drawn + ways + size * (args.size != SIZE)
-        return args.out / "_".join(words) / name
-
+    # Each way to train has trainings of its own.
+    way = "_".join(["drawn"] * args.drawn + options)
     if not (args.out / "tiles" / "data").exists():
         prepare(args.source, args.out / "tiles")
     sides = {
@@ -175,14 +165,9 @@ def main():
     drawn = find_samples(cli.DATA / "train") if args.drawn else []
     table = {}
     for name, areas in LEFT_OUT.items():
-        out = directory(options, name)
+        out = args.out / way / name
         rest = [s for s in samples if area_of(s) not in areas] + drawn
-        start = size
-        if "--keep-start" in options:
-            before = directory(FROZEN, name)
-            train(rest, before, *FROZEN, *size)
-            start = ["--start-from", before / "run" / "unet.keras"]
-        train(rest, out, *start, *options)
+        train(rest, out, *options)
         for area in areas:
             own, others = (
                 [sample for sample in sides[side] if area_of(sample) == area]

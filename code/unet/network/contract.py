@@ -82,7 +82,6 @@ class TrainingSettings:
     padding: str = "same"
     objects: bool = False
     freeze: str | None = None
-    keep_start: float = 0.0
     epochs: int = 30
     batch_size: int = 16
     learning_rate: float = 0.001

@@ -219,7 +219,6 @@ TRAINING = {
     ),
     "size": _count(1, 2**14),
     "validation": _SHARE,
-    "keep_start": _SHARE,
     "images": _or_none(_count(1, 10**12)),
     "bands": _or_none(_WORD),
     "contrast": _CONTRAST,

@@ -188,17 +188,3 @@ def copy_weights(source, target):
         after.set_weights(weights)
         if isinstance(after, layers.Normalization):
             after.finalize_state()  # which Keras does where it loads a file
-
-
-def mix_weights(source, target, share):
-    """Move a network's weights towards those of one with the same layers.
-
-    Args:
-        source, target: models; the weights of ``target`` change.
-        share: float from 0 to 1, of the source in each weight.
-    """
-    for other, own in zip(source.layers, target.layers, strict=True):
-        if isinstance(own, FadingDropout | layers.Normalization):
-            continue
-        pairs = zip(other.get_weights(), own.get_weights(), strict=True)
-        own.set_weights([share * a + (1 - share) * b for a, b in pairs])

@@ -147,14 +147,6 @@ def add_training(add):
         "about 100 steps, or those of the last step",
     )
     add(
-        "--keep-start",
-        type=cli.number(float, 0, 1),
-        metavar="SHARE",
-        default=0.0,
-        help="share of the weights of --start-from in those that are saved "
-        "(0.5); forgets less, for images unlike those it is trained on",
-    )
-    add(
         "--loss",
         choices=["bce", "bce+dice", "focal", "tversky"],
         default="bce",
@@ -252,8 +244,6 @@ def read(parser, words=None):
                 "--start-from."
             )
     check_encoder(args, parser)
-    if args.keep_start and not args.start_from:
-        parser.error("argument --keep-start: needs --start-from")
     return args
 
 

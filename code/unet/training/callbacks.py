@@ -16,7 +16,7 @@ from unet.files.errors import DataError
 from unet.network.backend import keras
 from unet.network.contract import read_contract
 from unet.network.model import MASK, load, save
-from unet.network.own_layers import FadingDropout, copy_weights, mix_weights
+from unet.network.own_layers import FadingDropout, copy_weights
 from unet.training.fitting import metric_name
 from unet.training.hosts import Hosts
 
@@ -38,16 +38,11 @@ class Checkpoint:
         hosts: ``unet.training.hosts.Hosts``. Each decides by a log of its
             own, which says the same; the first alone saves. None: this one
             is alone.
-        start: path of the model whose weights have the share
-            ``training.keep_start`` of the contract in what is saved; None:
-            there is none.
     """
 
-    def __init__(
-        self, model, run, contract, classes, patience, hosts=None, start=None
-    ):
+    def __init__(self, model, run, contract, classes, patience, hosts=None):
         self.model, self.contract, self.patience = model, contract, patience
-        self.hosts, self.start = hosts or Hosts(), start
+        self.hosts = hosts or Hosts()
         self.monitor = metric_name(classes)
         self.best_path = run / "unet.keras"
         self.log_path = run / "log.csv"
@@ -145,18 +140,11 @@ class Checkpoint:
                 file.attrs["epochs"] = epoch + 1
 
     def _save_best(self):
-        """Save what the validation has seen: the mean of the weights.
-
-        Weights of the start are mixed in here, so that the training goes on
-        as it would without.
-        """
+        """Save what the validation has seen: the mean of the weights."""
         last = self.model.get_weights()
         trained = self.model.trainable_variables
         self.model.optimizer.finalize_variable_values(trained)
         if self.hosts.first:
-            kept = self.contract.training.keep_start
-            if kept:
-                mix_weights(load(self.start), self.model, kept)
             save(self.model, self.best_path, self.contract)
         self.model.set_weights(last)
 
