@@ -105,7 +105,7 @@ def with_labels(path, samples, out):
         drawn = spread(samples, count)
         names = {sample.name for sample in drawn}
         rest = [sample for sample in samples if sample.name not in names]
-        if len(rest) < count:
+        if len(rest) < count / 2:
             break
         own = out / f"labelled_{count}"
         train(drawn, own, "--start-from", path)
