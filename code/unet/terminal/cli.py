@@ -237,8 +237,7 @@ def one_line_errors():
         raise SystemExit(2)
 
     sys.excepthook = hook
-    interruption.heed_termination()
-    interruption.repeat_lost_ones()
+    interruption.heed()
 
 
 @contextmanager

@@ -33,11 +33,16 @@ def end(error):
     raise SystemExit(143 if terminated else 130)
 
 
-def repeat_lost_ones():
-    """Let Ctrl-C stop the program although it comes at an odd moment.
+def heed():
+    """Let SIGTERM end the program as Ctrl-C does, and lose neither."""
+    _heed_termination()
+    _repeat_what_is_lost()
 
-    Python prints a traceback and goes on when an error comes out of a garbage
-    collection or a ``__del__``. An interruption is repeated when they are over.
+
+def _repeat_what_is_lost():
+    """Repeat an interruption that a garbage collection or ``__del__`` swallows.
+
+    Python prints a traceback and goes on when an error comes out of them.
     """
     former = sys.unraisablehook
 
@@ -47,14 +52,14 @@ def repeat_lost_ones():
         number = signal.SIGINT
         if issubclass(ignored.exc_type, Terminated):
             number = signal.SIGTERM
-            heed_termination()
+            _heed_termination()
         again = threading.Timer(0.05, _thread.interrupt_main, [number])
         again.start()
 
     sys.unraisablehook = hook
 
 
-def heed_termination():
+def _heed_termination():
     """Let SIGTERM raise ``Terminated`` in the main thread."""
 
     def terminate(number, frame):

@@ -264,8 +264,7 @@ def _inherited():
 
 def _worker(job, sources):
     """What a process does: predict until nothing is left."""
-    interruption.heed_termination()
-    interruption.repeat_lost_ones()
+    interruption.heed()
     use_one_core()
     import cv2
 
