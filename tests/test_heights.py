@@ -14,7 +14,7 @@ from unet.prediction.windows import Tiling
 from unet.scoring.heights import GRID, HeightChoice, countable
 from unet.scoring.objects import Matches, Objects, match
 
-SHAPE = (60, 90)
+SHAPE, WIDE = (60, 90), (70, 180)
 CLASSES = ["road", "roof"]
 
 
@@ -30,8 +30,8 @@ def two_roofs():
 
 def strip_of(truth, probability):
     """A prediction without a wrong pixel."""
-    known = np.ones(SHAPE, bool)
-    image = np.zeros((*SHAPE, 3), np.uint8)
+    known = np.ones(truth.ids.shape, bool)
+    image = np.zeros((*truth.ids.shape, 3), np.uint8)
     return Strip(0, image, truth.ids, probability, known)
 
 
@@ -58,6 +58,20 @@ def test_the_height_that_finds_most_objects_is_chosen():
     matches.add(*masks, probability[..., 0], 0, known)
     matches.close()
     assert matches.counts() == (2, 2, 2)
+
+
+def test_large_objects_with_ridges_come_apart_at_large_heights():
+    ids, instances = np.zeros(WIDE, np.uint8), np.zeros(WIDE, np.int32)
+    ids[10:60, 5:175] = 1
+    instances[10:60, 5:90], instances[10:60, 90:175] = 1, 2
+    probability = np.where(ids, 0.99, 0.01)
+    probability[10:60, 88:92] = 0.62
+    for ridge in (45, 135):  # they rise 6 pixels above it
+        probability[10:60, ridge - 3 : ridge + 3] = 0.72
+    choice = HeightChoice(["roof"], ["roof"])
+    truth = Truth(ids, instances)
+    choice.add(truth, strip_of(truth, probability[..., None]), 1)
+    assert choice.best() == {"roof": 8}
 
 
 def test_what_is_best_left_together_gets_no_height():

@@ -30,7 +30,7 @@ from unet.scoring.objects import match
 from unet.terminal import cli
 from unet.training import dataset
 
-HEIGHTS = (1, 2, 3, 4, 5, 6, 8)  # pixels of the tiles
+HEIGHTS = (1, 2, 3, 4, 5, 6, 8, 10)  # pixels of the tiles
 WAYS = {"shape and probability": False, "borders as well": True}
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from unet.files.folders import UNKNOWN
 from unet.scoring.objects import Matches, Objects
 
-# Pixels of the network's input; 0 stands for no separation.
-GRID = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4)
+# Pixels of the network's input; 0 stands for no separation. The large ones are
+# for networks that see 256 pixels and have learned the borders of objects.
+GRID = (0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 6, 8, 12)
 
 
 def countable(samples, classes):
