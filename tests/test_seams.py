@@ -58,6 +58,17 @@ def test_an_object_alone_has_a_border_and_no_seam():
     assert border.sum() == 36
 
 
+@pytest.mark.parametrize("side, width", [(255, 1), (256, 2), (384, 3)])
+def test_borders_are_wider_in_larger_images(side, width):
+    ids, ignored = np.zeros((2, side, side + 40), np.uint16)
+    ids[20:60, 20:70] = 1
+    ignored[:, 200:] = 1
+    drawn = seams(ids, ignored > 0)
+    inner = 50 - 2 * width
+    assert (drawn[..., 1] == 1).sum() == 40 * 50 - (inner - 10) * inner
+    assert (drawn[0, :, 1] == 255).sum() == side - 160 + max(2, width)
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_objects_are_moved_as_their_classes_are(level):
     rng = np.random.default_rng(0)
@@ -132,9 +143,12 @@ def test_the_log_calls_scores_the_same_with_one_output_and_two(
 def test_the_first_output_is_the_articles_network():
     network = build_unet(objects=True)
     plain = build_unet()
-    weights = [w.shape for w in network.trainable_weights]
-    assert weights[:-2] == [w.shape for w in plain.trainable_weights]
-    assert network.count_params() == 1_941_105 + 17 * SEAM_CHANNELS
+    first = keras.Model(network.input, network.outputs[0])
+    weights = [w.shape for w in first.trainable_weights]
+    assert weights == [w.shape for w in plain.trainable_weights]
+    own_block = 2 * (3 * 3 * 16 + 1) * 16
+    own_weights = own_block + 17 * SEAM_CHANNELS
+    assert network.count_params() == 1_941_105 + own_weights
     assert [o.shape[-1] for o in network.outputs] == [1, SEAM_CHANNELS]
 
 

@@ -8,6 +8,7 @@ of each training, those with polygons. Finished trainings are kept. Options
 besides those below are those of train_unet.py, for every training.
 
     python tests/benchmarks/seams.py ../shared/data/buildings --seeds 3
+    python tests/benchmarks/seams.py ../shared/data/buildings --recipe best
 """
 
 import argparse
@@ -102,9 +103,11 @@ def main():
     if not data.exists():
         prepare(args.source, args.out)
     test, validation, rows = find_samples(data / "test"), None, {}
+    # Each way to train has trainings of its own.
+    runs = args.out / "_".join(common)
     for seed in range(args.seeds):
         for variant in ("default", "objects"):
-            run = args.out / f"{variant}_{seed}"
+            run = runs / f"{variant}_{seed}"
             objects = ["--objects"] * (variant == "objects")
             if not (run / "summary.json").exists():
                 script("train/train_unet.py", data, "--seed", seed,

@@ -10,6 +10,9 @@ import numpy as np
 from unet.files.folders import UNKNOWN
 
 _REACH = 2  # pixels: objects this close to a pixel meet there
+# A border is a pixel wide for this many of the image's shorter side. At 256
+# pixels, borders of two are learned better than borders of one.
+_SIDE = 128
 _NOBODY = np.iinfo(np.uint16).max
 
 
@@ -24,7 +27,8 @@ def seams(instances, ignored=None):
     Returns:
         uint8, H x W x 2, of 0 and 1: pixels with two objects within 2 pixels
         (gaps that narrow included), and pixels of objects with something
-        else within 1 pixel; ``UNKNOWN`` within 2 pixels of ``ignored``.
+        else within 1 pixel, or a 128th of the shorter side where that is
+        more; ``UNKNOWN`` within 2 pixels of ``ignored``, or as far.
 
     >>> row = np.array([[0, 1, 1, 1, 1, 2, 2, 2, 2]], np.uint16)
     >>> seam, border = np.moveaxis(seams(row), 2, 0)
@@ -38,10 +42,12 @@ def seams(instances, ignored=None):
     # Of the pixels around that belong to an object: all to the same one?
     most, least = cv2.dilate(instances, near), cv2.erode(least, near)
     seam = (most != least) & (most > 0)
-    beside = np.ones((3, 3), np.uint8)
+    width = max(1, min(instances.shape) // _SIDE)
+    beside = np.ones((2 * width + 1,) * 2, np.uint8)
     uniform = cv2.dilate(instances, beside) == cv2.erode(instances, beside)
     border = (instances > 0) & ~uniform
     drawn = np.stack([seam, border], axis=-1).astype(np.uint8)
     if ignored is not None:
-        drawn[cv2.dilate(ignored.astype(np.uint8), near) > 0] = UNKNOWN
+        around = np.ones((2 * max(_REACH, width) + 1,) * 2, np.uint8)
+        drawn[cv2.dilate(ignored.astype(np.uint8), around) > 0] = UNKNOWN
     return drawn

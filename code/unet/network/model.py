@@ -22,6 +22,8 @@ layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 # The outputs of a network that has two, and the channels of the second.
 MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
+# Convolutions of the block that they have to themselves.
+_SEAM_FILTERS = 16
 # Layers that bring values of 16 bits to 0 .. 255. Numbers of 16 bits cannot
 # hold what they take.
 STRETCH, CUT = "stretch", "cut"
@@ -82,8 +84,8 @@ def build_unet(
             ``"reflect"``: their own mirror image.
         mean, variance: per channel, of images divided by 255; they centre
             the input. None: the article's plain division.
-        objects: give it a second output, the seams and borders of objects, see
-            ``unet.geometry.seams``.
+        objects: give it a second output behind a block of its own, the seams
+            and borders of objects, see ``unet.geometry.seams``.
         bands: channels of its input, the first three of them red, green and
             blue where an encoder has learned from photos.
         limits: (low, high) of each band: values that its first layers bring
@@ -133,22 +135,21 @@ def build_unet(
         x = block(x, widths[-1], rates[-1])
 
     x = _way_up(x, block, widths[:-1], rates, skips)
-    return keras.Model(image, _outputs(x, len(classes), objects), name="unet")
+    drawn = block(x, _SEAM_FILTERS, 0) if objects else None
+    return keras.Model(image, _outputs(x, len(classes), drawn), name="unet")
 
 
-def _outputs(x, classes, objects):
-    """The probabilities, and with ``objects`` seams and borders beside."""
+def _outputs(x, classes, drawn=None):
+    """The probabilities, and seams and borders of ``drawn`` beside."""
     channels, function = classes + 1, "softmax"
     if classes == 1:
         channels, function = 1, "sigmoid"
-    name = MASK if objects else None
+    name = None if drawn is None else MASK
     output = layers.Conv2D(channels, 1, activation=function, name=name)(x)
-    if objects:
-        drawn = layers.Conv2D(
-            SEAM_CHANNELS, 1, activation="sigmoid", name=SEAMS
-        )
-        output = [output, drawn(x)]
-    return output
+    if drawn is None:
+        return output
+    seams = layers.Conv2D(SEAM_CHANNELS, 1, activation="sigmoid", name=SEAMS)
+    return [output, seams(drawn)]
 
 
 def _stretched(image, limits):
