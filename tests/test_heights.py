@@ -14,17 +14,18 @@ from unet.prediction.windows import Tiling
 from unet.scoring.heights import GRID, HeightChoice, countable
 from unet.scoring.objects import Matches, Objects, match
 
-SHAPE, WIDE = (60, 90), (70, 180)
+SHAPE = (60, 90)
 CLASSES = ["road", "roof"]
 
 
-def two_roofs():
+def two_roofs(shape=SHAPE):
     """Truth of two roofs side by side, and a probability that doubts there."""
-    ids, instances = np.zeros(SHAPE, np.uint8), np.zeros(SHAPE, np.int32)
-    ids[10:50, 5:85] = 1
-    instances[10:50, 5:45], instances[10:50, 45:85] = 1, 2
+    ids, instances = np.zeros(shape, np.uint8), np.zeros(shape, np.int32)
+    middle = shape[1] // 2
+    ids[10:-10, 5:-5] = 1
+    instances[10:-10, 5:middle], instances[10:-10, middle:-5] = 1, 2
     probability = np.where(ids, 0.95, 0.05)
-    probability[10:50, 43:47] = 0.6
+    probability[10:-10, middle - 2 : middle + 2] = 0.6
     return Truth(ids, instances), probability[..., None]
 
 
@@ -61,16 +62,11 @@ def test_the_height_that_finds_most_objects_is_chosen():
 
 
 def test_large_objects_with_ridges_come_apart_at_large_heights():
-    ids, instances = np.zeros(WIDE, np.uint8), np.zeros(WIDE, np.int32)
-    ids[10:60, 5:175] = 1
-    instances[10:60, 5:90], instances[10:60, 90:175] = 1, 2
-    probability = np.where(ids, 0.99, 0.01)
-    probability[10:60, 88:92] = 0.62
-    for ridge in (45, 135):  # they rise 6 pixels above it
-        probability[10:60, ridge - 3 : ridge + 3] = 0.72
+    truth, probability = two_roofs((70, 180))
+    for ridge in (45, 135):  # roofs rise 6 pixels above it
+        probability[10:60, ridge - 3 : ridge + 3] = 0.68
     choice = HeightChoice(["roof"], ["roof"])
-    truth = Truth(ids, instances)
-    choice.add(truth, strip_of(truth, probability[..., None]), 1)
+    choice.add(truth, strip_of(truth, probability), 1)
     assert choice.best() == {"roof": 8}
 
 
