@@ -113,6 +113,9 @@ def test_interruption_of_a_garbage_collection_is_not_lost(
     main = f"""
 import gc, signal, time
 
+# A shell lets what it starts in the background ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def collected(phase, counts):
     if phase == "start":
         gc.callbacks.remove(collected)
