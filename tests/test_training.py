@@ -404,6 +404,14 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path):
         run_training(tmp_path, "a", epochs=2)
 
 
+def test_a_run_does_not_go_on_with_another_network(tmp_path):
+    _, checkpoint = run_training(tmp_path, "a", epochs=1)
+    checkpoint.model = build_unet((32, 32), filters=2, depth=2)
+    checkpoint.model.compile(fitting.optimizer(0.001), loss="mse")
+    with pytest.raises(DataError, match=r"state.weights.h5: .*another one"):
+        checkpoint.resume(None)
+
+
 def test_an_epoch_that_was_logged_but_not_saved_is_forgotten(tmp_path):
     _, checkpoint = run_training(tmp_path, "a", epochs=2)
     row = checkpoint.log_path.read_text().splitlines()[-1]

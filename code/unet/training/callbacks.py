@@ -76,7 +76,7 @@ class Checkpoint:
             Number of the next epoch, 0 if none was finished.
 
         Raises:
-            DataError: the run had other data.
+            DataError: the run had other data, or another network.
         """
         epoch = 0
         # Built within the first step it would let Keras trace that step twice.
@@ -89,7 +89,7 @@ class Checkpoint:
                     f"({trained_on['images']} images) than there are now "
                     f"({self.contract.data['images']}). Start a new run."
                 )
-            self.model.load_weights(self.state_path)
+            self._load_state()
             with h5py.File(self.state_path) as file:
                 epoch = int(file.attrs["epochs"])
         log = self.log()
@@ -98,6 +98,17 @@ class Checkpoint:
                 log[:epoch].to_csv(temporary, index=False)
         batches.start_at(epoch)
         return epoch
+
+    def _load_state(self):
+        try:
+            self.model.load_weights(self.state_path)
+        except ValueError:  # names every layer and its weights
+            raise DataError(
+                f"{self.state_path}: expected the weights of this network, "
+                "found those of another one, perhaps of another version of "
+                f"this project. Start a new run; {self.best_path} holds the "
+                "best epoch of this one."
+            ) from None
 
     def callbacks(self):
         """The Keras callbacks, in the order in which they must run."""
