@@ -10,9 +10,9 @@ import numpy as np
 from unet.files.folders import UNKNOWN
 
 _REACH = 2  # pixels: objects this close to a pixel meet there
-# A border is a pixel wide for this many of the image's shorter side. At 256
+# Width of a border, of the image's shorter side; one pixel at least. At 256
 # pixels, borders of two are learned better than borders of one.
-_SIDE = 128
+_BORDER_SHARE = 1 / 128
 _NOBODY = np.iinfo(np.uint16).max
 
 
@@ -28,7 +28,7 @@ def seams(instances, ignored=None):
         uint8, H x W x 2, of 0 and 1: pixels with two objects within 2 pixels
         (gaps that narrow included), and pixels of objects with something
         else within 1 pixel, or a 128th of the shorter side where that is
-        more; ``UNKNOWN`` within 2 pixels of ``ignored``, or as far.
+        more; ``UNKNOWN`` where ``ignored`` is as near as either.
 
     >>> row = np.array([[0, 1, 1, 1, 1, 2, 2, 2, 2]], np.uint16)
     >>> seam, border = np.moveaxis(seams(row), 2, 0)
@@ -42,7 +42,7 @@ def seams(instances, ignored=None):
     # Of the pixels around that belong to an object: all to the same one?
     most, least = cv2.dilate(instances, near), cv2.erode(least, near)
     seam = (most != least) & (most > 0)
-    width = max(1, min(instances.shape) // _SIDE)
+    width = max(1, int(min(instances.shape) * _BORDER_SHARE))
     beside = np.ones((2 * width + 1,) * 2, np.uint8)
     uniform = cv2.dilate(instances, beside) == cv2.erode(instances, beside)
     border = (instances > 0) & ~uniform

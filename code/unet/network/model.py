@@ -22,7 +22,7 @@ layers, ops = keras.layers, keras.ops
 DROPOUT = (0.1, 0.1, 0.2, 0.2, 0.3)
 # The outputs of a network that has two, and the channels of the second.
 MASK, SEAMS, SEAM_CHANNELS = "mask", "seams", 2
-# Convolutions of the block that they have to themselves.
+# Convolutions of the block that the second has to itself.
 _SEAM_FILTERS = 16
 # Layers that bring values of 16 bits to 0 .. 255. Numbers of 16 bits cannot
 # hold what they take.
